@@ -1,0 +1,54 @@
+"""Everything that can be wrong with what a user hands in, as typed errors.
+
+Each message is one sentence that says what is wrong and what to do; the command line prints it and exits with 2.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BudgetError",
+    "InputError",
+    "ModelError",
+    "NoHypothesisError",
+    "NoiseError",
+    "OptionError",
+    "SurelineError",
+    "TieError",
+    "UnsupportedOperatorError",
+]
+
+
+class SurelineError(Exception):
+    """Base class of every error that Sureline raises on purpose."""
+
+
+class ModelError(SurelineError):
+    """The model file cannot be read, or is not a network that can be audited."""
+
+
+class UnsupportedOperatorError(ModelError):
+    """The graph has operators that Sureline cannot interpret; all of them are listed."""
+
+
+class InputError(SurelineError):
+    """An input, reference or mask has the wrong shape, type or values."""
+
+
+class NoiseError(SurelineError):
+    """A variance or covariance is not one."""
+
+
+class OptionError(SurelineError, ValueError):
+    """An option has a value outside its domain."""
+
+
+class NoHypothesisError(SurelineError):
+    """The observed selection leaves nothing to compare (empty or full region)."""
+
+
+class TieError(SurelineError):
+    """The observed input sits on an accidental tie: the selection holds there and nowhere near it on the line."""
+
+
+class BudgetError(SurelineError):
+    """The network does not fit the memory budget."""
