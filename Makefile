@@ -1,0 +1,67 @@
+# Needs: Python 3.11 or later with its venv module, and make. Everything else is installed into .venv.
+#
+#   make demo     audit a real network on a real scan, and re-check the certificate
+#   make test     ruff, mypy and the tests
+#   make lint     ruff and mypy alone
+#   make bench    compare with si4onnx, in an environment of its own (.venv-bench)
+#   make study    the calibration study: p-values under the null, over thousands of seeds
+#   make clean    remove what the other targets made
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := sureline symbolic verifier inference
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+# BLAS threads gain nothing on matrices of this size and fight with parallel tests.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+.PHONY: demo test lint bench study clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.demo
+	$(BIN)/python examples/scanner_retest/audit.py
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -q -n 2
+
+study: $(VENV)/.test
+	$(BIN)/python benchmarks/study.py
+
+bench: $(VENV)-bench/.bench
+	$(VENV)-bench/bin/python benchmarks/compare_si4onnx.py
+
+clean:
+	rm -rf $(VENV) $(VENV)-bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One environment serves demo and test. A stamp file says what it holds, so that nothing is installed twice.
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	$(BIN)/python $(PIP_INSTALL) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(BIN)/python $(PIP_INSTALL) -e '.[demo,examples,test]'
+	@touch $@ $(VENV)/.demo
+
+# The peer needs numpy < 2 and torch, hence the second environment. A single pip command keeps torch from being
+# replaced; BENCH_PIP_FLAGS can name a source of CPU-only torch wheels. The torch with GPU libraries is refused:
+# it is several gigabytes, and the comparison is of one CPU thread with another.
+$(VENV)-bench/.bench: pyproject.toml | $(VENV)-bench/bin/python
+	$(VENV)-bench/bin/python $(PIP_INSTALL) $(BENCH_PIP_FLAGS) torch==2.13.0 si4onnx==0.1.13 onnxscript -e .
+	@if $(VENV)-bench/bin/python -m pip list --disable-pip-version-check 2>/dev/null | grep -qi '^nvidia'; then \
+	  echo "make bench: torch was installed with GPU libraries; set BENCH_PIP_FLAGS to a source of CPU-only wheels, run make clean and try again." >&2; \
+	  exit 1; fi
+	@touch $@
+
+%/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Sureline needs Python 3.11 or later; name one with: make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "This Python cannot create virtual environments; on Debian install the package python3-venv and try again." >&2; exit 1; }
+	$(PYTHON) -m venv $*

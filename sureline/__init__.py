@@ -1,0 +1,131 @@
+"""Certified selective p-values for neural networks stored as ONNX files.
+
+Names are imported when first used, so that ``import sureline`` and ``sureline --help`` stay fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inference.audit import SelectiveInferenceModel, audit, load, truncation_set
+    from inference.hypothesis import (
+        BackMeanDiff,
+        Hypothesis,
+        NeighborMeanDiff,
+        ReferenceMeanDiff,
+        Selection,
+    )
+    from inference.migration import NN, SyntheticDataset, thresholding, truncated_interval
+    from inference.operators import (
+        Abs,
+        AverageFilter,
+        GaussianFilter,
+        InputDiff,
+        L1Norm,
+        Neg,
+        Operator,
+    )
+    from inference.result import InferenceResult
+    from symbolic.errors import (
+        BudgetError,
+        InputError,
+        ModelError,
+        NoHypothesisError,
+        NoiseError,
+        OptionError,
+        SurelineError,
+        TieError,
+        UnsupportedOperatorError,
+    )
+    from verifier.check import CheckReport, check
+    from verifier.check_errors import InvalidCertificate, UnusableCertificate
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "NN",
+    "Abs",
+    "AverageFilter",
+    "BackMeanDiff",
+    "BudgetError",
+    "CheckReport",
+    "GaussianFilter",
+    "Hypothesis",
+    "InferenceResult",
+    "InputDiff",
+    "InputError",
+    "InvalidCertificate",
+    "L1Norm",
+    "ModelError",
+    "Neg",
+    "NeighborMeanDiff",
+    "NoHypothesisError",
+    "NoiseError",
+    "Operator",
+    "OptionError",
+    "ReferenceMeanDiff",
+    "Selection",
+    "SelectiveInferenceModel",
+    "SurelineError",
+    "SyntheticDataset",
+    "TieError",
+    "UnsupportedOperatorError",
+    "UnusableCertificate",
+    "audit",
+    "check",
+    "load",
+    "thresholding",
+    "truncated_interval",
+    "truncation_set",
+]
+
+_HOME = {
+    "inference.audit": ("SelectiveInferenceModel", "audit", "load", "truncation_set"),
+    "inference.hypothesis": (
+        "BackMeanDiff",
+        "Hypothesis",
+        "NeighborMeanDiff",
+        "ReferenceMeanDiff",
+        "Selection",
+    ),
+    "inference.migration": ("NN", "SyntheticDataset", "thresholding", "truncated_interval"),
+    "inference.operators": (
+        "Abs",
+        "AverageFilter",
+        "GaussianFilter",
+        "InputDiff",
+        "L1Norm",
+        "Neg",
+        "Operator",
+    ),
+    "inference.result": ("InferenceResult",),
+    "symbolic.errors": (
+        "BudgetError",
+        "InputError",
+        "ModelError",
+        "NoHypothesisError",
+        "NoiseError",
+        "OptionError",
+        "SurelineError",
+        "TieError",
+        "UnsupportedOperatorError",
+    ),
+    "verifier.check": ("CheckReport", "check"),
+    "verifier.check_errors": ("InvalidCertificate", "UnusableCertificate"),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'sureline' has no attribute {name!r}")
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

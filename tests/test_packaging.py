@@ -1,0 +1,85 @@
+"""The front door: every public name resolves, imports stay lazy, and the version is said once."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import sureline
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("name", sureline.__all__)
+def test_public_name_resolves(name: str) -> None:
+    assert getattr(sureline, name).__name__ == name
+
+
+def test_lazy_table_and_type_checking_imports_agree() -> None:
+    tree = ast.parse((ROOT / "sureline" / "__init__.py").read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    declared = {
+        alias.name: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert declared == sureline._MODULE_OF
+    assert sorted(declared) == sorted(sureline.__all__)
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = sureline.no_such_name
+
+
+def test_import_and_command_line_stay_lazy() -> None:
+    code = (
+        "import sys, sureline, sureline.cli; "
+        "print([m for m in ('numpy', 'onnx', 'flint', 'scipy', 'onnxruntime') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert out.stdout.strip() == "[]"
+
+
+def test_version_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == sureline.__version__
+    assert f"\nversion: {sureline.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"## {sureline.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_imports_go_one_way() -> None:
+    order = ["symbolic", "verifier", "inference", "sureline"]
+    wrong = []
+    for place, package in enumerate(order):
+        for path in (ROOT / package).rglob("*.py"):
+            for name in _imported(path):
+                if name.split(".")[0] in order[place + 1 :]:
+                    wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong
+
+
+def test_checker_imports_nothing_of_the_search() -> None:
+    allowed = {"onnx", "numpy", "flint"} | set(sys.stdlib_module_names)
+    wrong = []
+    for path in (ROOT / "verifier").glob("check*.py"):
+        for name in _imported(path):
+            if name.split(".")[0] not in allowed and not name.startswith("verifier.check"):
+                wrong.append(f"{path.name} imports {name}")
+    assert not wrong
+
+
+def _imported(path: Path) -> set[str]:
+    """Absolute names of all modules that a file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module} if node.level == 0 and node.module else {f"relative import in {path.name}"}
+    return names
