@@ -1,0 +1,178 @@
+"""What the command line prints: JSON for programs, panels for people."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from inference.result import InferenceResult
+    from sureline.running import Request
+    from verifier.check import CheckReport
+
+__all__ = ["as_json", "bounds", "progress_bar", "show_audit", "show_check", "show_info", "show_invalid"]
+
+_ALTERNATIVES = {
+    "two-sided": "at least this extreme, in the equal-tailed sense,",
+    "less": "this small or smaller",
+    "greater": "this large or larger",
+}
+_CONTRASTS = {
+    "back": "the mean of the input inside the region minus its mean outside",
+    "neighbor": "the mean of the input inside the region minus its mean in the surroundings",
+    "reference": "the mean over the region of input minus reference",
+}
+_VERDICTS = {"reject": "established", "accept": "not established", "undecided": "undecided"}
+
+
+def as_json(result: InferenceResult, request: Request) -> str:
+    """Return one JSON object; exact numbers are strings, and what is not finite is a string or null."""
+    alpha = Fraction(request.alpha)
+    record = {
+        "stat": _finite(result.stat),
+        "p_value": _finite(result.p_value),
+        "inf_p": _finite(result.inf_p),
+        "sup_p": _finite(result.sup_p),
+        "log_inf_p": _finite(result.log_inf_p),
+        "log_sup_p": _finite(result.log_sup_p),
+        "naive_p_value": _finite(result.naive_p_value()),
+        "alpha": _finite(alpha),
+        "decision": result.decision(alpha),
+        "truncated_intervals": [[str(lower), str(upper)] for lower, upper in result.truncated_intervals],
+        "roi_size": int(result.roi.sum()),
+        "cells": result.cells,
+        "gap_mass": _finite(result.gap_mass),
+        "seconds": round(float(result.seconds), 3),
+        "runtime_agrees": result.runtime_agrees,
+        "certificate": None if request.out is None else str(request.out),
+        "warnings": list(result.warnings),
+    }
+    return json.dumps(record, allow_nan=False)
+
+
+def _finite(value: Any) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def bounds(inf_p: float, sup_p: float, log_inf_p: float, log_sup_p: float) -> tuple[str, str]:
+    """Return the two bounds as text with seven digits, rounded outward."""
+    return _text(inf_p, log_inf_p, ROUND_FLOOR), _text(sup_p, log_sup_p, ROUND_CEILING)
+
+
+def _text(p: float, log_p: float, rounding: str) -> str:
+    if p >= 1e-300 or log_p == -math.inf:
+        rounded = Context(prec=7, rounding=rounding).create_decimal_from_float(p)
+        return format(float(rounded), ".7g")
+    tens = Decimal(log_p / math.log(10)).quantize(Decimal("0.01"), rounding=rounding)
+    return f"10^{tens}"
+
+
+@contextmanager
+def progress_bar(stream: TextIO) -> Iterator[Any]:
+    """Show a bar on a terminal; in a pipe, yield None."""
+    if not stream.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("auditing"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(file=stream), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda text: bar.update(task, description=str(text))
+
+
+def show_audit(result: InferenceResult, request: Request) -> None:
+    """Print the answer in words, then the numbers behind it."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    inf_p, sup_p = bounds(result.inf_p, result.sup_p, result.log_inf_p, result.log_sup_p)
+    alpha = Fraction(request.alpha)
+    decision = result.decision(alpha)
+    colour = {"reject": "bold green", "accept": "bold", "undecided": "bold yellow"}[decision]
+    null = "zero" if Fraction(request.null_value) == 0 else request.null_value
+    answer = Text.assemble(
+        f"If {_CONTRASTS[request.rule]} were truly {null}, a network that marks exactly this region would show a "
+        f"difference {_ALTERNATIVES[request.alternative]} with probability between ",
+        (inf_p, "bold"), " and ", (sup_p, "bold"),
+        f", given the noise model below. At the level {request.alpha} the difference is ",
+        (_VERDICTS[decision], colour), ".",
+    )  # fmt: skip
+    size, total = int(result.roi.sum()), int(result.roi.size)
+    rows = [
+        ("p-value", f"{sup_p} (the upper bound; valid whatever stopped the search)"),
+        ("naive p-value", f"{_short(result.naive_p_value())} (ignores that the network chose the region; not valid)"),
+        ("difference", _short(result.stat)),
+        ("region", f"{size} of {total} elements"),
+        ("proof", f"{result.cells} cells, undecided null mass {_short(result.gap_mass)}, {result.seconds:.2f} s"),
+        ("runtime", _RUNTIME[result.runtime_agrees]),
+        ("noise", f"normal with variance {request.var}, inserted as known: the p-value is conditional on it"),
+        ("certificate", str(request.out) if request.out else "not written (give --out FOLDER)"),
+    ]
+    caution = Text(
+        "This does not say that the network is accurate, that the region is the cause of anything, or that another "
+        "input would give the same result. A large p-value is not evidence of no difference. Proved: the set of "
+        "inputs on the line with the same selection, for the stored weights in real arithmetic, and the bounds of p "
+        "under the stated law. Not proved: the law, its variance, and that training did not use this input.",
+        style="dim",
+    )
+    parts: list[Any] = [answer, Padding(_table(rows), (1, 0)), caution]
+    parts += [Text(f"Warning: {warning}", style="yellow") for warning in result.warnings]
+    _panel(Group(*parts), "Sureline audit", colour)
+
+
+_RUNTIME = {
+    True: "ONNX Runtime makes the same selection",
+    False: "ONNX Runtime makes ANOTHER selection than real arithmetic",
+    None: "ONNX Runtime gave no answer",
+}
+
+
+def show_check(report: CheckReport) -> None:
+    """Print what the checker confirmed."""
+    from rich.text import Text
+
+    _panel(Text(str(report)), "Valid", "bold green")
+
+
+def show_invalid(error: Exception) -> None:
+    """Print the first false claim."""
+    from rich.text import Text
+
+    _panel(Text(" ".join(str(error).split())), "INVALID", "bold red")
+
+
+def show_info(description: Any) -> None:
+    """Print a model's inputs, outputs and operators."""
+
+
+def _short(value: Any) -> str:
+    return format(float(value), ".6g")
+
+
+def _table(rows: list[tuple[str, str]]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column()
+    for name, value in rows:
+        table.add_row(name, Text(value))
+    return table
+
+
+def _panel(content: Any, title: str, style: str) -> None:
+    from rich.console import Console
+    from rich.panel import Panel
+
+    console = Console(soft_wrap=False)
+    console.print(Panel(content, title=title, title_align="left", border_style=style, padding=(1, 2), width=min(console.width, 100)))
