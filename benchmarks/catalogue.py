@@ -1,0 +1,73 @@
+"""The benchmark cases: which network, which input shape, which hypothesis, which noise.
+
+No heavy imports: the driver, the si4onnx side and the Sureline side all read this file, each in its own
+environment. Every case asks one question: |input - output| above a threshold is the ROI; is the mean inside
+it the mean outside it?
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CACHE = Path(__file__).resolve().parent / ".cache"
+VARIANCE = 1.0
+WARM_UP_SEED = 10**6
+"""Both sides audit `WARM_UP` once at this seed before the clock starts: first-call costs are not compared."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network and the hypothesis asked of it: BackMeanDiff on |input - output|, min-max or not."""
+
+    name: str
+    shape: tuple[int, ...]
+    threshold: float
+    use_norm: bool
+    quick: bool = False
+    seed: int | None = None
+
+    @property
+    def path(self) -> Path:
+        """The exported network (written by networks.py)."""
+        return CACHE / f"{self.name}.onnx"
+
+    def input(self, seed: int, signal: float = 0.0) -> np.ndarray:
+        """Standard normal noise, float64 holding float32 values; `signal` is added to a block of the input.
+
+        Values are representable in float32 so that no tool rounds them. The block begins at an eighth of every
+        axis longer than 1 and is a sixth of it long.
+        """
+        import numpy as np
+
+        x = np.random.default_rng(seed).normal(size=self.shape)
+        if signal:
+            x[tuple(slice(n // 8, n // 8 + n // 6) if n > 1 else slice(None) for n in self.shape)] += signal
+        return x.astype(np.float32).astype(np.float64)
+
+    def digest(self) -> str:
+        """SHA-256 of the exported file: results are kept per file, never across a re-training."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+
+CASES = {
+    case.name: case
+    for case in (
+        Case("dense64", (1, 64), 1.5, False, quick=True),
+        Case("unet1d_128", (1, 1, 128), 0.5, True, quick=True),
+        Case("autoencoder28", (1, 1, 28, 28), 2.0, False, quick=True),
+        Case("vae28", (1, 1, 28, 28), 2.0, False, seed=0),
+        Case("unet8_16", (1, 1, 16, 16), 0.5, True, quick=True),
+        Case("unet8_32", (1, 1, 32, 32), 0.5, True),
+        Case("unet8_64", (1, 1, 64, 64), 0.5, True),
+        Case("unet32_16", (1, 1, 16, 16), 0.5, True),
+        Case("unet32_32", (1, 1, 32, 32), 0.5, True),
+        Case("unet32_64", (1, 1, 64, 64), 0.5, True),
+    )
+}
+WARM_UP = "dense64"
