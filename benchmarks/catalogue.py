@@ -1,8 +1,6 @@
 """The benchmark cases: which network, which input shape, which hypothesis, which noise.
 
-No heavy imports: the driver, the si4onnx side and the Sureline side all read this file, each in its own
-environment. Every case asks one question: |input - output| above a threshold is the ROI; is the mean inside
-it the mean outside it?
+No heavy imports: the driver and both sides read this file, each in its own environment.
 """
 
 from __future__ import annotations
@@ -15,7 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-CACHE = Path(__file__).resolve().parent / ".cache"
+HERE = Path(__file__).resolve().parent
+CACHE = HERE / ".cache"
 VARIANCE = 1.0
 WARM_UP_SEED = 10**6
 """Both sides audit `WARM_UP` once at this seed before the clock starts: first-call costs are not compared."""
@@ -23,25 +22,33 @@ WARM_UP_SEED = 10**6
 
 @dataclass(frozen=True)
 class Case:
-    """One network and the hypothesis asked of it: BackMeanDiff on |input - output|, min-max or not."""
+    """One network and the question asked of it: is the mean of the input inside the ROI the mean outside it?
+
+    The ROI is where |input - output| (`residual`) or the output itself is above the threshold, after min-max
+    normalisation if `use_norm`.
+    """
 
     name: str
     shape: tuple[int, ...]
     threshold: float
     use_norm: bool
+    network: str = ""
+    residual: bool = True
     quick: bool = False
     seed: int | None = None
 
     @property
     def path(self) -> Path:
-        """The exported network (written by networks.py)."""
-        return CACHE / f"{self.name}.onnx"
+        """The exported network: the committed one, else the one that networks.py leaves in the cache."""
+        file = f"{self.network or self.name}.onnx"
+        committed = HERE / "data" / file
+        return committed if committed.exists() else CACHE / file
 
     def input(self, seed: int, signal: float = 0.0) -> np.ndarray:
         """Standard normal noise, float64 holding float32 values; `signal` is added to a block of the input.
 
-        Values are representable in float32 so that no tool rounds them. The block begins at an eighth of every
-        axis longer than 1 and is a sixth of it long.
+        Values are float32 numbers so that no tool rounds them. The block begins at an eighth of every axis
+        longer than 1 and is a sixth of it long.
         """
         import numpy as np
 
@@ -70,4 +77,15 @@ CASES = {
         Case("unet32_64", (1, 1, 64, 64), 0.5, True),
     )
 }
+"""The comparison with si4onnx: reconstruction error."""
+
 WARM_UP = "dense64"
+
+CALIBRATION = {
+    case.name: case
+    for case in (
+        Case("dense64_output", (1, 64), 0.5, True, network="dense64", residual=False),
+        Case("unet1d_128_output", (1, 1, 128), 0.5, True, network="unet1d_128", residual=False),
+    )
+}
+"""The calibration: where a denoising network sees a bump. Its networks are committed: no torch is needed."""

@@ -1,7 +1,7 @@
 """Sureline against si4onnx 0.1.13 on the same networks, inputs and hypotheses.
 
 Every run is a process of its own with one thread; the tools alternate, and which goes first alternates too.
-Both load the file and do their default inference (si4onnx: p to 1e-3; Sureline: p enclosed to 1e-6, certified).
+Both load the file and do their default inference: si4onnx to 1e-3 in p, Sureline to a certified 1e-6.
 """
 
 from __future__ import annotations

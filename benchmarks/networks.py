@@ -1,7 +1,7 @@
 """Train (briefly) and export the benchmark networks with torch: `python benchmarks/networks.py`.
 
 Each network learns for a few hundred steps to recover a smooth blob from blob + standard normal noise. The
-seed determines all of it on one machine; the exported files are kept in benchmarks/.cache and are not committed.
+seed determines all of it on one machine; the exported files stay in benchmarks/.cache, uncommitted.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class VAE(nn.Module):
     """Convolutional VAE whose standard deviation is a linear head, z = mean + std * eps with eps drawn once.
 
     exp(logvar / 2) would be the textbook head; si4onnx (0.1.13) treats the output of Exp as a constant on the
-    line, so that its answer would be wrong. Its own example networks use the linear head, and so does this one.
+    line: its answer would be wrong. Its own example networks use the linear head, and so does this one.
     """
 
     def __init__(self, latent: int = 10) -> None:

@@ -1,7 +1,7 @@
 """One audit by Sureline in this process: `python run_sureline.py CASE SEED [--check]` prints one JSON line.
 
 Timed like run_si4onnx.py: loading and inference with the defaults, after one audit of the warm-up case.
-Outside that clock: one forward pass of the audited graph by ONNX Runtime (one thread, median), and `sl.check`.
+Outside that clock: a forward pass of the audited graph by ONNX Runtime (one thread, median), and `sl.check`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import sureline as sl
 from catalogue import CASES, VARIANCE, WARM_UP, WARM_UP_SEED, Case
 from measure import measured
+
+import sureline as sl
 
 
 def audit(case: Case, x: np.ndarray, **options: Any) -> Any:
     """Loading and inference (parametric search, p enclosed to 1e-6, unless the options say otherwise)."""
-    hypothesis = sl.BackMeanDiff(
-        threshold=case.threshold, post_process=[sl.InputDiff(), sl.Abs()], use_norm=case.use_norm
-    )
+    post = [sl.InputDiff(), sl.Abs()] if case.residual else []
+    hypothesis = sl.BackMeanDiff(threshold=case.threshold, post_process=post, use_norm=case.use_norm)
     test = sl.load(str(case.path), hypothesis=hypothesis, seed=case.seed)
     return test.inference(x, var=VARIANCE, **options)
 
