@@ -59,7 +59,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     pass
@@ -72,23 +73,33 @@ def audit(
         Path, typer.Argument(metavar="INPUT.npy", help="The observed input (.npy, or .npz with one array).")
     ],
     var: Annotated[
-        str, typer.Option(metavar="V", help="Variance of the noise: a number (0.1 is exactly one tenth), or an array file "
-                          "with one variance per element or a covariance matrix.")
+        str,
+        typer.Option(
+            metavar="V",
+            help="Variance of the noise: a number (0.1 is exactly one tenth), or an array file "
+            "with one variance per element or a covariance matrix.",
+        ),
     ],
     threshold: Annotated[
         str, typer.Option(metavar="T", help="The region is where the score exceeds this number.")
     ],
     hypothesis: Annotated[
-        Rule, typer.Option(help="Compare the region's mean with the rest (back), with its surroundings (neighbor), or with "
-                           "the same region of a reference input.")
+        Rule,
+        typer.Option(
+            help="Compare the region's mean with the rest (back), with its surroundings (neighbor), or with "
+            "the same region of a reference input."
+        ),
     ] = Rule.back,
     normalize: Annotated[
         bool, typer.Option("--normalize", help="Scale the score map to [0, 1] before the threshold.")
     ] = False,
     post: Annotated[
         list[str] | None,
-        typer.Option(metavar="STEP", help="A step from the model's output to the score; may be repeated: input-diff, neg, "
-                     "abs, average:SIZE, gaussian:SIZE:SIGMA, l1-norm."),
+        typer.Option(
+            metavar="STEP",
+            help="A step from the model's output to the score; may be repeated: input-diff, neg, "
+            "abs, average:SIZE, gaussian:SIZE:SIGMA, l1-norm.",
+        ),
     ] = None,
     mask: Annotated[
         Path | None, typer.Option(metavar="M.npy", help="Only elements where this array is true take part.")
@@ -97,14 +108,18 @@ def audit(
         Path | None, typer.Option(metavar="R.npy", help="The reference input of --hypothesis reference.")
     ] = None,
     neighborhood_range: Annotated[
-        int, typer.Option(metavar="N", help="Width of the surroundings of --hypothesis neighbor, in elements.")
+        int,
+        typer.Option(metavar="N", help="Width of the surroundings of --hypothesis neighbor, in elements."),
     ] = 1,
     other_inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="NAME=FILE", help="A further input of the model, by name; may be repeated."),
+        typer.Option(
+            "--input", metavar="NAME=FILE", help="A further input of the model, by name; may be repeated."
+        ),
     ] = None,
     test_input: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Which input INPUT.npy is; default: the first without --input.")
+        str | None,
+        typer.Option(metavar="NAME", help="Which input INPUT.npy is; default: the first without --input."),
     ] = None,
     output_name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which output is the score; default: the first.")
@@ -113,19 +128,27 @@ def audit(
         Alternative, typer.Option(help="Which differences count as extreme, in the sense of SciPy.")
     ] = Alternative.two_sided,
     null_value: Annotated[
-        str, typer.Option(metavar="V", help="The difference under the null hypothesis, in units of the input.")
+        str,
+        typer.Option(metavar="V", help="The difference under the null hypothesis, in units of the input."),
     ] = "0",
     mode: Annotated[Mode, typer.Option(help="How much of the line is searched.")] = Mode.parametric,
     stop: Annotated[
-        Stop, typer.Option(help="Stop when p is known to --precision, or when it is known to lie on one side of --alpha.")
+        Stop,
+        typer.Option(
+            help="Stop when p is known to --precision, or when it is known to lie on one side of --alpha."
+        ),
     ] = Stop.precision,
     precision: Annotated[str, typer.Option(metavar="W", help="Wanted width of the bounds of p.")] = "1e-6",
-    alpha: Annotated[str, typer.Option(metavar="A", help="Significance level, to be fixed beforehand.")] = "0.05",
+    alpha: Annotated[
+        str, typer.Option(metavar="A", help="Significance level, to be fixed beforehand.")
+    ] = "0.05",
     seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Seed of the model's random nodes, which are drawn once and frozen.")
+        int | None,
+        typer.Option(metavar="N", help="Seed of the model's random nodes, which are drawn once and frozen."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where to write the certificate; must not exist yet.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where to write the certificate; must not exist yet."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
@@ -149,12 +172,16 @@ def audit(
 
 @app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder that `sureline audit --out` wrote.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A folder that `sureline audit --out` wrote.")
+    ],
     model: Annotated[
-        Path | None, typer.Option(metavar="MODEL.onnx", help="Also prove that the certificate is about this model.")
+        Path | None,
+        typer.Option(metavar="MODEL.onnx", help="Also prove that the certificate is about this model."),
     ] = None,
     input: Annotated[
-        Path | None, typer.Option(metavar="INPUT.npy", help="Also prove that the certificate is about this input.")
+        Path | None,
+        typer.Option(metavar="INPUT.npy", help="Also prove that the certificate is about this input."),
     ] = None,
 ) -> None:
     """Re-check a certificate with the independent checker.

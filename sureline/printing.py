@@ -109,10 +109,16 @@ def show_audit(result: InferenceResult, request: Request) -> None:
     size, total = int(result.roi.sum()), int(result.roi.size)
     rows = [
         ("p-value", f"{sup_p} (the upper bound; valid whatever stopped the search)"),
-        ("naive p-value", f"{_short(result.naive_p_value())} (ignores that the network chose the region; not valid)"),
+        (
+            "naive p-value",
+            f"{_short(result.naive_p_value())} (ignores that the network chose the region; not valid)",
+        ),
         ("difference", _short(result.stat)),
         ("region", f"{size} of {total} elements"),
-        ("proof", f"{result.cells} cells, undecided null mass {_short(result.gap_mass)}, {result.seconds:.2f} s"),
+        (
+            "proof",
+            f"{result.cells} cells, undecided null mass {_short(result.gap_mass)}, {result.seconds:.2f} s",
+        ),
         ("runtime", _RUNTIME[result.runtime_agrees]),
         ("noise", f"normal with variance {request.var}, inserted as known: the p-value is conditional on it"),
         ("certificate", str(request.out) if request.out else "not written (give --out FOLDER)"),
@@ -175,4 +181,13 @@ def _panel(content: Any, title: str, style: str) -> None:
     from rich.panel import Panel
 
     console = Console(soft_wrap=False)
-    console.print(Panel(content, title=title, title_align="left", border_style=style, padding=(1, 2), width=min(console.width, 100)))
+    console.print(
+        Panel(
+            content,
+            title=title,
+            title_align="left",
+            border_style=style,
+            padding=(1, 2),
+            width=min(console.width, 100),
+        )
+    )
