@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from calibration_figure import figure
 from catalogue import CACHE, CALIBRATION
-from draws import Draw, Job, draws
+from draws import Draw, Job, draws, workers
 from levels import NOMINAL, level, more_often, uniformity
 from rich.console import Console
 from rich.progress import track
@@ -42,9 +43,9 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def collect(jobs: list[Job], processes: int, what: str, console: Console) -> list[Draw]:
+def collect(jobs: list[Job], pool: ProcessPoolExecutor, what: str, console: Console) -> list[Draw]:
     """Run the jobs behind a progress bar; say what failed."""
-    shown = track(draws(jobs, processes), what, len(jobs), console=console, disable=not console.is_terminal)
+    shown = track(draws(jobs, pool), what, len(jobs), console=console, disable=not console.is_terminal)
     found = list(shown)
     for problem in sorted({d.error for d in found if d.error}):
         console.print(f"[red]failed[/red] ({sum(d.error == problem for d in found)} draws): {problem}")
@@ -96,23 +97,24 @@ def percent(rate: dict[str, Any]) -> str:
 
 def null_table(nulls: dict[str, dict[str, Any]]) -> Table:
     """Rejection rates in percent, with the Clopper-Pearson intervals."""
-    table = Table(title=f"Under the null: rejections in % [{CONFIDENCE:.0%} Clopper-Pearson interval]")
-    for heading in (
-        "network",
-        "draws",
-        "no ROI",
-        "failed",
-        "p-value",
-        "KS p",
-        *(f"{a:.1%}" for a in NOMINAL),
-    ):
+    title = f"Null: rejections in % [{CONFIDENCE:.0%} Clopper-Pearson interval], !: nominal level outside"
+    table = Table(title=title)
+    for heading in ("network", "p-value", "KS p", *(f"{a:.1%}" for a in NOMINAL)):
         table.add_column(heading)
     for name, null in nulls.items():
         for kind in ("exact", "naive"):
             rates = [percent(rate) for rate in null[kind]["levels"]]
-            counts = [str(null[k]) for k in ("draws", "without_roi", "failed")]
-            table.add_row(name, *counts, kind, f"{null[kind]['ks_p']:.2g}", *rates)
+            table.add_row(name, kind, f"{null[kind]['ks_p']:.2g}", *rates)
     return table
+
+
+def counts(name: str, null: dict[str, Any]) -> str:
+    """What happened to the draws of one network, in a line."""
+    return (
+        f"{name}: {null['draws']} draws, {null['without_roi']} without a region, {null['failed']} failed; "
+        f"{null['checked']} certificates re-checked, {null['check_refused']} refused; p at most "
+        f"{null['largest_width']:.1e} wide; {null['median_seconds']:.3f} s each (median)"
+    )
 
 
 def power_table(powers: dict[str, list[dict[str, Any]]]) -> Table:
@@ -149,33 +151,41 @@ def findings(nulls: dict[str, dict[str, Any]], powers: dict[str, list[dict[str, 
 
 def main() -> None:
     options = arguments()
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 110)
     nulls: dict[str, dict[str, Any]] = {}
     powers: dict[str, list[dict[str, Any]]] = {}
     values: dict[str, dict[str, list[float]]] = {}
     start = time.perf_counter()
-    for name in options.nets:
-        jobs = [Job(name, s, check=s % options.check_every == 0) for s in range(options.repetitions)]
-        found = collect(jobs, options.processes, f"{name}: null", console)
-        nulls[name] = null_summary(found)
-        tested = [d for d in found if d.tested]
-        values[name] = {"exact": [d.sup_p for d in tested], "naive": [d.naive_p for d in tested]}
-        powers[name] = []
-        for effect in options.effects:
-            jobs = [Job(name, s, effect, over_conditioning=True) for s in range(options.power_repetitions)]
-            found = collect(jobs, options.processes, f"{name}: effect {effect:g}", console)
-            powers[name].append(power_summary(effect, found))
+    with workers(options.processes) as pool:
+        for name in options.nets:
+            jobs = [Job(name, s, check=s % options.check_every == 0) for s in range(options.repetitions)]
+            found = collect(jobs, pool, f"{name}: null", console)
+            nulls[name] = null_summary(found)
+            tested = [d for d in found if d.tested]
+            values[name] = {"exact": [d.sup_p for d in tested], "naive": [d.naive_p for d in tested]}
+            console.print(counts(name, nulls[name]), highlight=False)
+            powers[name] = []
+            for effect in options.effects:
+                jobs = [
+                    Job(name, s, effect, over_conditioning=True) for s in range(options.power_repetitions)
+                ]
+                found = collect(jobs, pool, f"{name}: height {effect:g}", console)
+                powers[name].append(power_summary(effect, found))
     console.print(null_table(nulls), power_table(powers))
     wrong = findings(nulls, powers)
-    console.print(
-        "\n".join(wrong) or "Calibrated: every level within its interval, naive p visibly not uniform."
-    )
+    console.print("\n".join(wrong) or "Calibrated: every level in its interval, naive p visibly not uniform.")
     console.print(f"{time.perf_counter() - start:.0f} s with {options.processes} processes")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    record = {"null": nulls, "power": powers, "findings": wrong, "confidence": CONFIDENCE, "p": values}
-    options.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    figure(values, options.out.with_suffix(".png"))
+    save(options.out, {"null": nulls, "power": powers, "findings": wrong, "confidence": CONFIDENCE}, values)
     raise SystemExit(bool(wrong))
+
+
+def save(out: Path, record: dict[str, Any], values: dict[str, dict[str, list[float]]]) -> None:
+    """The JSON with every p-value, and the picture."""
+    from calibration_figure import figure  # here, so that the worker processes need not load matplotlib
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.with_suffix(".json").write_text(json.dumps(record | {"p": values}) + "\n")
+    figure(values, out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

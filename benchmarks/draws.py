@@ -85,12 +85,12 @@ def draw(job: Job) -> Draw:
         return Draw(job, 0.0, 0.0, 0.0, 0.0, error=f"{type(problem).__name__}: {problem}")
 
 
-def draws(jobs: list[Job], processes: int) -> Iterator[Draw]:
-    """All draws, in the order of the jobs, over `processes` processes of one thread each."""
+def workers(processes: int) -> ProcessPoolExecutor:
+    """A pool of processes of one thread each; close it after the last draw."""
     os.environ.update(ONE_THREAD)
-    if processes == 1:
-        yield from map(draw, jobs)
-        return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
-        yield from pool.map(draw, jobs, chunksize=max(1, min(50, len(jobs) // (8 * processes))))
+    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+
+
+def draws(jobs: list[Job], pool: ProcessPoolExecutor) -> Iterator[Draw]:
+    """All draws, in the order of the jobs."""
+    return pool.map(draw, jobs, chunksize=max(1, min(20, len(jobs) // 20)))
