@@ -1,0 +1,221 @@
+"""The selection as a graph: from a model's output to the observed region (selection graph, version 1).
+
+`docs/certificate.md` defines the nodes one by one; the checker builds them again with code of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from inference.appending import PREFIX, Appender, Tensor
+from inference.operators import Operator
+from inference.pattern_nodes import append_pattern, moving_tensors
+from symbolic.errors import InputError, ModelError, OptionError
+from symbolic.exact import exact_number
+from symbolic.static_shapes import free_inputs
+
+__all__ = [
+    "AppendedSelection",
+    "append_pattern",
+    "append_selection",
+    "free_inputs",
+    "mask_like",
+    "moving_tensors",
+    "steps_of",
+]
+
+_NUMERIC = {
+    TensorProto.DataType.Value(name)
+    for name in (
+        "FLOAT DOUBLE FLOAT16 BFLOAT16 INT8 INT16 INT32 INT64 UINT8 UINT16 UINT32 UINT64 BOOL"
+    ).split()
+}
+
+
+@dataclass(frozen=True)
+class AppendedSelection:
+    """A model with selection nodes behind it.
+
+    Attributes
+    ----------
+    proto : onnx.ModelProto
+        The audited graph: the model's nodes, initializers and outputs first, unchanged, then Sureline's.
+    score, selection : str
+        Names of the two new outputs: the score map (double) and the selection (boolean).
+    shape : tuple of int
+        Their shape.
+    threshold : Fraction
+        The threshold as stored, which is the certified one.
+    warnings : tuple of str
+        What a reader of the result must be told.
+    """
+
+    proto: onnx.ModelProto
+    score: str
+    selection: str
+    shape: tuple[int, ...]
+    threshold: Fraction
+    warnings: tuple[str, ...]
+
+
+def steps_of(post_process: Operator | Sequence[Operator]) -> tuple[Operator, ...]:
+    """Read the option `post_process`: one step or a sequence of steps.
+
+    Raises
+    ------
+    OptionError
+        If something in it is no step.
+    """
+    steps = (post_process,) if isinstance(post_process, Operator) else tuple(post_process)
+    for step in steps:
+        if not isinstance(step, Operator):
+            raise OptionError(
+                f"post_process holds {type(step).__name__}; its steps are InputDiff(), Neg(), Abs(), "
+                "AverageFilter(), "
+                "GaussianFilter() and L1Norm()."
+            )
+    return steps
+
+
+def mask_like(mask: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Give a mask the score map's shape; axes of length one may be left out, and non-zero means True.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not match.
+    """
+    array = np.asarray(mask)
+    if tuple(n for n in array.shape if n != 1) != tuple(n for n in shape if n != 1):
+        raise InputError(f"The mask has shape {array.shape}, but the score map has shape {shape}.")
+    result: NDArray[np.bool_] = (array.astype(bool)).reshape(shape)
+    return result
+
+
+def append_selection(
+    proto: onnx.ModelProto,
+    *,
+    i_idx: int,
+    o_idx: int,
+    shape_of: Callable[[str], tuple[int, ...]],
+    post_process: Operator | Sequence[Operator],
+    use_norm: bool,
+    threshold: Fraction | float | str,
+    mask: NDArray[Any] | None,
+) -> AppendedSelection:
+    """Append the nodes that turn one output of a model into a score map and a selection.
+
+    Parameters
+    ----------
+    proto : onnx.ModelProto
+        The model; it is copied, not changed. Random nodes must be frozen.
+    i_idx, o_idx : int
+        Which input (initializers not counted) and which output.
+    shape_of : callable
+        Static shape of a tensor of the model.
+    post_process : Operator or sequence of Operator
+    use_norm : bool
+        Compare the min-max normalised map with the threshold (without a division: a constant map selects
+        nothing).
+    threshold : Fraction, float or str
+        Stored as a double, rounded to nearest; the stored value is the certified one.
+    mask : array or None
+        Where the selection counts; the shape is the score map's, axes of length one may be left out.
+
+    Returns
+    -------
+    AppendedSelection
+
+    Raises
+    ------
+    ModelError, OptionError, InputError
+    """
+    source = _tensor(free_inputs(proto.graph), i_idx, "i_idx", "inputs", shape_of)
+    score = _tensor(list(proto.graph.output), o_idx, "o_idx", "outputs", shape_of)
+    _require_free_names(proto.graph)
+    stored, warnings = _stored_threshold(threshold)
+    audited = onnx.ModelProto()
+    audited.CopyFrom(proto)
+    graph = Appender(audited)
+    for k, step in enumerate(steps_of(post_process)):
+        score = step.nodes(graph, score, f"{PREFIX}post{k}", source)
+    score = Tensor(
+        graph.node("Cast", [score.name], f"{PREFIX}score", to=TensorProto.DOUBLE),
+        TensorProto.DOUBLE,
+        score.shape,
+    )
+    level = graph.constant(f"{PREFIX}threshold", np.array(stored, dtype=np.float64))
+    if use_norm:
+        top = graph.node("ReduceMax", [score.name], f"{PREFIX}max", keepdims=1)
+        low = graph.node("ReduceMin", [score.name], f"{PREFIX}min", keepdims=1)
+        shifted = graph.node("Sub", [score.name, low], f"{PREFIX}shifted")
+        width = graph.node("Sub", [top, low], f"{PREFIX}range")
+        above = graph.node(
+            "Greater", [shifted, graph.node("Mul", [width, level], f"{PREFIX}level")], f"{PREFIX}above"
+        )
+    else:
+        above = graph.node("Greater", [score.name, level], f"{PREFIX}above")
+    if mask is None:
+        graph.node("Identity", [above], f"{PREFIX}selection")
+    else:
+        stored_mask = graph.constant(f"{PREFIX}mask", mask_like(mask, score.shape))
+        graph.node("And", [above, stored_mask], f"{PREFIX}selection")
+    selection = Tensor(f"{PREFIX}selection", TensorProto.BOOL, score.shape)
+    graph.output(score)
+    graph.output(selection)
+    return AppendedSelection(audited, score.name, selection.name, score.shape, Fraction(stored), warnings)
+
+
+def _tensor(
+    values: list[onnx.ValueInfoProto],
+    index: int,
+    option: str,
+    what: str,
+    shape_of: Callable[[str], tuple[int, ...]],
+) -> Tensor:
+    if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < len(values):
+        names = ", ".join(value.name for value in values[:8])
+        raise OptionError(
+            f"{option} is {index}, but the model's {what} are numbered 0 to {len(values) - 1} ({names})."
+        )
+    value = values[index]
+    elem_type = value.type.tensor_type.elem_type
+    if not value.type.HasField("tensor_type") or elem_type not in _NUMERIC:
+        raise ModelError(f'"{value.name}", one of the model\'s {what}, is not a tensor of real numbers.')
+    return Tensor(value.name, int(elem_type), tuple(int(n) for n in shape_of(value.name)))
+
+
+def _require_free_names(graph: onnx.GraphProto) -> None:
+    for names in (
+        (value.name for value in graph.input),
+        (tensor.name for tensor in graph.initializer),
+        (name for node in graph.node for name in node.output),
+    ):
+        for name in names:
+            if name.startswith(PREFIX):
+                raise ModelError(
+                    f'The model already has a tensor called "{name}"; audit the model itself, not '
+                    "audited.onnx."
+                )
+
+
+def _stored_threshold(threshold: Fraction | float | str) -> tuple[float, tuple[str, ...]]:
+    exact = exact_number(threshold, "threshold", error=OptionError)
+    try:
+        stored = float(exact)
+    except OverflowError:
+        raise OptionError(f"threshold is {threshold}, beyond the range of a double.") from None
+    if Fraction(stored) == exact:
+        return stored, ()
+    return stored, (
+        f"The threshold {threshold} is no double; {stored!r} (exactly {Fraction(stored)}) is stored and "
+        "certified.",
+    )
