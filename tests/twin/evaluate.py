@@ -1,0 +1,62 @@
+"""Walk the nodes of a graph in order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from . import elementwise, linear, pooling, reduction, resize, structure  # noqa: F401  (they fill the table)
+from .call import OPERATORS, Call
+from .exact import Array, exact_array, shorten
+
+__all__ = ["OPERATORS", "evaluate", "outputs_of"]
+
+
+def evaluate(model: onnx.ModelProto, feeds: dict[str, Any]) -> dict[str, Array]:
+    """Exact value of every tensor of the graph.
+
+    Parameters
+    ----------
+    model
+        Any ONNX model without subgraphs and functions.
+    feeds
+        Value of every graph input: a numpy array (floats are the rationals they are) or an object array of
+        Fractions.
+
+    Returns
+    -------
+    dict
+        Tensor name -> object array (see :mod:`tests.twin.exact` for what the elements are).
+    """
+    opset = next(item.version for item in model.opset_import if item.domain in ("", "ai.onnx"))
+    values: dict[str, Array] = {}
+    values.update({item.name: exact_array(numpy_helper.to_array(item)) for item in model.graph.initializer})
+    values.update({name: exact_array(value) for name, value in feeds.items()})
+    for node in model.graph.node:
+        if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:
+            raise NotImplementedError(node.op_type)
+        if any(item.name in ("broadcast", "consumed_inputs") for item in node.attribute):
+            raise NotImplementedError("operators of opset 6 and before")
+        call = Call(node, [values[name] if name else None for name in node.input], opset)
+        for name, value in zip(node.output, OPERATORS[node.op_type](call), strict=False):
+            if name:
+                values[name] = _checked(value)
+    return values
+
+
+def _checked(value: Array) -> Array:
+    if not isinstance(value, np.ndarray) or value.dtype != object:
+        raise TypeError("an operator of the twin returned something else than an object array")
+    out = np.empty(value.shape, dtype=object)
+    for index in np.ndindex(value.shape):
+        out[index] = shorten(value[index])
+    return out
+
+
+def outputs_of(model: onnx.ModelProto, feeds: dict[str, Any]) -> list[Array]:
+    """Values of the graph outputs, in order."""
+    values = evaluate(model, feeds)
+    return [values[item.name] for item in model.graph.output]

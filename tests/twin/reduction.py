@@ -1,0 +1,91 @@
+"""Reductions, argmax and softmax."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from .call import Call, operator, to_axis
+from .exact import UNKNOWN, Array, Unknown, bounds, divide, exponential, greatest, least
+from .pooling import first_greatest
+
+
+def _reduce(x: Array, axes: list[int], keepdims: int, function: Callable[[list[Any]], Any]) -> Array:
+    axes = [to_axis(a, x.ndim) for a in axes]
+    kept = [1 if i in axes else size for i, size in enumerate(x.shape)]
+    out = np.empty(kept, dtype=object)
+    for index in np.ndindex(out.shape):
+        ranges = [range(x.shape[i]) if i in axes else [index[i]] for i in range(x.ndim)]
+        out[index] = function([x[place] for place in itertools.product(*ranges)])
+    return out if keepdims else out.reshape([size for i, size in enumerate(kept) if i not in axes])
+
+
+def _sum(values: list[Any]) -> Any:
+    total = values[0] if values else Fraction(0)
+    for value in values[1:]:
+        total = total + value
+    return total
+
+
+FUNCTIONS: dict[str, Callable[[list[Any]], Any]] = {
+    "ReduceSum": _sum,
+    "ReduceMean": lambda values: divide(_sum(values), Fraction(len(values))),
+    "ReduceMax": greatest,
+    "ReduceMin": least,
+}
+AXES_BECOME_INPUT = {"ReduceSum": 13, "ReduceMean": 18, "ReduceMax": 18, "ReduceMin": 18}
+
+
+@operator("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin")
+def reduce(call: Call) -> list[Array]:
+    x, name = call[0], call.node.op_type
+    axes = call.integers(1) if call.opset >= AXES_BECOME_INPUT[name] else call.attribute("axes")
+    if not axes:
+        axes = [] if call.attribute("noop_with_empty_axes", 0) else list(range(x.ndim))
+    return [_reduce(x, axes, call.attribute("keepdims", 1), FUNCTIONS[name])]
+
+
+@operator("ArgMax", "ArgMin")
+def arg(call: Call) -> list[Array]:
+    last = bool(call.attribute("select_last_index", 0))
+
+    def winner(values: list[Any]) -> Any:
+        if call.node.op_type == "ArgMin":
+            values = [-v for v in values]
+        return first_greatest(values, last)
+
+    return [_reduce(call[0], [call.attribute("axis", 0)], call.attribute("keepdims", 1), winner)]
+
+
+def softmax(values: list[Any]) -> list[Any]:
+    """exp(x_i) / sum exp(x_j), with the largest subtracted everywhere, so that the numbers can be written."""
+    if any(isinstance(v, Unknown) for v in values):
+        return [UNKNOWN] * len(values)
+    largest = max(values, key=lambda v: bounds(v)[1])
+    powers = [exponential(v - largest) for v in values]
+    total = _sum(powers)
+    return [divide(power, total) for power in powers]
+
+
+@operator("Softmax")
+def softmax_node(call: Call) -> list[Array]:
+    x = call[0]
+    out = np.empty(x.shape, dtype=object)
+    if call.opset >= 13:
+        axis = to_axis(call.attribute("axis", -1), x.ndim)
+        for index in np.ndindex(x.shape[:axis] + x.shape[axis + 1 :]):
+            line = [(*index[:axis], k, *index[axis:]) for k in range(x.shape[axis])]
+            for place, value in zip(line, softmax([x[p] for p in line]), strict=True):
+                out[place] = value
+        return [out]
+    axis = to_axis(call.attribute("axis", 1), x.ndim)
+    rows = int(np.prod(x.shape[:axis], dtype=int))
+    flat, result = x.reshape(rows, -1), out.reshape(rows, -1)
+    for row in range(rows):
+        for column, value in enumerate(softmax(list(flat[row]))):
+            result[row, column] = value
+    return [result.reshape(x.shape)]
