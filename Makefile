@@ -31,7 +31,7 @@ test: lint
 	$(BIN)/python -m pytest -q -n 2
 
 study: $(VENV)/.test
-	$(BIN)/python benchmarks/study.py
+	$(BIN)/python benchmarks/calibration.py
 
 bench: $(VENV)-bench/.bench
 	$(VENV)-bench/bin/python benchmarks/compare_si4onnx.py

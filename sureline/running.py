@@ -1,25 +1,33 @@
-"""Turn the words of the command line into one call of the library."""
+"""Turn the words of the command line into calls of the library."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sureline.files import load_array, number, number_or_array
+from symbolic.array_files import read_raw_array
+from symbolic.errors import OptionError
+from symbolic.exact import exact_number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from fractions import Fraction
-    from pathlib import Path
+    from numpy.typing import NDArray
 
     from inference.result import InferenceResult
 
-__all__ = ["Request", "audit", "describe"]
+__all__ = ["Request", "audit"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked for, as typed."""
+    """What the user asked for, as typed.
+
+    Raises
+    ------
+    OptionError
+        If a number is not one, or a reference or a range is given to a rule that has none.
+    """
 
     model: Path
     input: Path
@@ -43,6 +51,20 @@ class Request:
     seed: int | None
     out: Path | None
 
+    def __post_init__(self) -> None:
+        for text, option in (
+            (self.threshold, "--threshold"),
+            (self.null_value, "--null-value"),
+            (self.precision, "--precision"),
+            (self.alpha, "--alpha"),
+        ):
+            exact_number(text, option, error=OptionError)
+        if (self.rule == "reference") != (self.reference is not None):
+            raise OptionError("--hypothesis reference and --reference R.npy go together.")
+        if self.neighborhood_range is not None and self.rule != "neighbor":
+            raise OptionError("--neighborhood-range needs --hypothesis neighbor.")
 
-def audit(request: Request, progress: Any) -> InferenceResult:
-    """Run one audit and save its certificate where the user asked for it."""
+    @property
+    def level(self) -> Fraction:
+        """The significance level, exactly."""
+        return exact_number(self.alpha, "--alpha", error=OptionError)
