@@ -222,7 +222,7 @@ def divide(a: Any, b: Any) -> Any:
     lo, hi = bounds(b)
     if lo <= 0 <= hi:
         return UNKNOWN
-    return a * (1 / Fraction(b)) if lo == hi else a * Bracket(1 / hi, 1 / lo)
+    return a * (1 / lo) if lo == hi else a * Bracket(1 / hi, 1 / lo)
 
 
 def square_root(value: Any) -> Any:
