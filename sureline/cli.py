@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, NoReturn
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 __all__ = ["app", "main"]
+
+QUESTION, INPUTS, SEARCH, OUTPUT = (
+    "The question",
+    "Further inputs and outputs",
+    "The search",
+    "What comes out",
+)
 
 
 class Rule(StrEnum):
@@ -66,102 +71,99 @@ def _options(
     pass
 
 
+_question = partial(typer.Option, rich_help_panel="The question")
+_ports = partial(typer.Option, rich_help_panel="Further inputs and outputs")
+_search = partial(typer.Option, rich_help_panel="The search")
+_result = partial(typer.Option, rich_help_panel="What comes out")
+
+_VAR = (
+    "Variance of the noise: a number (0.1 is exactly one tenth), "
+    "or an array file with variances or a covariance matrix."
+)
+_RULE = (
+    "back, neighbor or reference: compare the region's mean with the rest, its surroundings, or --reference."
+)
+_POST = (
+    "Step from the model's output to the score, in order; may be repeated: "
+    "input-diff, neg, abs, average:SIZE, gaussian:SIZE:SIGMA, l1-norm."
+)
+_STOP = "precision: p is known to --precision; decision: it is known on which side of --alpha p is."
+
+
 @app.command()
 def audit(
     model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="The network.")],
-    input: Annotated[
-        Path, typer.Argument(metavar="INPUT.npy", help="The observed input (.npy, or .npz with one array).")
-    ],
-    var: Annotated[
-        str,
-        typer.Option(
-            metavar="V",
-            help="Variance of the noise: a number (0.1 is exactly one tenth), or an array file "
-            "with one variance per element or a covariance matrix.",
-        ),
-    ],
-    threshold: Annotated[
-        str, typer.Option(metavar="T", help="The region is where the score exceeds this number.")
-    ],
-    hypothesis: Annotated[
-        Rule,
-        typer.Option(
-            help="Compare the region's mean with the rest (back), with its surroundings (neighbor), or with "
-            "the same region of a reference input."
-        ),
-    ] = Rule.back,
-    normalize: Annotated[
-        bool, typer.Option("--normalize", help="Scale the score map to [0, 1] before the threshold.")
-    ] = False,
-    post: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="STEP",
-            help="A step from the model's output to the score; may be repeated: input-diff, neg, "
-            "abs, average:SIZE, gaussian:SIZE:SIGMA, l1-norm.",
-        ),
-    ] = None,
+    input: Annotated[Path, typer.Argument(metavar="INPUT.npy", help="The observed input, .npy or .npz.")],
+    var: Annotated[str, _question(metavar="V", help=_VAR)],
+    threshold: Annotated[str, _question(metavar="T", help="The region is where the score exceeds T.")],
+    hypothesis: Annotated[Rule, _question(metavar="RULE", help=_RULE)] = Rule.back,
+    post: Annotated[list[str] | None, _question(metavar="STEP", help=_POST)] = None,
+    normalize: Annotated[bool, _question("--normalize", help="Scale the score to [0, 1] first.")] = False,
     mask: Annotated[
-        Path | None, typer.Option(metavar="M.npy", help="Only elements where this array is true take part.")
+        Path | None, _question(metavar="M.npy", help="Only elements where M is true count.")
     ] = None,
     reference: Annotated[
-        Path | None, typer.Option(metavar="R.npy", help="The reference input of --hypothesis reference.")
+        Path | None, _question(metavar="R.npy", help="What RULE reference compares with.")
     ] = None,
     neighborhood_range: Annotated[
-        int,
-        typer.Option(metavar="N", help="Width of the surroundings of --hypothesis neighbor, in elements."),
-    ] = 1,
-    other_inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input", metavar="NAME=FILE", help="A further input of the model, by name; may be repeated."
-        ),
-    ] = None,
-    test_input: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Which input INPUT.npy is; default: the first without --input."),
-    ] = None,
-    output_name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Which output is the score; default: the first.")
+        int | None, _question(metavar="N", help="Width of the surroundings of RULE neighbor; default 1.")
     ] = None,
     alternative: Annotated[
-        Alternative, typer.Option(help="Which differences count as extreme, in the sense of SciPy.")
+        Alternative, _question(metavar="A", help="two-sided, less or greater, in the sense of SciPy.")
     ] = Alternative.two_sided,
     null_value: Annotated[
-        str,
-        typer.Option(metavar="V", help="The difference under the null hypothesis, in units of the input."),
+        str, _question(metavar="V", help="The difference under H0, in units of the input.")
     ] = "0",
-    mode: Annotated[Mode, typer.Option(help="How much of the line is searched.")] = Mode.parametric,
-    stop: Annotated[
-        Stop,
-        typer.Option(
-            help="Stop when p is known to --precision, or when it is known to lie on one side of --alpha."
-        ),
-    ] = Stop.precision,
-    precision: Annotated[str, typer.Option(metavar="W", help="Wanted width of the bounds of p.")] = "1e-6",
     alpha: Annotated[
-        str, typer.Option(metavar="A", help="Significance level, to be fixed beforehand.")
+        str, _question(metavar="A", help="Significance level, to be fixed beforehand.")
     ] = "0.05",
+    other_inputs: Annotated[
+        list[str] | None,
+        _ports("--input", metavar="NAME=FILE", help="Another input of the model; may be repeated."),
+    ] = None,
+    test_input: Annotated[
+        str | None, _ports(metavar="NAME", help="Which input INPUT.npy is; default: the one left.")
+    ] = None,
+    output_name: Annotated[
+        str | None, _ports(metavar="NAME", help="Which output is the score; default: the first.")
+    ] = None,
     seed: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Seed of the model's random nodes, which are drawn once and frozen."),
+        int | None, _ports(metavar="N", help="Seed of random nodes, drawn once and frozen.")
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Where to write the certificate; must not exist yet."),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    mode: Annotated[
+        Mode, _search(metavar="MODE", help="parametric, exhaustive or over-conditioning.")
+    ] = Mode.parametric,
+    stop: Annotated[Stop, _search(metavar="WHEN", help=_STOP)] = Stop.precision,
+    precision: Annotated[str, _search(metavar="W", help="Wanted width of the bounds of p.")] = "1e-6",
+    out: Annotated[Path | None, _result(metavar="FOLDER", help="Write the certificate there.")] = None,
+    json: Annotated[bool, _result("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Audit the region that a network marks in one input, and certify the p-value."""
     from sureline import printing, running
 
     request = running.Request(
-        model=model, input=input, var=var, threshold=threshold, rule=hypothesis.value, normalize=normalize,
-        post=tuple(post or ()), mask=mask, reference=reference, neighborhood_range=neighborhood_range,
-        other_inputs=tuple(other_inputs or ()), test_input=test_input, output_name=output_name,
-        alternative=alternative.value, null_value=null_value, mode=mode.value.replace("-", "_"), stop=stop.value,
-        precision=precision, alpha=alpha, seed=seed, out=out,
-    )  # fmt: skip
+        model=model,
+        input=input,
+        var=var,
+        threshold=threshold,
+        rule=hypothesis.value,
+        normalize=normalize,
+        post=tuple(post or ()),
+        mask=mask,
+        reference=reference,
+        neighborhood_range=neighborhood_range,
+        other_inputs=tuple(other_inputs or ()),
+        test_input=test_input,
+        output_name=output_name,
+        alternative=alternative.value,
+        null_value=null_value,
+        mode=mode.value.replace("-", "_"),
+        stop=stop.value,
+        precision=precision,
+        alpha=alpha,
+        seed=seed,
+        out=out,
+    )
     with printing.progress_bar(sys.stderr) as progress:
         result = running.audit(request, progress)
     if json:
@@ -172,16 +174,12 @@ def audit(
 
 @app.command()
 def check(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="A folder that `sureline audit --out` wrote.")
-    ],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What sureline audit --out FOLDER wrote.")],
     model: Annotated[
-        Path | None,
-        typer.Option(metavar="MODEL.onnx", help="Also prove that the certificate is about this model."),
+        Path | None, typer.Option(metavar="MODEL.onnx", help="Also prove that it is about this model.")
     ] = None,
     input: Annotated[
-        Path | None,
-        typer.Option(metavar="INPUT.npy", help="Also prove that the certificate is about this input."),
+        Path | None, typer.Option(metavar="INPUT.npy", help="Also prove that it is about this input.")
     ] = None,
 ) -> None:
     """Re-check a certificate with the independent checker.
@@ -207,10 +205,10 @@ def info(model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="The n
     """Print a model's inputs, outputs and operators, and how each operator is supported."""
     from sureline import printing, running
 
-    printing.show_info(running.describe(model))
+    printing.show_info(running.describe(model), str(model))
 
 
-def _fail(message: str, code: int = 2) -> None:
+def _fail(message: str, code: int = 2) -> NoReturn:
     print(f"sureline: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(code)
 
@@ -231,7 +229,7 @@ def _sentence(error: Exception) -> str:
     return f"{str(usage()).rstrip('.')}; see sureline --help."
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit; every foreseen error is one sentence on stderr.
 
     Parameters
@@ -239,12 +237,14 @@ def main(arguments: list[str] | None = None) -> None:
     arguments : list of str, optional
         The words after the program's name; default: those of the process.
     """
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(args=arguments, prog_name="sureline", standalone_mode=False)
-    except KeyboardInterrupt:
-        _fail("interrupted; nothing was written.", 130)
+        code = app(args=words or ["--help"], prog_name="sureline", standalone_mode=False)
+        sys.stdout.flush()
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
     except BrokenPipeError:
-        # The reader has gone, so there is nobody to tell; do not let the interpreter flush into the closed pipe either.
+        # The reader has gone; the interpreter must not flush into the closed pipe when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except Exception as error:

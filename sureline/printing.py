@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from inference.result import InferenceResult
-    from sureline.running import Request
+    from sureline.running import Description, Request
     from verifier.check import CheckReport
 
 __all__ = ["as_json", "bounds", "progress_bar", "show_audit", "show_check", "show_info", "show_invalid"]
@@ -32,7 +32,7 @@ _VERDICTS = {"reject": "established", "accept": "not established", "undecided": 
 
 def as_json(result: InferenceResult, request: Request) -> str:
     """Return one JSON object; exact numbers are strings, and what is not finite is a string or null."""
-    alpha = Fraction(request.alpha)
+    alpha = request.level
     record = {
         "stat": _finite(result.stat),
         "p_value": _finite(result.p_value),
@@ -95,17 +95,20 @@ def show_audit(result: InferenceResult, request: Request) -> None:
     from rich.text import Text
 
     inf_p, sup_p = bounds(result.inf_p, result.sup_p, result.log_inf_p, result.log_sup_p)
-    alpha = Fraction(request.alpha)
+    alpha = request.level
     decision = result.decision(alpha)
     colour = {"reject": "bold green", "accept": "bold", "undecided": "bold yellow"}[decision]
     null = "zero" if Fraction(request.null_value) == 0 else request.null_value
     answer = Text.assemble(
-        f"If {_CONTRASTS[request.rule]} were truly {null}, a network that marks exactly this region would show a "
-        f"difference {_ALTERNATIVES[request.alternative]} with probability between ",
-        (inf_p, "bold"), " and ", (sup_p, "bold"),
+        f"If {_CONTRASTS[request.rule]} were truly {null}, a network that marks exactly this region "
+        f"would show a difference {_ALTERNATIVES[request.alternative]} with probability between ",
+        (inf_p, "bold"),
+        " and ",
+        (sup_p, "bold"),
         f", given the noise model below. At the level {request.alpha} the difference is ",
-        (_VERDICTS[decision], colour), ".",
-    )  # fmt: skip
+        (_VERDICTS[decision], colour),
+        ".",
+    )
     size, total = int(result.roi.sum()), int(result.roi.size)
     rows = [
         ("p-value", f"{sup_p} (the upper bound; valid whatever stopped the search)"),
@@ -123,18 +126,18 @@ def show_audit(result: InferenceResult, request: Request) -> None:
         ("noise", f"normal with variance {request.var}, inserted as known: the p-value is conditional on it"),
         ("certificate", str(request.out) if request.out else "not written (give --out FOLDER)"),
     ]
-    caution = Text(
-        "This does not say that the network is accurate, that the region is the cause of anything, or that another "
-        "input would give the same result. A large p-value is not evidence of no difference. Proved: the set of "
-        "inputs on the line with the same selection, for the stored weights in real arithmetic, and the bounds of p "
-        "under the stated law. Not proved: the law, its variance, and that training did not use this input.",
-        style="dim",
-    )
-    parts: list[Any] = [answer, Padding(_table(rows), (1, 0)), caution]
+    parts: list[Any] = [answer, Padding(_table(rows), (1, 0)), Text(_CAUTION, style="dim")]
     parts += [Text(f"Warning: {warning}", style="yellow") for warning in result.warnings]
     _panel(Group(*parts), "Sureline audit", colour)
 
 
+_CAUTION = (
+    "This does not say that the network is accurate, that the region is the cause of anything, or that "
+    "another input would give the same result. A large p-value is not evidence of no difference. "
+    "Proved: the set of inputs on the line with the same selection, for the stored weights in real "
+    "arithmetic, and the bounds of p under the stated law. Not proved: the law, its variance, and that "
+    "training did not use this input."
+)
 _RUNTIME = {
     True: "ONNX Runtime makes the same selection",
     False: "ONNX Runtime makes ANOTHER selection than real arithmetic",
@@ -156,8 +159,29 @@ def show_invalid(error: Exception) -> None:
     _panel(Text(" ".join(str(error).split())), "INVALID", "bold red")
 
 
-def show_info(description: Any) -> None:
+def show_info(description: Description, name: str) -> None:
     """Print a model's inputs, outputs and operators."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    ports = [("input", f"{port}: {kind}") for port, kind in description.inputs]
+    ports += [("output", f"{port}: {kind}") for port, kind in description.outputs]
+    operators = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
+    for title in ("operator", "nodes", "how it is decided"):
+        operators.add_column(title, justify="right" if title == "nodes" else "left")
+    for kind, count, how in description.operators:
+        style = "bold red" if how == "unsupported" else ""
+        operators.add_row(kind, str(count), Text(_SUPPORT.get(how, how), style=style))
+    _panel(Group(_table(ports), Text(), operators), name, "cyan")
+
+
+_SUPPORT = {
+    "exact": "exactly (piecewise linear)",
+    "enclosed": "by enclosure",
+    "frozen": "drawn once and frozen",
+    "unsupported": "NOT SUPPORTED",
+}
 
 
 def _short(value: Any) -> str:

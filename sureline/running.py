@@ -12,11 +12,13 @@ from symbolic.errors import OptionError
 from symbolic.exact import exact_number
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    import onnx
 
     from inference.result import InferenceResult
 
-__all__ = ["Request", "audit"]
+__all__ = ["Description", "Request", "audit", "describe"]
+
+_RULES = {"back": "BackMeanDiff", "neighbor": "NeighborMeanDiff", "reference": "ReferenceMeanDiff"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,7 @@ class Request:
     Raises
     ------
     OptionError
-        If a number is not one, or a reference or a range is given to a rule that has none.
+        If a number is not one, or an option does not go with the rule.
     """
 
     model: Path
@@ -68,3 +70,119 @@ class Request:
     def level(self) -> Fraction:
         """The significance level, exactly."""
         return exact_number(self.alpha, "--alpha", error=OptionError)
+
+
+def audit(request: Request, progress: Any) -> InferenceResult:
+    """Run one audit, and save its certificate where the user asked for it."""
+    import inference.hypothesis
+    from inference.audit import load
+    from inference.operators import operator_from_text
+    from symbolic.loading import load_model
+
+    model = load_model(request.model)
+    inputs, i_idx = _inputs(request, model)
+    extra = (
+        {"neighborhood_range": request.neighborhood_range} if request.neighborhood_range is not None else {}
+    )
+    hypothesis = getattr(inference.hypothesis, _RULES[request.rule])(
+        exact_number(request.threshold, "--threshold", error=OptionError),
+        i_idx=i_idx,
+        o_idx=_output_index(request, model),
+        post_process=[operator_from_text(text) for text in request.post],
+        use_norm=request.normalize,
+        **extra,
+    )
+    result = load(request.model, hypothesis, seed=request.seed).inference(
+        inputs,
+        _variance(request.var),
+        None if request.mask is None else read_raw_array(request.mask),
+        inference_mode=request.mode,
+        termination_criterion=request.stop,
+        precision=exact_number(request.precision, "--precision", error=OptionError),
+        significance_level=request.level,
+        alternative=request.alternative,
+        null_value=exact_number(request.null_value, "--null-value", error=OptionError),
+        progress=progress or False,
+    )
+    if request.out is not None:
+        result.certificate.save(request.out)
+    return result
+
+
+def _variance(text: str) -> Any:
+    if text.lower().endswith((".npy", ".npz")):
+        return read_raw_array(text)
+    return exact_number(text, "--var", error=OptionError)
+
+
+def _inputs(request: Request, model: onnx.ModelProto) -> tuple[Any, int]:
+    """Put the input files into the model's order; return them and the index of the one under test."""
+    from symbolic.static_shapes import free_inputs
+
+    names = [value.name for value in free_inputs(model.graph)]
+    others: dict[str, Path] = {}
+    for text in request.other_inputs:
+        name, _, path = text.partition("=")
+        if not path:
+            raise OptionError(f"--input must be NAME=FILE, not {text!r}.")
+        if name not in names:
+            raise OptionError(f"--input: the model has no input {name!r}; it has {', '.join(names)}.")
+        others[name] = Path(path)
+    free = [name for name in names if name not in others]
+    tested = request.test_input if request.test_input is not None else (free or names)[0]
+    if tested not in names:
+        raise OptionError(f"--test-input: the model has no input {tested!r}; it has {', '.join(names)}.")
+    missing = [name for name in free if name != tested]
+    if tested in others or missing:
+        wrong = f"{tested} is given twice" if tested in others else f"{', '.join(missing)} is missing"
+        raise OptionError(
+            f"Every model input needs one file: INPUT.npy is {tested}, and {wrong} (--input NAME=FILE)."
+        )
+    arrays = [read_raw_array(request.input if name == tested else others[name]) for name in names]
+    given: Any = arrays if len(arrays) > 1 else arrays[0]
+    if request.reference is not None:
+        given = (given, read_raw_array(request.reference))
+    return given, names.index(tested)
+
+
+def _output_index(request: Request, model: onnx.ModelProto) -> int:
+    names = [value.name for value in model.graph.output]
+    if request.output_name is None:
+        return 0
+    if request.output_name not in names:
+        raise OptionError(
+            f"--output-name: the model has no output {request.output_name!r}; it has {', '.join(names)}."
+        )
+    return names.index(request.output_name)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `sureline info` shows: names with types, and operators with their number and support."""
+
+    inputs: tuple[tuple[str, str], ...]
+    outputs: tuple[tuple[str, str], ...]
+    operators: tuple[tuple[str, int, str], ...]
+
+
+def describe(path: Path) -> Description:
+    """Read a model and say what it needs."""
+    from symbolic.loading import load_model
+    from symbolic.network import support
+    from symbolic.static_shapes import free_inputs
+
+    model = load_model(path)
+    return Description(
+        tuple((value.name, _type(value)) for value in free_inputs(model.graph)),
+        tuple((value.name, _type(value)) for value in model.graph.output),
+        tuple(support(model)),
+    )
+
+
+def _type(value: onnx.ValueInfoProto) -> str:
+    from onnx import TensorProto
+
+    tensor = value.type.tensor_type
+    lengths = [str(d.dim_value) if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim]
+    kind = TensorProto.DataType.Name(tensor.elem_type).lower()
+    return f"{kind}, shape {' x '.join(lengths) or 'scalar'}"
