@@ -64,7 +64,7 @@ def _read_npy(file: IO[bytes], size: int, shown: str, max_bytes: int) -> NDArray
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
         else:  # 2.0 and 3.0 differ only in how field names are encoded
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
-    except (ValueError, SyntaxError, TypeError, UnicodeError, MemoryError, RecursionError, OverflowError):
+    except Exception:  # numpy parses the header with Python's tokenizer, which has error types of its own
         raise InputError(f"{shown} has a damaged .npy header.") from None
     if dtype.hasobject:
         raise InputError(f"{shown} holds pickled objects, which are never loaded; save an array of numbers.")

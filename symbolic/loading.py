@@ -41,7 +41,7 @@ class LoadedModel:
     proto : onnx.ModelProto
         Self-contained: external data is inside. Local functions are kept (`inlined` gives it without them).
     sha256 : str
-        Of the file's bytes; of the deterministic serialisation of `proto` if there was external data or no file.
+        Of the file's bytes; of the deterministic serialisation of `proto` if there is external data or no file.
     path : Path or None
         The file.
     """
@@ -100,7 +100,7 @@ def _read(path: Path, max_bytes: int) -> bytes:
             size = os.fstat(file.fileno()).st_size
             if size > max_bytes:
                 raise ModelError(f"{path.name} has {size} bytes, more than the limit of {max_bytes}.")
-            data = file.read(max_bytes + 1)
+            data = file.read(size + 1)
     except FileNotFoundError:
         raise ModelError(f"{path}: there is no such file.") from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
@@ -109,8 +109,8 @@ def _read(path: Path, max_bytes: int) -> bytes:
         ) from None
     if not data:
         raise ModelError(f"{path.name} is empty.")
-    if len(data) > max_bytes:
-        raise ModelError(f"{path.name} has more bytes than the limit of {max_bytes}.")
+    if len(data) > size:
+        raise ModelError(f"{path.name} grew while it was read.")
     return data
 
 

@@ -1,7 +1,7 @@
 """A look at the bytes of an ONNX file before anything is built from them.
 
-A protobuf parser makes an object of a hundred bytes from every empty two-byte message, so a small file can fill
-the memory. Here the messages are counted and their nesting is measured, in the bytes alone.
+A protobuf parser makes an object of a hundred bytes from every empty two-byte message, so a small file can
+fill the memory. Here the messages are counted and their nesting is measured, in the bytes alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from symbolic.errors import ModelError
 
 __all__ = ["scan"]
 
-MAX_FIELDS = 4_000_000
+MAX_FIELDS = 2_000_000
 MAX_NESTING = 60
 
 _Table = dict[int, "_Table"]
@@ -45,7 +45,7 @@ def scan(data: bytes) -> int:
     Raises
     ------
     ModelError
-        If the bytes are no protobuf message, hold more than 4,000,000 fields, or nest deeper than 60.
+        If the bytes are no protobuf message, hold more than 2,000,000 fields, or nest deeper than 60.
     """
     count = 0
     # Each entry: where the message ends, and which of its fields are messages.

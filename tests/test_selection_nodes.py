@@ -326,8 +326,8 @@ def test_pattern_is_constant_exactly_where_the_graph_is_affine(opset: int) -> No
     moving = moving_tensors(result.proto.graph, "x")
     names = append_pattern(result.proto, moving, shapes.__getitem__)
     onnx.checker.check_model(result.proto, full_check=True)
-    # Relu, LeakyRelu, PRelu, 2 of Sign, Clip, 2 of HardSigmoid, 3 pairs, MaxPool, Greater, 2 reductions of the
-    # model; then Abs, maximum and minimum of the selection.
+    # Relu, LeakyRelu, PRelu, 2 of Sign, Clip, 2 of HardSigmoid, 3 pairs, MaxPool, Greater, 2 reductions of
+    # the model; then Abs, maximum and minimum of the selection.
     assert list(names) == [f"sureline/pattern{k}" for k in range(18)]
     x = np.random.default_rng(5).normal(size=SHAPES[4]).astype(np.float32)
     direction = np.random.default_rng(6).normal(size=SHAPES[4]).astype(np.float32)
