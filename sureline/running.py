@@ -79,7 +79,7 @@ def audit(request: Request, progress: Any) -> InferenceResult:
     from inference.operators import operator_from_text
     from symbolic.loading import load_model
 
-    model = load_model(request.model)
+    model = load_model(request.model).proto
     inputs, i_idx = _inputs(request, model)
     extra = (
         {"neighborhood_range": request.neighborhood_range} if request.neighborhood_range is not None else {}
@@ -171,11 +171,14 @@ def describe(path: Path) -> Description:
     from symbolic.network import support
     from symbolic.static_shapes import free_inputs
 
-    model = load_model(path)
+    model = load_model(path).proto
     return Description(
         tuple((value.name, _type(value)) for value in free_inputs(model.graph)),
         tuple((value.name, _type(value)) for value in model.graph.output),
-        tuple(support(model)),
+        tuple(
+            (kind, count, "frozen" if kind.startswith("Random") else how)
+            for kind, count, how in support(model)
+        ),
     )
 
 

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 import sureline
 
 ROOT = Path(__file__).parent.parent
