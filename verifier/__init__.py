@@ -1,0 +1,1 @@
+"""The search for cells, their certificate, and the independent checker of certificates."""

@@ -1,0 +1,273 @@
+"""An ONNX graph on the line x(t) = x_obs + beta*t: what its discrete outputs are on cells of t.
+
+On a ray (L, inf), L > 0, the graph must be homogeneous of degree one in the moving input and the constants that
+are added to it; then with s = 1/t in (0, 1/L) its input is x_obs*s + beta, every added constant is multiplied by
+s, and all signs and winners are those of t. On (-inf, U), s = 1/|t| and the input is x_obs*s - beta.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.inliner
+
+from . import check_operators_linear  # noqa: F401  (registers its operators)
+from .check_discrete import Discrete
+from .check_errors import InvalidCertificate, NotHomogeneous, Undecided
+from .check_integers import FAST, Arithmetic, Array, Form, objects
+from .check_operators import LARGEST_TENSOR, OPERATORS, Context, Node, Value
+from .check_operators_structure import make_constant
+
+__all__ = ["Cell", "CheckedGraph", "Verdict"]
+
+End = Fraction | float
+Cell = tuple[End, End]
+Verdict = tuple[Array, Array]
+MEMORY = 1 << 29
+SHAPE_ONLY = {"Shape", "Size", "EyeLike"}
+
+
+@dataclass
+class CheckedGraph:
+    """A graph, its constant inputs, and the line of its moving input."""
+
+    nodes: list[Node]
+    stored: dict[str, Array]
+    moving: str
+    observed: list[int]
+    observed_exponent: int
+    direction: list[Fraction]
+    shape: tuple[int, ...]
+    outputs: list[str]
+    moves: set[str] = field(default_factory=set)
+    elements: int = 0
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    maps: dict[Any, Any] = field(default_factory=dict)
+    constants: dict[int | None, tuple[Context, dict[str, Value]]] = field(default_factory=dict)
+
+    @classmethod
+    def build(cls, model: onnx.ModelProto, inputs: dict[str, Array], moving: str, beta: Sequence[Fraction],
+              outputs: list[str]) -> CheckedGraph:
+        """Read the graph of `model`; `inputs` holds every input (exact), `beta` the direction of `moving`, flat."""
+        if model.functions:
+            model = onnx.inliner.inline_local_functions(model)
+        stored: dict[str, Array] = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+        stored |= {name: np.asarray(a) for name, a in inputs.items() if name != moving}
+        for name, a in stored.items():
+            if a.size > LARGEST_TENSOR:
+                raise InvalidCertificate(f"tensor {name!r} is larger than {LARGEST_TENSOR} elements")
+        x = np.asarray(inputs[moving])
+        whole, e = _exact(x)
+        if len(beta) != len(whole):
+            raise InvalidCertificate(f"the direction has {len(beta)} entries, the input {len(whole)}")
+        graph = cls(_nodes(model), stored, moving, whole, e, list(beta), x.shape, list(outputs))
+        graph._trace()
+        return graph
+
+    def _trace(self) -> None:
+        """Which tensors move, what is needed, and all shapes, from one evaluation at t = 0."""
+        needed, kept = set(self.outputs), []
+        for node in reversed(self.nodes):
+            if needed & set(node.outputs):
+                needed.update(node.inputs)
+                kept.append(node)
+        self.nodes = kept[::-1]
+        self.moves = {self.moving}
+        for node in self.nodes:
+            if node.op not in OPERATORS:
+                raise node.refuse("the operator is not supported")
+            if node.op not in SHAPE_ONLY and self.moves & set(node.inputs):
+                self.moves.update(o for o in node.outputs if o)
+        ctx = Context(Arithmetic(FAST), maps=self.maps)
+        values = {name: make_constant(ctx, a) for name, a in self.stored.items() if name in needed}
+        values[self.moving] = self._input(ctx.ar, [(Fraction(0), Fraction(0))])
+        try:
+            self._run(ctx, self.nodes, values, keep=True)
+        except Undecided as error:
+            raise InvalidCertificate("a function of the graph has no value at the observed input") from error
+        self.shapes = {name: v.shape for name, v in values.items()}
+        self.elements = max(math.prod(self.shapes[name]) for name in self.moves if name in self.shapes)
+        missing = [name for name in self.outputs if not isinstance(values.get(name), Discrete)]
+        if missing:
+            raise InvalidCertificate(f"output {missing[0]!r} is missing or not discrete")
+        still = {name: v for name, v in values.items() if name not in self.moves}
+        self.constants[FAST] = (ctx, still)
+
+    def _constants(self, bits: int | None) -> tuple[Context, dict[str, Value]]:
+        """The constant part of the graph at a precision, evaluated once."""
+        if bits not in self.constants:
+            ctx = Context(Arithmetic(bits), maps=self.maps)
+            names = {name for node in self.nodes for name in node.inputs}
+            values = {name: make_constant(ctx, a) for name, a in self.stored.items() if name in names}
+            self._run(ctx, [n for n in self.nodes if not self.moves & set(n.outputs)], values, keep=True)
+            self.constants[bits] = (ctx, values)
+        return self.constants[bits]
+
+    def _run(self, ctx: Context, nodes: list[Node], values: dict[str, Any], keep: bool = False) -> None:
+        last = {name: node.index for node in nodes for name in node.inputs}
+        for node in nodes:
+            inputs = [self._value(node, values, name) for name in node.inputs]
+            out = OPERATORS[node.op](ctx, node, inputs)
+            for name, value in zip(node.outputs, out if isinstance(out, list) else [out], strict=False):
+                if name:
+                    values[name] = value
+            if not keep:
+                for name in set(node.inputs):
+                    if last[name] == node.index and name in self.moves and name not in self.outputs:
+                        del values[name]
+
+    def _value(self, node: Node, values: dict[str, Any], name: str) -> Any:
+        if not name:
+            return None
+        if name in values:
+            return values[name]
+        if node.op in SHAPE_ONLY and name in self.shapes:
+            return Discrete.known(np.broadcast_to(np.int64(0), self.shapes[name]))
+        raise node.refuse(f"tensor {name!r} does not exist")
+
+    # ---- evaluation ---------------------------------------------------------------------------------------
+
+    def evaluate(self, cells: list[Cell], bits: int | None = FAST) -> list[Verdict]:
+        """Bounds lo <= hi of every output on the open cells, as arrays (cells, *shape); lo = hi where known.
+
+        `bits` is the precision: up to 60 the fast carrier, more the wide one, None exact. A cell (t, t) is a point.
+        Where nothing is known (no enclosure, or a ray of a graph that is not homogeneous) lo and hi are the least
+        and greatest int64.
+        """
+        bits = FAST if bits is not None and bits <= FAST else bits
+        per_cell = self.elements * (400 if bits == FAST else 2000)
+        step = max(1, min(16, MEMORY // max(per_cell, 1)))
+        found: list[list[Verdict]] = [[] for _ in cells]
+        rays = [math.isinf(lo) or math.isinf(hi) for lo, hi in cells]
+        for kind in (False, True):
+            batch = [i for i, ray in enumerate(rays) if ray == kind]
+            for start in range(0, len(batch), step):
+                part = batch[start:start + step]
+                for i, verdicts in zip(part, self._batch([cells[i] for i in part], bits), strict=True):
+                    found[i] = verdicts
+        return [(np.stack([f[k][0] for f in found]), np.stack([f[k][1] for f in found]))
+                for k in range(len(self.outputs))]
+
+    def _batch(self, cells: list[Cell], bits: int | None) -> list[list[Verdict]]:
+        nothing = [tuple(np.full(self.shapes[name], v, dtype=np.int64)
+                         for v in (np.iinfo(np.int64).min, np.iinfo(np.int64).max)) for name in self.outputs]
+        if not cells:
+            return []
+        constants, known = self._constants(bits)
+        ctx = Context(constants.ar, cache=constants.cache, maps=self.maps)
+        try:
+            if math.isinf(cells[0][0]) or math.isinf(cells[0][1]):
+                ctx.scale, moving = self._ray(ctx.ar, cells)
+            else:
+                moving = self._input(ctx.ar, cells)
+            values: dict[str, Any] = {**known, self.moving: moving}
+            self._run(ctx, [n for n in self.nodes if self.moves & set(n.outputs)], values)
+        except NotHomogeneous:
+            return [nothing for _ in cells]  # type: ignore[misc]
+        except Undecided as error:
+            bad = set(error.cells) or set(range(len(cells)))
+            rest = iter(self._batch([c for i, c in enumerate(cells) if i not in bad], bits))
+            return [nothing if i in bad else next(rest) for i in range(len(cells))]  # type: ignore[misc]
+        out = [(values[name].lo, values[name].hi) for name in self.outputs]
+        return [[(lo[..., i % lo.shape[-1]], hi[..., i % hi.shape[-1]]) for lo, hi in out] for i in range(len(cells))]
+
+    def _input(self, ar: Arithmetic, cells: list[Cell]) -> Form:
+        """x_obs + beta*(m + h*t) for cells (m - h, m + h)."""
+        middles = [(Fraction(lo) + Fraction(hi)) / 2 for lo, hi in cells]
+        halves = [(Fraction(hi) - Fraction(lo)) / 2 for lo, hi in cells]
+        one = [Fraction(1)] * len(cells)
+        return self._line(ar, one, [Fraction(0)] * len(cells), middles, halves)
+
+    def _ray(self, ar: Arithmetic, cells: list[Cell]) -> tuple[Form, Form]:
+        """The scale s = h + h*t with h = 1/(2|L|), and the input x_obs*s +- beta; Undecided where the ray holds 0."""
+        starts = [Fraction(lo if math.isinf(hi) else -hi) if math.isinf(lo) != math.isinf(hi) else Fraction(0)
+                  for lo, hi in cells]
+        bad = [i for i, start in enumerate(starts) if start <= 0]
+        if bad:
+            raise Undecided(bad)
+        halves = [_dyadic_above(1 / (2 * start)) for start in starts]
+        signs = [Fraction(1 if math.isinf(hi) else -1) for _, hi in cells]
+        h, e = _common(halves)
+        scale = ar.form(objects(h)[None], e, objects(h)[None])
+        scale = Form(scale.c[0], scale.d[0], scale.r[0], scale.e, 1)
+        form = self._line(ar, halves, halves, signs, [Fraction(0)] * len(cells))
+        return scale, Form(form.c, form.d, form.r, form.e, 1)
+
+    def _line(self, ar: Arithmetic, x0: list[Fraction], x1: list[Fraction], b0: list[Fraction],
+              b1: list[Fraction]) -> Form:
+        """x_obs*(x0 + x1*t) + beta*(b0 + b1*t) per cell, all four dyadic."""
+        if any(v.denominator & (v.denominator - 1) for v in x0 + x1 + b0 + b1):
+            raise InvalidCertificate("an end of a cell is not a dyadic number")
+        numbers, e = _common(x0 + x1 + b0 + b1)
+        n = len(x0)
+        parts = [objects(numbers[k * n:(k + 1) * n]) for k in range(4)]
+        beta, beta_e, inexact = _directions(self.direction)
+        x = objects(self.observed)[:, None]
+        low = min(self.observed_exponent, beta_e)
+        x, beta = x << (self.observed_exponent - low), beta[:, None] << (beta_e - low)
+        c, d = x * parts[0] + beta * parts[2], x * parts[1] + beta * parts[3]
+        r = (inexact[:, None] << (beta_e - low)) * (np.abs(parts[2]) + np.abs(parts[3]))
+        c, d, r = (a.reshape(*self.shape, n) for a in (c, d, r))
+        return ar.form(c, low + e, d, r)
+
+
+def _nodes(model: onnx.ModelProto) -> list[Node]:
+    versions = {o.domain: o.version for o in model.opset_import}
+    opset = versions.get("", versions.get("ai.onnx", 1))
+    nodes = []
+    for index, proto in enumerate(model.graph.node):
+        if proto.domain not in ("", "ai.onnx"):
+            raise InvalidCertificate(f"node {proto.name or proto.output[0]!r} has the unknown domain {proto.domain!r}")
+        attributes: dict[str, Any] = {}
+        try:
+            for name, declared in onnx.defs.get_schema(proto.op_type, opset).attributes.items():
+                if declared.default_value.name:
+                    attributes[name] = onnx.helper.get_attribute_value(declared.default_value)
+        except onnx.defs.SchemaError as error:
+            raise InvalidCertificate(f"operator {proto.op_type} does not exist in opset {opset}") from error
+        for attribute in proto.attribute:
+            if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
+                raise InvalidCertificate(f"operator {proto.op_type} with a subgraph is not supported")
+            value = onnx.helper.get_attribute_value(attribute)
+            attributes[attribute.name] = list(value) if not isinstance(value, (bytes, float, int)) and hasattr(
+                value, "__iter__") else value
+        nodes.append(Node(index, proto.op_type, proto.name, tuple(proto.input), tuple(proto.output), opset, proto,
+                          attributes))
+    return nodes
+
+
+def _exact(x: Array) -> tuple[list[int], int]:
+    """A float or integer array as integers times 2**e, exactly."""
+    numbers = [Fraction(v) for v in x.reshape(-1).tolist()]
+    return _common(numbers)
+
+
+def _common(numbers: list[Fraction]) -> tuple[list[int], int]:
+    """Dyadic rationals as integers times one power of two."""
+    e = -max((v.denominator.bit_length() - 1 for v in numbers), default=0)
+    return [int(v * 2**-e) for v in numbers], e
+
+
+def _directions(beta: list[Fraction]) -> tuple[Array, int, Array]:
+    """The direction as integers times 2**e, and 1 where that is rounded down (entries that are not dyadic)."""
+    plain = all(v.denominator & (v.denominator - 1) == 0 for v in beta)
+    least = min((abs(v) for v in beta if v), default=Fraction(1))
+    e = -max(v.denominator.bit_length() - 1 for v in beta) if plain else min(0, _log2(least)) - 320
+    scaled = [v * 2**-e for v in beta]
+    return (objects([math.floor(v) for v in scaled]), e, objects([int(v.denominator > 1) for v in scaled]))
+
+
+def _log2(v: Fraction) -> int:
+    return v.numerator.bit_length() - v.denominator.bit_length()
+
+
+def _dyadic_above(v: Fraction) -> Fraction:
+    """A dyadic number at least v, at most a 2**-30th above it."""
+    k = 31 - _log2(v)
+    return Fraction(math.ceil(v * Fraction(2) ** k)) / Fraction(2) ** k

@@ -1,0 +1,296 @@
+"""Linear operators (convolutions, matrix products, sums, normalisation, interpolation) and pools."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from .check_discrete import Discrete, first_best, to_form, to_integer
+from .check_integers import Array, Form
+from .check_operators import Context, Node, Value, operator, whole_numbers
+from .check_operators_structure import gather
+from .check_products import Weights, linear
+from .check_relaxations import absolute, tournament
+from .check_smooth import smooth
+from .check_windows import Windows, channelled, transposed, windows
+
+__all__: list[str] = []
+
+
+def _reshaped(form: Form, shape: tuple[int, ...]) -> Form:
+    return form.each(lambda a: a.reshape(*shape, a.shape[-1]))
+
+
+def _moved(form: Form, source: int, target: int) -> Form:
+    return form.each(lambda a: np.moveaxis(a, source, target))
+
+
+def _fixed(node: Node, weight: Form) -> Form:
+    if weight.d.any() or weight.degree:
+        raise node.refuse("the weights move with the input")
+    return weight
+
+
+def _biased(ctx: Context, node: Node, y: Form, inputs: list[Any]) -> Form:
+    if len(inputs) < 3 or inputs[2] is None:
+        return y
+    bias = _reshaped(inputs[2], (-1,) + (1,) * (len(y.shape) - 2))
+    return ctx.ar.add(*ctx.alike(y, bias))
+
+
+@operator("Conv")
+def _conv(ctx: Context, node: Node, inputs: list[Any]) -> Form:
+    x, w = inputs[0], inputs[1]
+    batch, channels, *spatial = x.shape
+    groups = node.get("group")
+    if channels != w.shape[1] * groups or w.shape[0] % groups:
+        raise node.refuse("weights and input do not fit")
+
+    def table() -> tuple[Array, tuple[int, ...]]:
+        found = windows(node, tuple(spatial), list(w.shape[2:]))
+        return channelled(found.table, batch, channels, groups, math.prod(spatial)), found.shape
+
+    index, shape = ctx.once(node, table, exact=True)
+    weights = ctx.once(node, lambda: Weights.of(ctx.ar, _reshaped(_fixed(node, w), (groups, w.shape[0] // groups, -1))))
+    y = _reshaped(linear(ctx.ar, weights, x, index), (w.shape[0], batch, *shape))
+    return _biased(ctx, node, _moved(y, 0, 1), inputs)
+
+
+@operator("ConvTranspose")
+def _conv_transpose(ctx: Context, node: Node, inputs: list[Any]) -> Form:
+    x, w = inputs[0], inputs[1]
+    batch, channels, *spatial = x.shape
+    groups, each = node.get("group"), w.shape[1]
+    if channels != w.shape[0] or channels % groups:
+        raise node.refuse("weights and input do not fit")
+
+    def table() -> tuple[list[tuple[Array, Array]], tuple[int, ...], Array]:
+        found, phases = transposed(node, tuple(spatial), list(w.shape[2:]))
+        parts = [(taps, channelled(found.table[np.ix_(taps, at)], batch, channels, groups, math.prod(spatial)))
+                 for taps, at in phases]
+        order = np.concatenate([at for _, at in phases])
+        back = np.argsort(order)
+        whole = np.arange(groups * each * batch * len(order))
+        starts = np.cumsum([0] + [groups * each * batch * len(at) for _, at in phases])
+        blocks = [whole[a:b].reshape(groups * each, batch, -1) for a, b in zip(starts, starts[1:], strict=False)]
+        return parts, found.shape, np.moveaxis(np.concatenate(blocks, axis=2)[:, :, back], 0, 1)
+
+    def weights() -> list[Weights]:
+        flat = _fixed(node, w).each(lambda a: np.moveaxis(a.reshape(groups, channels // groups, each, -1, 1), 2, 1))
+        return [Weights.of(ctx.ar, flat.each(lambda a, t=taps: a[:, :, :, t].reshape(groups, each, -1, 1)))
+                for taps, _ in parts]
+
+    parts, shape, back = ctx.once(node, table, exact=True)
+    forms = [linear(ctx.ar, weight, x, index)
+             for weight, (_, index) in zip(ctx.once(node, weights), parts, strict=True)]
+    y = gather(ctx, forms, back.reshape(batch, groups * each, *shape))
+    return _biased(ctx, node, y, inputs)  # type: ignore[arg-type]
+
+
+@operator("Gemm")
+def _gemm(ctx: Context, node: Node, inputs: list[Any]) -> Form:
+    a, b = (v.each(lambda x: np.swapaxes(x, 0, 1)) if node.get(flag) else v
+            for v, flag in zip(inputs[:2], ("transA", "transB"), strict=True))
+    y = _product(ctx, node, a, b)
+    if node.get("alpha") != 1:
+        y = ctx.product(y, ctx.number(node.get("alpha")))
+    if len(inputs) > 2 and inputs[2] is not None:
+        bias = inputs[2] if node.get("beta") == 1 else ctx.product(inputs[2], ctx.number(node.get("beta")))
+        y = ctx.ar.add(*ctx.alike(y, bias))
+    return y
+
+
+@operator("MatMul")
+def _matmul(ctx: Context, node: Node, inputs: list[Any]) -> Value:
+    a, b = (to_form(ctx.ar, v) for v in inputs)
+    row, column = len(a.shape) == 1, len(b.shape) == 1
+    a = _reshaped(a, (1, *a.shape)) if row else a
+    b = _reshaped(b, (*b.shape, 1)) if column else b
+    y = _product(ctx, node, a, b)
+    shape = y.shape[:-2] + (() if row else y.shape[-2:-1]) + (() if column else y.shape[-1:])
+    y = _reshaped(y, shape)
+    return to_integer(ctx.ar, y, truncate=False) if isinstance(inputs[0], Discrete) else y
+
+
+def _product(ctx: Context, node: Node, a: Form, b: Form) -> Form:
+    """a @ b, where one of them is constant (else sum by sum)."""
+    if a.shape[-1] != b.shape[-2]:
+        raise node.refuse("matrices do not fit")
+    if not b.d.any() and not b.degree:
+        return _times_constant(ctx, node, a, b)
+    if not a.d.any() and not a.degree:
+        flipped = _times_constant(ctx, node, *(v.each(lambda x: np.swapaxes(x, -3, -2)) for v in (b, a)))
+        return flipped.each(lambda x: np.swapaxes(x, -3, -2))
+    total = None
+    for k in range(a.shape[-1]):
+        term = ctx.product(a.each(lambda x, k=k: x[..., :, k:k + 1, :]), b.each(lambda x, k=k: x[..., k:k + 1, :, :]))
+        total = term if total is None else ctx.ar.add(total, term)
+    return total  # type: ignore[return-value]
+
+
+def _times_constant(ctx: Context, node: Node, a: Form, b: Form) -> Form:
+    inner, columns = b.shape[-2:]
+    rows = a.shape[-2]
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    many = math.prod(b.shape[:-2]) > 1
+    groups = math.prod(lead) if many else 1
+    order = np.broadcast_to(np.arange(math.prod(a.shape)).reshape(a.shape), (*lead, rows, inner))
+    order = order.reshape(groups, -1, inner).swapaxes(1, 2)  # (groups, inner, rows)
+
+    def weights() -> Weights:
+        w = b.each(lambda x: np.broadcast_to(x, (*lead, inner, columns, 1)) if many else x)
+        return Weights.of(ctx.ar, w.each(lambda x: x.reshape(groups, inner, columns, 1).swapaxes(1, 2)))
+
+    y = linear(ctx.ar, ctx.once(node, weights), a, order)  # (groups, columns, rows of all images)
+    y = y.each(lambda x: x.swapaxes(1, 2))
+    return _reshaped(y, (*lead, rows, columns))
+
+
+def _total(ctx: Context, v: Form, axes: tuple[int, ...]) -> Form:
+    """The sum over `axes`, kept as ones; room for it is made first."""
+    terms = math.prod(v.shape[a] for a in axes)
+    over = v.size.bit_length() + terms.bit_length() - 61 if ctx.ar.fast else 0
+    v = ctx.ar.at(v, v.e + over) if over > 0 else v
+    out = v.each(lambda a: a.sum(axis=axes, keepdims=True))
+    return ctx.ar.normal(out.c, out.d, out.r, out.e, out.degree)
+
+
+def _axes(node: Node, inputs: list[Any], rank: int) -> tuple[int, ...]:
+    axes = node.get("axes")
+    if len(inputs) > 1 and inputs[1] is not None:
+        axes = whole_numbers(node, inputs[1]).tolist()
+    if not axes:
+        return () if node.get("noop_with_empty_axes") else tuple(range(rank))
+    return tuple(sorted({int(a) % rank for a in axes}))
+
+
+@operator("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1")
+def _reduce(ctx: Context, node: Node, inputs: list[Any]) -> Value:
+    v = to_form(ctx.ar, inputs[0])
+    axes = _axes(node, inputs, len(v.shape))
+    shape = tuple(1 if i in axes else n for i, n in enumerate(v.shape))
+    if node.op in ("ReduceMax", "ReduceMin"):
+        out = _best(ctx, v, axes, node.op == "ReduceMin")
+    else:
+        out = _total(ctx, absolute(ctx.ar, v) if node.op == "ReduceL1" else v, axes)
+        if node.op == "ReduceMean":
+            out = ctx.product(out, ctx.number(Fraction(1, math.prod(v.shape[a] for a in axes))))
+    if not node.get("keepdims"):
+        shape = tuple(n for i, n in enumerate(shape) if i not in axes)
+    out = out.each(lambda a: a.reshape(*shape, a.shape[-1]),
+                   same=None if out.same is None else out.same.reshape(*shape, out.same.shape[-1]))
+    return to_integer(ctx.ar, out, truncate=False) if isinstance(inputs[0], Discrete) else out
+
+
+def _best(ctx: Context, v: Form, axes: tuple[int, ...], least: bool) -> Form:
+    if not axes:
+        return v
+    kept = [i for i in range(len(v.shape)) if i not in axes]
+    index = np.arange(math.prod(v.shape)).reshape(v.shape).transpose(*axes, *kept)
+    rows = gather(ctx, [v], index.reshape(-1, *index.shape[len(axes):]))
+    return tournament(ctx.ar, rows, least)  # type: ignore[arg-type]
+
+
+@operator("GlobalAveragePool", "GlobalMaxPool")
+def _global_pool(ctx: Context, node: Node, inputs: list[Any]) -> Form:
+    v = inputs[0]
+    axes = tuple(range(2, len(v.shape)))
+    if node.op == "GlobalMaxPool":
+        return _reshaped(_best(ctx, v, axes, False), (*v.shape[:2], *(1 for _ in axes)))
+    return ctx.product(_total(ctx, v, axes), ctx.number(Fraction(1, math.prod(v.shape[2:]))))
+
+
+@operator("BatchNormalization")
+def _batch_normalization(ctx: Context, node: Node, inputs: list[Any]) -> Form:
+    if node.get("training_mode") or len([o for o in node.outputs if o]) > 1:
+        raise node.refuse("training mode")
+    x, scale, bias, mean, variance = inputs
+
+    def constants() -> tuple[Form, Form]:
+        root = smooth(ctx.ar, "Sqrt", ctx.ar.add(variance, ctx.number(node.get("epsilon"))))
+        factor = ctx.quotient(scale, root)
+        offset = ctx.ar.subtract(bias, ctx.product(mean, factor))
+        shape = (-1,) + (1,) * (len(x.shape) - 2)
+        return _reshaped(factor, shape), _reshaped(offset, shape)
+
+    factor, offset = ctx.once(node, constants)
+    return ctx.ar.add(*ctx.alike(ctx.product(x, factor), offset))
+
+
+@operator("Softmax")
+def _softmax(ctx: Context, node: Node, inputs: list[Any]) -> Form:
+    """exp(x - s) / sum of exp(x - s); s, the whole part of the greatest centre, changes nothing but the scale."""
+    x, ar = inputs[0], ctx.ar
+    rank = len(x.shape)
+    axis = node.get("axis", -1 if node.opset >= 13 else 1)
+    axes = (axis % rank,) if node.opset >= 13 else tuple(range(axis % rank if axis < rank else axis, rank))
+    top = x.c.max(axis=axes, keepdims=True)
+    unit = max(0, -x.e)
+    c = (top >> min(unit, 62)) << min(unit, 62)
+    powers = smooth(ar, "Exp", ar.add(x, Form(-c, np.zeros_like(c), np.zeros_like(c), x.e, x.degree)))
+    return ctx.product(powers, smooth(ar, "Reciprocal", _total(ctx, powers, axes)))
+
+
+@operator("AveragePool")
+def _average_pool(ctx: Context, node: Node, inputs: list[Any]) -> Form:
+    x = inputs[0]
+    found, index = _pool(ctx, node, x.shape)
+    zero = ctx.ar.form(np.zeros((1, 1), dtype=object), x.e, degree=x.degree)
+    rows = gather(ctx, [x, zero], index)
+    total = _total(ctx, rows, (0,))  # type: ignore[arg-type]
+    inverse = ctx.once(node, lambda: ctx.ar.constant(np.array([Fraction(1, int(n)) for n in found.counts], dtype=object)))
+    y = ctx.product(_reshaped(total, (*x.shape[:2], -1)), inverse)
+    return _reshaped(y, (*x.shape[:2], *found.shape))
+
+
+def _pool(ctx: Context, node: Node, shape: tuple[int, ...]) -> tuple[Windows, Array]:
+    """The windows, and the table (taps, batch, channels, positions) into the whole input; padding is its size."""
+
+    def table() -> tuple[Windows, Array]:
+        found = windows(node, shape[2:], list(node.get("kernel_shape")))
+        planes = np.arange(shape[0] * shape[1]).reshape(1, *shape[:2], 1) * math.prod(shape[2:])
+        at = found.table[:, None, None, :]
+        return found, np.where(at < 0, math.prod(shape), planes + at)
+
+    return ctx.once(node, table, exact=True)  # type: ignore[no-any-return]
+
+
+@operator("MaxPool")
+def _max_pool(ctx: Context, node: Node, inputs: list[Any]) -> list[Value]:
+    x = inputs[0]
+    found, index = _pool(ctx, node, x.shape)
+    empty = index == math.prod(x.shape)
+    if empty.all(axis=0).any():
+        raise node.refuse("a window lies in the padding")
+    lowest = ctx.ar.integers([[-max(x.size, 1)]])  # times 4: below every |c| + |d| + r, so padding never wins
+    padding = Form(lowest, 0 * lowest, 0 * lowest, x.e + 2, x.degree)
+    rows = gather(ctx, [x, padding] if empty.any() else [x], index)
+    out = tournament(ctx.ar, rows)  # type: ignore[arg-type]
+    shape = (*x.shape[:2], *found.shape)
+    pooled = out.each(lambda a: a.reshape(*shape, -1), same=None if out.same is None else out.same.reshape(*shape, -1))
+    if len(node.outputs) < 2 or not node.outputs[1]:
+        return [pooled]
+    if node.get("storage_order"):
+        raise node.refuse("indices in column order")
+    possible = first_best(ctx.ar, rows) & ~empty[..., None]  # type: ignore[arg-type]
+    at = index[..., None]
+    lo, hi = np.where(possible, at, 2**62).min(axis=0), np.where(possible, at, -1).max(axis=0)
+    return [pooled, Discrete(*(a.reshape(*shape, a.shape[-1]) for a in (lo, hi)))]
+
+
+@operator("ArgMax", "ArgMin")
+def _arg_best(ctx: Context, node: Node, inputs: list[Any]) -> Discrete:
+    v = to_form(ctx.ar, inputs[0])
+    axis = node.get("axis") % len(v.shape)
+    rows = v.each(lambda a: np.moveaxis(a, axis, 0), same=None if v.same is None else np.moveaxis(v.same, axis, 0))
+    possible = first_best(ctx.ar, rows, node.op == "ArgMin", bool(node.get("select_last_index")))
+    lo = possible.argmax(axis=0)
+    hi = len(possible) - 1 - possible[::-1].argmax(axis=0)
+    if node.get("keepdims"):
+        lo, hi = np.expand_dims(lo, axis), np.expand_dims(hi, axis)
+    return Discrete(lo, hi)
+
+

@@ -1,0 +1,182 @@
+"""Operators that only move elements, by one mechanism; and those that make constants out of shapes.
+
+The reference operator of the onnx package runs once on an array of indices: the result IS the gather map, with
+the standard's own meaning of axes, steps, pads and batches.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx.reference import ReferenceEvaluator
+
+from .check_discrete import Discrete
+from .check_integers import Array, Form
+from .check_operators import LARGEST_TENSOR, Context, Node, Value, operator, whole_numbers
+
+__all__ = ["bounded", "gather", "make_constant"]
+
+ALL = "all"
+MOVED: dict[str, Any] = {  # which inputs hold elements; the others are shapes, axes and indices
+    "Concat": ALL, "Pad": (0, 2), **dict.fromkeys(
+        ("Identity", "Dropout", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split",
+         "Expand", "Tile", "GatherElements", "GatherND", "DepthToSpace", "SpaceToDepth"), (0,))}
+
+
+@operator(*MOVED)
+def _structural(ctx: Context, node: Node, inputs: list[Any]) -> list[Value]:
+    maps = ctx.once(node, lambda: _maps(node, inputs), exact=True)
+    data = [v for k, v in enumerate(inputs) if v is not None and _is_data(node, k)]
+    if node.op == "Pad" and len(data) == 1:
+        pad = 0 if node.opset >= 11 else node.get("value", 0.0)
+        data.append(Discrete.known(0) if isinstance(data[0], Discrete) else ctx.number(pad))
+    if any(isinstance(v, Form) for v in data):
+        data = list(ctx.alike(*data)) if len(data) > 1 else data
+    return [gather(ctx, data, index) for index in maps]
+
+
+def _is_data(node: Node, k: int) -> bool:
+    return MOVED[node.op] == ALL or k in MOVED[node.op]
+
+
+def _maps(node: Node, inputs: list[Any]) -> list[Array]:
+    feeds, start = {}, 0
+    shape = inputs[0].shape
+    if node.op in ("Identity", "Dropout"):
+        if len(inputs) > 2 and inputs[2] is not None and whole_numbers(node, inputs[2]).any():
+            raise node.refuse("training mode is random")
+        return [np.arange(math.prod(shape)).reshape(shape)]
+    if node.op == "Expand":
+        bounded(node, np.broadcast_shapes(shape, tuple(whole_numbers(node, inputs[1]))))
+    if node.op == "Tile":
+        bounded(node, [n * int(k) for n, k in zip(shape, whole_numbers(node, inputs[1]), strict=True)])
+    for k, (name, v) in enumerate(zip(node.inputs, inputs, strict=True)):
+        if v is not None and _is_data(node, k):
+            size = math.prod(v.shape)
+            feeds[name if k == 0 or node.op != "Concat" else f"{name}/{k}"] = np.arange(
+                start, start + size).reshape(v.shape)
+            start += size
+        elif v is not None:
+            feeds[name] = whole_numbers(node, v)
+    proto = onnx.NodeProto()
+    proto.CopyFrom(node.proto)
+    if node.op == "Concat":
+        proto.input[:] = list(feeds)
+    if node.op == "Pad":
+        return [_pad(node, feeds, inputs)]
+    del proto.output[:]
+    proto.output.extend(f"out{k}" for k in range(len(node.outputs)))
+    return [np.asarray(out, dtype=np.int64) for out in run_reference(node, proto, feeds)]
+
+
+def run_reference(node: Node, proto: onnx.NodeProto, feeds: dict[str, Array]) -> list[Array]:
+    """The reference implementation of one node, on integer arrays."""
+    info = [onnx.helper.make_tensor_value_info(n, onnx.helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
+            for n, a in feeds.items()]
+    outputs = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.UNDEFINED, None) for n in proto.output if n]
+    graph = onnx.helper.make_graph([proto], "one", info, outputs)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", node.opset)])
+    try:
+        return list(ReferenceEvaluator(model).run(None, feeds))
+    except Exception as error:
+        raise node.refuse(f"the reference implementation says {error}") from error
+
+
+def _pad(node: Node, feeds: dict[str, Array], inputs: list[Any]) -> Array:
+    """Pad by numpy.pad, the element after the input's being the pad value; negative pads cut."""
+    x = feeds[node.inputs[0]]
+    pads = node.get("pads", node.get("paddings")) if node.opset < 11 else feeds[node.inputs[1]].tolist()
+    axes = range(x.ndim)
+    if len(inputs) > 3 and inputs[3] is not None:
+        axes = [int(a) % x.ndim for a in whole_numbers(node, inputs[3])]
+    widths = [(0, 0)] * x.ndim
+    for i, axis in enumerate(axes):
+        widths[axis] = (int(pads[i]), int(pads[i + len(axes)]))
+    shape = [n + max(a, 0) + max(b, 0) for n, (a, b) in zip(x.shape, widths, strict=True)]
+    bounded(node, shape)
+    modes = {b"constant": "constant", b"reflect": "reflect", b"edge": "edge", b"wrap": "wrap"}
+    mode = modes[node.get("mode", b"constant")]
+    grown = [(max(a, 0), max(b, 0)) for a, b in widths]
+    x = np.pad(x, grown, **({"mode": mode} if mode != "constant" else {"constant_values": x.size}))
+    return x[tuple(slice(max(-a, 0), x.shape[i] - max(-b, 0)) for i, (a, b) in enumerate(widths))]
+
+
+def bounded(node: Node, shape: Any) -> None:
+    """Refuse a tensor that is too large, before it is made."""
+    if math.prod(max(int(n), 1) for n in shape) > LARGEST_TENSOR:
+        raise node.refuse(f"a tensor of more than {LARGEST_TENSOR} elements")
+
+
+def gather(ctx: Context, data: list[Any], index: Array) -> Value:
+    """The elements `index` of all of `data`, flattened one after the other."""
+    shape, flat = index.shape, index.reshape(-1)
+    kind = Discrete if isinstance(data[0], Discrete) else Form
+    keys = ("lo", "hi") if kind is Discrete else ("c", "d", "r")
+    forms = ctx.ar.aligned(data) if kind is Form and len(data) > 1 else data
+    cells = max(getattr(f, keys[0]).shape[-1] for f in forms)
+    size = sum(math.prod(f.shape) for f in forms)
+    plain = flat.size == size and bool((flat == np.arange(size)).all())
+
+    def moved(arrays: list[Array]) -> Array:
+        rows = [a.reshape(-1, a.shape[-1]) for a in arrays]
+        if len(rows) > 1:
+            rows = [np.concatenate([np.broadcast_to(a, (len(a), cells)) for a in rows])]
+        return (rows[0] if plain else rows[0].take(flat, axis=0)).reshape(*shape, rows[0].shape[-1])
+
+    out = [moved([getattr(f, k) for f in forms]) for k in keys]
+    if kind is Discrete:
+        return Discrete(*out)
+    same = [f.same for f in forms]
+    numbers = moved([s for s in same if s is not None]) if all(s is not None for s in same) else None
+    return Form(*out, forms[0].e, forms[0].degree, numbers)
+
+
+@operator("Shape", "Size")
+def _shape(ctx: Context, node: Node, inputs: list[Any]) -> Discrete:
+    shape = list(inputs[0].shape)
+    return Discrete.known(math.prod(shape) if node.op == "Size" else shape[node.get("start", 0):node.get("end")])
+
+
+def make_constant(ctx: Context, tensor: Array) -> Value:
+    """A stored tensor: floats as the rationals they are, integers and booleans as themselves."""
+    if tensor.dtype.kind in "iub":
+        if tensor.dtype.kind != "b" and tensor.size and max(abs(int(tensor.max())), abs(int(tensor.min()))) >= 2**62:
+            tensor = np.clip(tensor, -(2**62), 2**62)  # "to the end" in Slice, and nothing else
+        return Discrete.known(tensor)
+    return ctx.ar.constant(tensor)
+
+
+@operator("Constant")
+def _constant(ctx: Context, node: Node, inputs: list[Any]) -> Value:
+    for name, kind in (("value_float", np.float32), ("value_floats", np.float32), ("value_int", np.int64),
+                       ("value_ints", np.int64)):
+        if node.get(name) is not None:
+            return make_constant(ctx, np.array(node.get(name), dtype=kind))
+    return make_constant(ctx, onnx.numpy_helper.to_array(node.get("value")))
+
+
+@operator("ConstantOfShape")
+def _constant_of_shape(ctx: Context, node: Node, inputs: list[Any]) -> Value:
+    shape = whole_numbers(node, inputs[0])
+    bounded(node, shape)
+    value = node.get("value")
+    value = np.zeros(1, dtype=np.float32) if value is None else onnx.numpy_helper.to_array(value)
+    return make_constant(ctx, np.full(tuple(map(int, shape)), value.reshape(-1)[0]))
+
+
+@operator("EyeLike")
+def _eye_like(ctx: Context, node: Node, inputs: list[Any]) -> Value:
+    to = node.get("dtype") or onnx.TensorProto.FLOAT
+    rows, columns = inputs[0].shape
+    dtype = np.float32 if to in (1, 10, 11, 16) else np.int64
+    return make_constant(ctx, np.eye(rows, columns, node.get("k", 0), dtype=dtype))
+
+
+@operator("Range")
+def _range(ctx: Context, node: Node, inputs: list[Any]) -> Value:
+    start, limit, delta = (int(whole_numbers(node, v)) for v in inputs)
+    bounded(node, [len(range(start, limit, delta))])
+    return Discrete.known(np.arange(start, limit, delta))
