@@ -1,0 +1,141 @@
+"""The declared noise of the input: a scalar, diagonal or full covariance, kept exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symbolic.arrays import as_exact_array, fractions_of
+from symbolic.errors import NoiseError
+from symbolic.exact import exact_number
+
+__all__ = ["DEFINITENESS_TOLERANCE", "Noise"]
+
+DEFINITENESS_TOLERANCE = Fraction(1, 10**12)
+"""Relative to the largest variance: Sigma plus this much of the identity must be positive definite."""
+ROWS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Covariance of the noise.
+
+    Attributes
+    ----------
+    kind : "scalar", "diagonal" or "full"
+        One variance, one per element, or a matrix.
+    value : Fraction or None
+        The scalar variance, exactly.
+    array : ndarray or None
+        The diagonal or the matrix as given; each entry is the rational it is.
+    source : str or None
+        Where the variance comes from, in the user's words.
+    degrees_of_freedom : Fraction or None
+        Of an estimated variance.
+    """
+
+    kind: Literal["scalar", "diagonal", "full"]
+    value: Fraction | None
+    array: NDArray[Any] | None
+    source: str | None = None
+    degrees_of_freedom: Fraction | None = None
+
+    @classmethod
+    def of(cls, var: object, size: int, *, halves: bool = False, source: str | None = None) -> Noise:
+        """Read and check a variance.
+
+        Parameters
+        ----------
+        var : number, str, Fraction or array_like
+            A scalar, ``size`` variances, or a ``size`` x ``size`` matrix.
+        size : int
+            Length of the noise vector.
+        halves : bool
+            The vector consists of two halves (input and reference); a diagonal or matrix of half the length is
+            used for each of them independently.
+
+        Raises
+        ------
+        NoiseError
+            A variance that is not positive, a matrix that is not symmetric or not positive definite, or a wrong length.
+        """
+        if isinstance(var, (int, float, str, Fraction, np.generic)) or np.ndim(var) == 0:  # type: ignore[call-overload]
+            value = exact_number(var if not isinstance(var, np.ndarray) else var.item(), "var", error=NoiseError)
+            if value <= 0:
+                raise NoiseError(f"var is {var}; a variance must be positive.")
+            return cls("scalar", value, None, source)
+        array = as_exact_array(var, "var")
+        if array.size == 1:
+            return cls.of(fractions_of(array.reshape(1))[0], size, halves=halves, source=source)
+        sizes = (size // 2, size) if halves else (size,)
+        if array.ndim == 2 and array.shape[0] == array.shape[1] and array.shape[0] in sizes:
+            _require_definite(array)
+            return cls("full", None, array, source)
+        if array.size in sizes and array.ndim != 2 or (array.size in sizes and array.size != array.shape[0] ** 2):
+            flat = array.reshape(-1)
+            if not (flat > 0).all():
+                raise NoiseError("var has an entry that is not positive; every variance must be.")
+            return cls("diagonal", None, flat, source)
+        lengths = " or ".join(str(s) for s in sizes)
+        raise NoiseError(
+            f"var has shape {array.shape}; give a number, {lengths} variances, or a square matrix of that size."
+        )
+
+    def times(self, eta: Sequence[Fraction]) -> list[Fraction]:
+        """Sigma eta, exactly."""
+        if self.kind == "scalar" and self.value is not None:
+            return [self.value * e for e in eta]
+        array = self.array
+        if array is None:
+            raise NoiseError("the covariance has no entries.")
+        size = array.shape[0]
+        result: list[Fraction] = []
+        for start in range(0, len(eta), size):  # one block, or the two halves
+            part = eta[start : start + size]
+            if self.kind == "diagonal":
+                result += [v * e for v, e in zip(fractions_of(array), part, strict=True)]
+            else:
+                result += _matrix_times(array, part)
+        return result
+
+
+def _matrix_times(matrix: NDArray[Any], eta: Sequence[Fraction]) -> list[Fraction]:
+    used = [k for k, e in enumerate(eta) if e]
+    if not used:
+        return [Fraction(0)] * len(eta)
+    columns = np.ascontiguousarray(matrix[:, used])
+    weights = [eta[k] for k in used]
+    common = int(np.lcm.reduce(np.array([w.denominator for w in weights], dtype=object)))
+    whole = np.array([int(w * common) for w in weights], dtype=object)
+    result: list[Fraction] = []
+    for first in range(0, len(eta), ROWS_AT_ONCE):
+        block = columns[first : first + ROWS_AT_ONCE]
+        entries = fractions_of(block.reshape(-1))
+        shared = max(e.denominator for e in entries)  # powers of two: the largest is common
+        if any(shared % e.denominator for e in entries[:64]):
+            shared = int(np.lcm.reduce(np.array([e.denominator for e in entries], dtype=object)))
+        table = np.array([e.numerator * (shared // e.denominator) for e in entries], dtype=object)
+        sums = table.reshape(block.shape).dot(whole)
+        result += [Fraction(int(s), shared * common) for s in sums]
+    return result
+
+
+def _require_definite(matrix: NDArray[Any]) -> None:
+    if not np.array_equal(matrix, matrix.T):
+        raise NoiseError("the covariance matrix is not symmetric; symmetrise it before the audit.")
+    floats = matrix.astype(np.float64)
+    diagonal = np.diag(floats)
+    if not (diagonal > 0).all():
+        raise NoiseError("the covariance matrix has a variance that is not positive.")
+    shift = float(DEFINITENESS_TOLERANCE) * diagonal.max()
+    try:
+        np.linalg.cholesky(floats + shift * np.eye(len(floats)))
+    except np.linalg.LinAlgError:
+        raise NoiseError(
+            "the covariance matrix is not positive definite (tolerance 1e-12 of its largest variance)."
+        ) from None

@@ -1,0 +1,164 @@
+"""Sound linear relaxation of functions of one variable.
+
+A function f is described by break points with, between neighbours, a piece of constant curvature: "linear", "convex"
+or "concave". On a segment where the argument ranges over [lo, hi], f(v) is enclosed as slope v + offset +- half:
+
+* the range lies in one linear piece: exact up to rounding;
+* otherwise any slope is sound, given bounds of g(v) = f(v) - slope v over [lo, hi]. On a convex piece g is largest
+  at an end and lies above each of its tangents; on a concave piece the reverse. The chord's slope is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from symbolic.rounding import ELEMENTARY, TINY, UP, Array, U, sum_error
+from symbolic.values import Affine
+
+__all__ = ["Curve", "Piece", "relax", "relu"]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One piece of a :class:`Curve` up to its right break point ``end`` (inf for the last).
+
+    ``slope`` and ``intercept`` (broadcastable arrays) describe a linear piece, value = slope v + intercept, exactly;
+    ``f`` and ``df`` a curved one, each evaluated within a relative error ``error`` of its result plus ``absolute``.
+    """
+
+    end: Array | float
+    kind: Literal["linear", "convex", "concave"]
+    slope: Array | float = 0.0
+    intercept: Array | float = 0.0
+    f: Callable[[Array], Array] | None = None
+    df: Callable[[Array], Array] | None = None
+    error: float = 4 * ELEMENTARY
+    absolute: float = TINY
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A continuous function of one variable, by pieces; undefined below ``start``."""
+
+    pieces: tuple[Piece, ...]
+    start: float = -np.inf
+
+
+def _bounds_on_piece(piece: Piece, slope: Array, a: Array, b: Array) -> tuple[Array, Array]:
+    """Bounds of f(v) - slope v for v in [a, b], a sub-range of the piece."""
+    if piece.f is None or piece.df is None:
+        ends = []
+        for v in (a, b):
+            linear = (piece.slope - slope) * v
+            value = linear + piece.intercept
+            size = (np.abs(piece.slope) + np.abs(slope)) * np.abs(v) + np.abs(piece.intercept)
+            ends.append((value, size * (8 * U) + TINY))
+        low = np.minimum(ends[0][0] - ends[0][1], ends[1][0] - ends[1][1])
+        high = np.maximum(ends[0][0] + ends[0][1], ends[1][0] + ends[1][1])
+        return np.asarray(low), np.asarray(high)
+    values = []
+    for v in (a, b):
+        fv, sv = piece.f(v), slope * v
+        err = np.abs(fv) * piece.error + (np.abs(fv) + np.abs(sv)) * (8 * U) + piece.absolute + TINY
+        values.append((fv - sv, err))
+    (ga, ea), (gb, eb) = values
+    # tangent bound: g(v) >= g(v0) + g'(v0)(v - v0) for convex g, at a v0 near the place where g' = 0
+    v0 = _stationary(piece.df, piece.kind == "convex", slope, a, b)
+    fv, sv, dv = piece.f(v0), slope * v0, piece.df(v0)
+    g0 = fv - sv
+    e0 = np.abs(fv) * piece.error + (np.abs(fv) + np.abs(sv)) * (8 * U) + piece.absolute + TINY
+    tilt = np.abs(dv - slope) + np.abs(dv) * piece.error + piece.absolute + (np.abs(dv) + np.abs(slope)) * (4 * U)
+    drop = tilt * np.maximum(b - v0, v0 - a) * UP * UP + TINY
+    sign = 1.0 if piece.kind == "convex" else -1.0
+    outer = np.maximum(sign * ga + ea, sign * gb + eb)
+    inner = sign * g0 - e0 - drop
+    low, high = (inner, outer) if sign > 0 else (-outer, -inner)
+    return low - 4 * U * np.abs(low), high + 4 * U * np.abs(high)
+
+
+def _stationary(derivative: Callable[[Array], Array], rising: bool, slope: Array, a: Array, b: Array) -> Array:
+    """A point of [a, b] near f' = slope, by bisection on the monotone derivative (no rigour needed)."""
+    lo, hi = a, b
+    for _ in range(30):
+        mid = lo + (hi - lo) / 2
+        left = (derivative(mid) < slope) == rising  # the stationary point lies to the right of mid
+        lo, hi = np.where(left, mid, lo), np.where(left, hi, mid)
+    return np.clip(lo + (hi - lo) / 2, a, b)
+
+
+def _value(curve: Curve, v: Array) -> Array:
+    """f(v), approximately: only chord slopes are taken from it."""
+    result = np.full(v.shape, np.nan)
+    start: Array | float = -np.inf
+    for piece in curve.pieces:
+        here = (v >= start) & (v <= piece.end)
+        value = piece.f(v) if piece.f is not None else piece.slope * v + piece.intercept
+        result = np.where(here, value, result)
+        start = piece.end
+    return result
+
+
+def relax(a: Affine, curve: Curve) -> Affine:
+    """Enclose f(a)."""
+    with np.errstate(all="ignore"):
+        lo, hi = a.bounds()
+        shape = lo.shape
+        wide = hi > lo
+        chord = (_value(curve, hi) - _value(curve, lo)) / np.where(wide, hi - lo, 1.0)
+        slope = np.where(wide & np.isfinite(chord), chord, 0.0)
+        low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
+        exact_slope, exact_offset = np.zeros(shape), np.zeros(shape)
+        exact = np.zeros(shape, dtype=bool)
+        start: Array | float = curve.start
+        for piece in curve.pieces:
+            left, right = np.maximum(lo, start), np.minimum(hi, piece.end)
+            inside = (lo >= start) & (hi <= piece.end)
+            if piece.kind == "linear":
+                take = inside & ~exact
+                exact_slope = np.where(take, piece.slope, exact_slope)
+                exact_offset = np.where(take, piece.intercept, exact_offset)
+                exact |= inside
+            touched = left <= right
+            left, right = np.where(touched, left, lo), np.where(touched, right, lo)
+            piece_low, piece_high = _bounds_on_piece(piece, slope, left, right)
+            low = np.where(touched, np.minimum(low, piece_low), low)  # NaN stays NaN
+            high = np.where(touched, np.maximum(high, piece_high), high)
+            start = piece.end
+        undefined = ~(lo >= curve.start)
+        offset = low / 2 + high / 2
+        half = np.maximum(high - offset, offset - low) * UP + TINY
+        slope = np.where(exact, exact_slope, slope)
+        offset = np.where(exact, exact_offset, offset)
+        half = np.where(exact, 0.0, half)
+        c0, d = slope * a.c, slope * a.d
+        c = c0 + offset
+        plain = (slope == 0) | (np.abs(slope) == 1)
+        rounding = np.where(plain, 0.0, sum_error(c0, d) + np.where(a.half_width() + np.abs(a.c) != 0, TINY, 0.0))
+        rounding = rounding + np.where(offset == 0, 0.0, sum_error(c))
+        r = np.where(slope == 0, 0.0, np.abs(slope) * a.r) + half + rounding
+        c = np.where(undefined, np.nan, c)
+        return Affine(c, np.where(slope == 0, 0.0, d), r * UP)
+
+
+def relu(a: Affine) -> Affine:
+    """max(a, 0): the hot path of most networks, the same relaxation as ``relax`` with few passes."""
+    h = a.half_width()
+    on = a.c >= h
+    with np.errstate(all="ignore"):
+        c, d, r = a.c * on, a.d * on, a.r * on
+        at = np.nonzero(~(on | (-a.c >= h)))
+        if at[0].size:
+            ca, da, ra, ha = a.c[at], a.d[at], a.r[at], h[at]
+            lo, hi = ca - ha, ca + ha
+            lo, hi = lo - 2 * U * np.abs(lo), hi + 2 * U * np.abs(hi)
+            slope = np.clip(hi / (hi - lo), 0.0, 1.0)
+            top = np.maximum((1.0 - slope) * hi, -slope * lo) * UP + TINY
+            c[at] = slope * ca + top / 2
+            d[at] = slope * da
+            pay = (np.abs(ca) + np.abs(da) + top) * (4 * U) + TINY
+            r[at] = (slope * ra + top / 2 + pay) * UP
+    return Affine(c, d, r)

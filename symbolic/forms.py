@@ -1,0 +1,120 @@
+"""Sums, products and certified winners of affine forms: the arithmetic that operators are written in."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from symbolic.rounding import TINY, UP, Array, U, sum_error, tiny_where
+from symbolic.values import Affine
+
+__all__ = ["add", "hull", "maximum", "negative", "positive", "product", "scale", "subtract"]
+
+
+def aligned(a: Affine, b: Affine) -> tuple[Affine, Affine]:
+    """Give both forms the same rank, as NumPy broadcasting would without the batch axis."""
+    rank = max(a.c.ndim, b.c.ndim)
+
+    def widen(x: Affine) -> Affine:
+        missing = rank - x.c.ndim
+        if not missing:
+            return x
+        shape = (x.c.shape[0], *(1,) * missing, *x.c.shape[1:])
+        return Affine(x.c.reshape(shape), x.d.reshape(shape), x.r.reshape(shape))
+
+    return widen(a), widen(b)
+
+
+def add(a: Affine, b: Affine) -> Affine:
+    """a + b."""
+    a, b = aligned(a, b)
+    c, d = a.c + b.c, a.d + b.d
+    return Affine(c, d, (a.r + b.r + sum_error(c, d)) * UP)
+
+
+def subtract(a: Affine, b: Affine) -> Affine:
+    """a - b."""
+    return add(a, negative(b))
+
+
+def negative(a: Affine) -> Affine:
+    """-a, exact."""
+    return Affine(-a.c, -a.d, a.r)
+
+
+def scale(a: Affine, weight: Array, radius: Array | None = None) -> Affine:
+    """Multiply by a constant tensor weight +- radius of the shape of the result without the batch axis,
+    or broadcastable to it."""
+    if a.c.ndim - 1 < weight.ndim:
+        a, _ = aligned(a, Affine(weight[None], weight[None], weight[None]))
+    c, d = a.c * weight, a.d * weight
+    size = np.abs(weight)
+    r = a.r * size + sum_error(c, d)
+    if radius is not None:
+        r = r + (np.abs(a.c) + np.abs(a.d) + a.r) * radius
+        size = size + radius
+    moving = (a.c != 0) | (a.d != 0) | (a.r != 0)
+    return Affine(c, d, (r + tiny_where(moving & (size != 0))) * UP)
+
+
+def product(a: Affine, b: Affine) -> Affine:
+    """a * b: the term in tau**2 lies in da db [0, 1]."""
+    a, b = aligned(a, b)
+    half = a.d * b.d / 2
+    c1 = a.c * b.c
+    c = c1 + half
+    d1, d2 = a.c * b.d, b.c * a.d
+    d = d1 + d2
+    size_a, size_b = np.abs(a.c) + np.abs(a.d), np.abs(b.c) + np.abs(b.d)
+    r = np.abs(half) + size_a * b.r + size_b * a.r + a.r * b.r
+    r = r + sum_error(c1, half, c, d1, d2, d)
+    moving_a, moving_b = (size_a != 0) | (a.r != 0), (size_b != 0) | (b.r != 0)
+    return Affine(c, d, (r + tiny_where(moving_a & moving_b)) * UP)
+
+
+def hull(a: Affine, b: Affine) -> Affine:
+    """The smallest form around both, with the mean slope."""
+    a, b = aligned(a, b)
+    c, d = (a.c + b.c) / 2, (a.d + b.d) / 2
+    apart = (np.abs(a.c - b.c) + np.abs(a.d - b.d)) / 2
+    some = (a.c != 0) | (b.c != 0) | (a.d != 0) | (b.d != 0)
+    r = apart + np.maximum(a.r, b.r) + sum_error(a.c, b.c, a.d, b.d) + tiny_where(some)
+    return Affine(c, d, r * UP)
+
+
+def positive(a: Affine) -> tuple[Array, Array, Array]:
+    """Sound slope, offset and half-range of max(., 0): max(v, 0) in slope v + offset +- half for v in the form.
+
+    Any slope in [0, 1] is sound; the residual max(v, 0) - slope v is convex, so it ranges over
+    [0, max((1 - slope) hi, -slope lo)] when the form straddles 0. A form certainly on one side is exact.
+    """
+    lo, hi = a.bounds()
+    h = a.half_width()
+    finite = h < np.inf  # an overflowed form decides nothing
+    up, down = (a.c >= h) & finite, (-a.c >= h) & finite
+    straddles = ~(up | down)
+    with np.errstate(all="ignore"):
+        slope = np.where(straddles, hi / (hi - lo), up)
+    slope = np.where(straddles, np.clip(slope, 0.0, 1.0), slope)
+    top = np.maximum((1.0 - slope) * hi, -slope * lo) * UP + TINY
+    half = np.where(straddles, top / 2, 0.0)
+    return slope, half, half
+
+
+def maximum(a: Affine, b: Affine) -> Affine:
+    """max(a, b): a certain winner is copied, otherwise b + relu(a - b) with one slope for both."""
+    a, b = aligned(a, b)
+    slope, offset, half = positive(subtract(a, b))
+    rest = 1.0 - slope  # rounded; its error is paid below
+    mixed = (slope != 0) & (slope != 1)
+    c = slope * a.c + rest * b.c + offset
+    d = slope * a.d + rest * b.d
+    pay = (np.abs(a.c) + np.abs(b.c) + np.abs(a.d) + np.abs(b.d) + offset) * (8 * U) + TINY
+    r = slope * a.r + rest * b.r + half + np.where(mixed, pay, 0.0)
+    # 0 * inf is NaN (unknown); a certain winner is copied bit by bit, without the loser's inf
+    take_a, take_b = slope == 1, slope == 0
+    return Affine(
+        np.where(take_a, a.c, np.where(take_b, b.c, c)),
+        np.where(take_a, a.d, np.where(take_b, b.d, d)),
+        np.where(take_a, a.r, np.where(take_b, b.r, r * UP)),
+    )
+

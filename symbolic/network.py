@@ -1,0 +1,304 @@
+"""An ONNX graph with exact meaning: enclosures of all its tensors over segments of a line.
+
+The certified object is the real-number function of the stored constants. Loading evaluates the graph once at the
+observed input: constants are folded, shapes become known, and every node gets its rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+import symbolic.operators  # noqa: F401  (fills the registry)
+from symbolic.errors import ModelError, UnsupportedOperatorError
+from symbolic.loading import inlined
+from symbolic.node import Node, Rule, operators
+from symbolic.operators.shapes import widened
+from symbolic.rounding import TINY, UP, Array, U
+from symbolic.values import Affine, Batch, Const, Range, Value
+
+__all__ = ["Line", "Network", "Segment", "support", "unsupported"]
+
+Segment = tuple[float, float]
+"""Ends in t; -inf or inf for a ray."""
+
+SUPPORTED_LIST = "docs/operators.md"
+
+
+@dataclass(frozen=True)
+class Line:
+    """x(t) = start + direction t in float64 with the distance to the exact rationals.
+
+    Attributes
+    ----------
+    start, direction : ndarray of float64
+        Of the input's shape.
+    start_error, direction_error : ndarray of float64
+        Bounds of the rounding of the exact rational entries (0 where exact).
+    """
+
+    start: Array
+    direction: Array
+    start_error: Array
+    direction_error: Array
+
+    @classmethod
+    def of(cls, start: Sequence[Fraction], direction: Sequence[Fraction], shape: tuple[int, ...]) -> Line:
+        """Round exact rationals."""
+        (s, se), (d, de) = (_rounded(v, shape) for v in (start, direction))
+        return cls(s, d, se, de)
+
+    def affine(self, segments: Sequence[Segment]) -> tuple[Affine, Batch]:
+        """The input over segments that are all finite, or all rays of one side."""
+        lo, hi = (np.array([s[k] for s in segments], dtype=np.float64) for k in range(2))
+        ones = (1,) * self.start.ndim
+        if np.isfinite(lo).all() and np.isfinite(hi).all():
+            m, h = centre(lo, hi)
+            form = self._form(self.start, self.start_error, self.direction, self.direction_error, m, h, ones)
+            return form, Batch(len(segments))
+        # x(t)/|t| = start s + side direction, s = 1/|t| in (0, 1/L]
+        side = 1.0 if np.isinf(hi).all() else -1.0
+        near = lo if side > 0 else -hi
+        if not (near > 0).all() or np.isinf(near).any():
+            raise ValueError("a ray must start on its own side of the observed input")
+        s = np.nextafter(1.0 / near, np.inf)
+        m, h = centre(np.zeros_like(s), s)
+        error = self.direction_error
+        form = self._form(side * self.direction, error, self.start, self.start_error, m, h, ones)
+        return form, Batch(len(segments), m, h)
+
+    @staticmethod
+    def _form(p: Array, pe: Array, q: Array, qe: Array, m: Array, h: Array, ones: tuple[int, ...]) -> Affine:
+        """p + q (m + h tau)."""
+        m, h = m.reshape(-1, *ones), h.reshape(-1, *ones)
+        move = q * m
+        c, d = p + move, q * h
+        fixed = (q == 0) & (qe == 0)
+        size = np.abs(m) + h
+        r = (np.abs(move) + np.abs(c) + np.abs(d)) * (2 * U) + TINY + qe * size
+        r = (np.where(fixed, 0.0, r) + pe) * UP
+        return Affine(c, d, r)
+
+
+def centre(lo: Array, hi: Array) -> tuple[Array, Array]:
+    """m and h with [m - h, m + h] containing [lo, hi] exactly (h is rounded up)."""
+    m = lo / 2 + hi / 2
+    h = np.maximum(hi - m, m - lo)
+    return m, np.where(hi > lo, np.nextafter(h, np.inf), np.where(h > 0, np.nextafter(h, np.inf), 0.0))
+
+
+def _rounded(values: Sequence[Fraction], shape: tuple[int, ...]) -> tuple[Array, Array]:
+    floats = np.array([float(v) for v in values], dtype=np.float64)
+    exact = np.array([Fraction(f) == v for f, v in zip(floats.tolist(), values, strict=True)], dtype=bool)
+    error = np.where(exact, 0.0, np.abs(floats) * (2 * U) + TINY)
+    return floats.reshape(shape), error.reshape(shape)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node that moves along the line, ready to run."""
+
+    node: Node
+    rule: Rule
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    last_uses: tuple[str, ...]
+    elements: int
+
+
+class Network:
+    """The interpreted graph.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        Self-contained; random nodes already frozen.
+    inputs : mapping of str to ndarray
+        A value for every graph input: it fixes the shapes, and the values of all but one.
+    moving : str
+        The input that moves along the line.
+    outputs : sequence of str
+        Tensors of interest; what they do not need is dropped.
+
+    Raises
+    ------
+    UnsupportedOperatorError
+        All unsupported operators, at once.
+    ModelError
+        A node that has no meaning here.
+    """
+
+    def __init__(
+        self, model: onnx.ModelProto, inputs: Mapping[str, NDArray[Any]], moving: str, outputs: Sequence[str]
+    ) -> None:
+        missing = unsupported(model)
+        if missing:
+            listed = "; ".join(missing)
+            raise UnsupportedOperatorError(
+                f"the model has operators that are not supported: {listed} (supported ones: {SUPPORTED_LIST})."
+            )
+        graph = inlined(model).graph
+        opset = default_opset(model)
+        self.outputs = tuple(outputs)
+        self.moving = moving
+        self.shape = tuple(inputs[moving].shape)
+        self.constants: dict[str, Const] = {
+            i.name: Const(widened(numpy_helper.to_array(i))) for i in graph.initializer
+        }
+        for name, array in inputs.items():
+            if name != moving:
+                self.constants[name] = Const(widened(np.asarray(array)))
+        self.homogeneous = True
+        self.exact = True
+        start = widened(np.asarray(inputs[moving])).astype(np.float64)
+        zero = np.zeros_like(start)[None]
+        values: dict[str, Value] = {moving: Affine(start[None], zero, zero)}
+        self._build([Node.of(n, opset) for n in _needed(graph, outputs)], values)
+        for name in outputs:
+            if name not in values and name not in self.constants:
+                raise ModelError(f"the graph has no tensor {name!r}.")
+        self.observed = {n: values[n] for n in values if n in outputs}
+
+    def _build(self, nodes: list[Node], values: dict[str, Value]) -> None:
+        """Fold constants and prepare the rules of the nodes that move."""
+        one = Batch(1)
+        steps: list[tuple[Node, Rule]] = []
+        uses = {name: k for k, node in enumerate(nodes) for name in node.proto.input}
+        for node in nodes:
+            given = [self.constants.get(n, values.get(n)) if n else None for n in node.proto.input]
+            try:
+                with np.errstate(all="ignore"):
+                    rule = operators[node.op_type].build(node, given)
+                    results = rule(one, given)
+            except (ModelError, MemoryError):
+                raise
+            except Exception as error:  # malformed attributes and shapes surface in many ways
+                raise ModelError(f"{node.label} cannot be interpreted: {error}.") from error
+            still = all(v is None or isinstance(v, Const) for v in given)
+            for name, value in zip(node.proto.output, results, strict=False):
+                if not name:
+                    continue
+                if still or isinstance(value, Const):
+                    self.constants[name] = _folded(value)
+                else:
+                    values[name] = value
+            if any(name in values for name in node.proto.output if name):
+                steps.append((node, rule))
+                known = operators[node.op_type]
+                moving_inputs = sum(not isinstance(v, Const) for v in given if v is not None)
+                bilinear = moving_inputs > 1 and node.op_type in ("Mul", "MatMul", "Gemm", "Div")
+                divides = node.op_type == "Div" and not isinstance(given[1], Const)
+                smooth_pow = bilinear or divides
+                self.homogeneous &= known.homogeneous and not smooth_pow
+                self.exact &= known.exact and not smooth_pow
+        keep = set(self.outputs)
+        self.steps: list[Step] = []
+        order = {id(node): k for k, node in enumerate(nodes)}
+        for node, rule in steps:
+            mine = order[id(node)]
+            dead = tuple({n for n in node.proto.input if uses.get(n) == mine and n not in keep and n not in self.constants})
+            size = sum(int(np.prod(values[n].shape)) for n in node.proto.output if n in values)
+            self.steps.append(Step(node, rule, tuple(node.proto.input), tuple(node.proto.output), dead, size))
+
+    def enclose(self, line: Line, segments: Sequence[Segment], keep_all: bool = False) -> dict[str, Value]:
+        """Enclose the outputs (or every moving tensor) on segments of the line.
+
+        Parameters
+        ----------
+        line : Line
+            The line.
+        segments : sequence of (float, float)
+            Finite segments, or rays that all point to one side.
+        keep_all : bool
+            Return every moving tensor, for tests.
+
+        Returns
+        -------
+        dict
+            By tensor name; tau = -1 and 1 stand for the ends (for a ray tau = -1 for infinity).
+        """
+        form, batch = line.affine(segments)
+        values: dict[str, Value] = {self.moving: form}
+        with np.errstate(all="ignore"):
+            for step in self.steps:
+                given = [(self.constants.get(n) or values.get(n)) if n else None for n in step.inputs]
+                for name, value in zip(step.outputs, step.rule(batch, given), strict=False):
+                    if name and name not in self.constants:
+                        values[name] = value
+                if not keep_all:
+                    for name in step.last_uses:
+                        values.pop(name, None)
+        if keep_all:
+            return values
+        return {name: values[name] if name in values else self.constants[name] for name in self.outputs}
+
+    @property
+    def elements(self) -> int:
+        """Elements of all moving tensors together, of one segment."""
+        return sum(step.elements for step in self.steps)
+
+
+def _folded(value: Value) -> Const:
+    """A value that does not move, without its batch axis."""
+    if isinstance(value, Const):
+        return value
+    if isinstance(value, Affine):
+        r = value.r[0] + np.abs(value.d[0])
+        return Const(np.array(value.c[0]), np.array(r) if r.any() else None)
+    if not value.known.all():
+        raise ModelError("a constant comparison is too close to call in float64.")
+    return Const(np.array(value.lo[0]))
+
+
+def _needed(graph: onnx.GraphProto, outputs: Sequence[str]) -> list[onnx.NodeProto]:
+    """The nodes that the outputs depend on, in order."""
+    wanted, kept = set(outputs), []
+    for node in reversed(graph.node):
+        if wanted & set(node.output):
+            kept.append(node)
+            wanted |= {name for name in node.input if name}
+    return kept[::-1]
+
+
+def default_opset(model: onnx.ModelProto) -> int:
+    """The version of the default operator set that the model imports."""
+    return next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+
+
+def unsupported(model: onnx.ModelProto) -> list[str]:
+    """Every unsupported node as "OpType (node name)"."""
+    found = []
+    for node in inlined(model).graph.node:
+        if node.domain not in ("", "ai.onnx") or node.op_type not in operators:
+            kind = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+            found.append(f"{kind} (node {node.name or node.output[0]!r})")
+    return found
+
+
+def support(model: onnx.ModelProto) -> list[tuple[str, int, str]]:
+    """Operator types of a model with their number and how each is decided.
+
+    Returns
+    -------
+    list of (op_type, count, "exact" | "enclosed" | "unsupported")
+    """
+    counts: dict[str, int] = {}
+    for node in inlined(model).graph.node:
+        counts[node.op_type] = counts.get(node.op_type, 0) + 1
+
+    def how(name: str) -> str:
+        if name not in operators:
+            return "unsupported"
+        return "exact" if operators[name].exact else "enclosed"
+
+    return [(name, count, how(name)) for name, count in sorted(counts.items())]
+
+
+_ = Range

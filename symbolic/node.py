@@ -1,0 +1,109 @@
+"""One operator instance of a graph, and how operators are registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
+
+from symbolic.errors import ModelError
+from symbolic.values import Batch, Const, Value
+
+__all__ = ["Builder", "Node", "Rule", "constant", "evaluate_exactly", "operator", "operators"]
+
+Inputs = Sequence[Value | None]
+Rule = Callable[[Batch, Inputs], tuple[Value, ...]]
+"""Encloses the outputs of a node on a batch of segments."""
+Builder = Callable[["Node", Inputs], Rule]
+"""Prepares a rule, given values of the inputs at one point (their shapes, and the constants among them)."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """An ONNX node with decoded attributes."""
+
+    proto: onnx.NodeProto
+    opset: int
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, proto: onnx.NodeProto, opset: int) -> Node:
+        return cls(proto, opset, {a.name: helper.get_attribute_value(a) for a in proto.attribute})
+
+    @property
+    def op_type(self) -> str:
+        return self.proto.op_type
+
+    @property
+    def label(self) -> str:
+        """How error messages name the node."""
+        return f"{self.op_type} node {self.proto.name or self.proto.output[0]!r}"
+
+    def text(self, name: str, default: str) -> str:
+        """A string attribute."""
+        value = self.attributes.get(name, default)
+        return value.decode() if isinstance(value, bytes) else str(value)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """What the registry knows of an operator type."""
+
+    build: Builder
+    exact: bool
+    homogeneous: bool
+
+
+operators: dict[str, Operator] = {}
+
+
+def operator(*names: str, exact: bool = True, homogeneous: bool = True) -> Callable[[Builder], Builder]:
+    """Register a builder.
+
+    Parameters
+    ----------
+    *names : str
+        ONNX operator types of the default domain.
+    exact : bool
+        Piecewise linear in moving inputs (decided exactly in the limit of small segments), not only enclosed.
+    homogeneous : bool
+        Scaling all moving inputs and added constants by s > 0 scales the output by s (or leaves a discrete output
+        as it is): such operators can be decided on rays.
+    """
+
+    def register(build: Builder) -> Builder:
+        for name in names:
+            operators[name] = Operator(build, exact, homogeneous)
+        return build
+
+    return register
+
+
+def constant(node: Node, inputs: Inputs, index: int, what: str) -> Const | None:
+    """Input number ``index`` as a constant (None if absent); a moving one is a ModelError."""
+    value = inputs[index] if index < len(inputs) else None
+    if value is None or isinstance(value, Const):
+        return value
+    raise ModelError(f"{node.label}: its {what} must not depend on the audited input.")
+
+
+def evaluate_exactly(node: Node, arrays: Sequence[np.ndarray[Any, Any] | None]) -> list[np.ndarray[Any, Any]]:
+    """Run ONNX's reference operator (used on integers, booleans and index arrays only, where it is exact)."""
+    proto = onnx.NodeProto()
+    proto.CopyFrom(node.proto)
+    proto.ClearField("input")
+    infos, feeds = [], {}
+    for k, array in enumerate(arrays):
+        proto.input.append("" if array is None else f"in{k}")
+        if array is not None:
+            infos.append(helper.make_tensor_value_info(f"in{k}", helper.np_dtype_to_tensor_dtype(array.dtype), array.shape))
+            feeds[f"in{k}"] = array
+    outputs = [helper.make_empty_tensor_value_info(name) for name in proto.output if name]
+    graph = helper.make_graph([proto], "node", infos, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", node.opset)])
+    return [np.asarray(value) for value in ReferenceEvaluator(model).run(None, feeds)]

@@ -1,0 +1,216 @@
+"""Sums, differences, products, quotients, sums over axes, and normalisation by constants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symbolic import curves, forms
+from symbolic.errors import ModelError
+from symbolic.node import Inputs, Node, Rule, constant, evaluate_exactly, operator
+from symbolic.operators.matrix import sum_over
+from symbolic.operators.smooth import RECIPROCAL_CURVES, reciprocal
+from symbolic.rounding import UP, U
+from symbolic.values import Affine, Batch, Const, Range, Value
+
+__all__ = ["RECIPROCAL_CURVES"]
+
+
+def is_integer(value: Value | None) -> bool:
+    """Whether a value is an integer or boolean constant."""
+    return isinstance(value, Const) and not value.is_float
+
+
+def exact_integers(node: Node, values: Inputs) -> tuple[Value, ...]:
+    """Integer arithmetic of constants, by the reference operator."""
+    arrays = [v.value if isinstance(v, Const) else None for v in values]
+    return tuple(Const(a) for a in evaluate_exactly(node, arrays))
+
+
+def on_integers_or(node: Node, inputs: Inputs, rule: Rule) -> Rule:
+    """``rule``, unless all inputs are integer constants."""
+    present = [v for v in inputs if v is not None]
+    if all(is_integer(v) for v in present):
+        return lambda batch, values: exact_integers(node, values)
+    if any(isinstance(v, Range) and v.lo.dtype.kind in "iub" for v in present) and node.op_type in ("Mul", "Div"):
+        raise ModelError(f"{node.label}: integer arithmetic on data is not supported.")
+    return rule
+
+
+@operator("Add", "Sub", "Sum")
+def additive(node: Node, inputs: Inputs) -> Rule:
+    """Sums and differences; a single difference keeps exact zeros."""
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        terms = [batch.lift(v) for v in values if v is not None]
+        total = terms[0]
+        for term in terms[1:]:
+            total = forms.subtract(total, term) if node.op_type == "Sub" else forms.add(total, term)
+        return (total,)
+
+    return on_integers_or(node, inputs, rule)
+
+
+@operator("Neg")
+def neg(node: Node, inputs: Inputs) -> Rule:
+    """Sign change, exact."""
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        value = values[0]
+        if isinstance(value, Const):
+            return (Const(-value.value, value.radius),)
+        if isinstance(value, Range):
+            return (Range(-value.hi, -value.lo),)
+        return (forms.negative(_form(value)),)
+
+    return rule
+
+
+def _form(value: Value | None) -> Affine:
+    if not isinstance(value, Affine):
+        raise ModelError("an operator input is missing.")
+    return value
+
+
+@operator("Mul")
+def mul(node: Node, inputs: Inputs) -> Rule:
+    """Products; with a constant factor exactly linear."""
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        a, b = values
+        if a is None or b is None:
+            raise ModelError(f"{node.label} lacks an input.")
+        return (multiply(batch, a, b),)
+
+    return on_integers_or(node, inputs, rule)
+
+
+def multiply(batch: Batch, a: Value, b: Value) -> Affine:
+    """a * b for any two values."""
+    if isinstance(b, Const) and not isinstance(a, Const):
+        return forms.scale(batch.lift(a), b.value.astype(np.float64), b.radius)
+    if isinstance(a, Const) and not isinstance(b, Const):
+        return forms.scale(batch.lift(b), a.value.astype(np.float64), a.radius)
+    return forms.product(batch.lift(a), batch.lift(b))
+
+
+@operator("Div")
+def div(node: Node, inputs: Inputs) -> Rule:
+    """Quotients: a product with the reciprocal."""
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        a, b = values
+        if a is None or b is None:
+            raise ModelError(f"{node.label} lacks an input.")
+        return (divide(batch, a, b),)
+
+    return on_integers_or(node, inputs, rule)
+
+
+def divide(batch: Batch, a: Value, b: Value) -> Affine:
+    """a / b for any two values; undefined (NaN) where b may be 0."""
+    if isinstance(b, Const):
+        inverse = reciprocal(Batch(1).lift(b))
+        x = batch.lift(a)
+        divisor = b.value.astype(np.float64)
+        result = forms.scale(x, inverse.c[0], inverse.r[0])
+        if b.radius is not None or batch.is_ray:
+            return result
+        # an exact divisor: one division each, correctly rounded
+        form = forms.aligned(x, Affine(divisor[None], divisor[None], divisor[None]))[0]
+        with np.errstate(all="ignore"):
+            c, d = form.c / divisor, form.d / divisor
+        ok = np.isfinite(result.r)
+        r = form.r / np.abs(divisor) + (np.abs(c) + np.abs(d)) * (2 * U)
+        r = np.where((c != 0) | (d != 0) | (form.r != 0) | (form.c != 0), r + 2.0**-1060, r) * UP
+        return Affine(np.where(ok, c, np.nan), d, r)
+    return forms.product(batch.lift(a), reciprocal(batch.lift(b)))
+
+
+@operator("ReduceSum", "ReduceMean")
+def reduce_linear(node: Node, inputs: Inputs) -> Rule:
+    """Sum or mean over axes."""
+    x = inputs[0]
+    if x is None:
+        raise ModelError(f"{node.label} lacks an input.")
+    axes = reduced_axes(node, inputs, len(x.shape))
+    keep = bool(node.attributes.get("keepdims", 1))
+    terms = int(np.prod([x.shape[a] for a in axes], dtype=np.int64)) if axes else 1
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        value = values[0]
+        if value is None:
+            raise ModelError(f"{node.label} lacks an input.")
+        form = batch.lift(value)
+        total = sum_over(form, tuple(a + 1 for a in axes), terms) if axes else form
+        if node.op_type == "ReduceMean" and terms > 1:
+            total = divide(batch, total, Const(np.array(float(terms))))
+        return (_kept(total, axes) if keep else total,)
+
+    if is_integer(x) and node.op_type == "ReduceSum":
+        return lambda batch, values: exact_integers(node, values)
+    return rule
+
+
+def _kept(x: Affine, axes: tuple[int, ...]) -> Affine:
+    """Put reduced axes back with length 1."""
+    places = tuple(a + 1 for a in axes)
+    return Affine(*(np.expand_dims(v, places) for v in (x.c, x.d, x.r)))
+
+
+def reduced_axes(node: Node, inputs: Inputs, rank: int) -> tuple[int, ...]:
+    """The axes of a reduction, as an attribute or an input by opset; none named: all, or none if so asked."""
+    axes: Any = node.attributes.get("axes")
+    if axes is None and len(inputs) > 1:
+        value = constant(node, inputs, 1, "axes")
+        axes = None if value is None else value.value.reshape(-1).tolist()
+    if axes is None or len(axes) == 0:
+        return () if node.attributes.get("noop_with_empty_axes", 0) else tuple(range(rank))
+    return tuple(sorted({int(a) % rank for a in axes}))
+
+
+@operator("BatchNormalization")
+def batch_normalization(node: Node, inputs: Inputs) -> Rule:
+    """(x - mean) scale / sqrt(var + epsilon) + bias, with constant statistics."""
+    if node.attributes.get("training_mode", 0):
+        raise ModelError(f"{node.label}: training mode is not a function of the input alone.")
+    names = ("scale", "bias", "mean", "variance")
+    scale, bias, mean, variance = (constant(node, inputs, k + 1, name) for k, name in enumerate(names))
+    x = inputs[0]
+    if scale is None or bias is None or mean is None or variance is None or x is None:
+        raise ModelError(f"{node.label} lacks an input.")
+    epsilon = np.array(float(node.attributes.get("epsilon", 1e-5)))
+    one = Batch(1)
+    spread = forms.add(one.lift(variance), one.lift(Const(np.broadcast_to(epsilon, variance.shape))))
+    with np.errstate(all="ignore"):
+        root = np.sqrt(spread.c)
+        # sqrt is correctly rounded; its argument's error e moves it by at most e / sqrt(v - e)
+        radius = (spread.r / np.sqrt(spread.c - spread.r) + 2 * U * root) * UP
+    factor = forms.product(one.lift(scale), reciprocal(Affine(root, np.zeros_like(root), radius)))
+    shape = (-1, *(1,) * (len(x.shape) - 2))
+    shape = shape if len(x.shape) > 1 else (-1,)
+
+    def channels(v: NDArray[Any]) -> NDArray[Any]:
+        return v.reshape(shape)
+
+    weight, weight_radius = channels(factor.c[0]), channels(factor.r[0])
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        value = values[0]
+        if value is None:
+            raise ModelError(f"{node.label} lacks an input.")
+        centred = forms.subtract(batch.lift(value), batch.lift(_moved(mean, channels)))
+        scaled = forms.scale(centred, weight, weight_radius)
+        return (forms.add(scaled, batch.lift(_moved(bias, channels))),)
+
+    return rule
+
+
+def _moved(value: Const, move: Callable[[NDArray[Any]], NDArray[Any]]) -> Const:
+    return Const(move(value.value), None if value.radius is None else move(value.radius))
+
+
+_ = curves

@@ -1,0 +1,182 @@
+"""Maxima and minima: of several tensors, over windows, over axes, and where they are attained."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symbolic import forms
+from symbolic.errors import ModelError
+from symbolic.node import Inputs, Node, Rule, operator
+from symbolic.operators.arithmetic import exact_integers, is_integer, reduced_axes
+from symbolic.operators.convolution import Window, window_of
+from symbolic.rounding import UP, Array
+from symbolic.values import Affine, Batch, Const, Range, Value
+
+
+def strongest(x: Affine) -> tuple[Affine, NDArray[np.intp], NDArray[np.bool_]]:
+    """Maximum over the first axis (the batch axis is the second).
+
+    Returns the enclosure, and which entries may attain it: ``winner`` (largest centre) and ``possible`` (True where
+    an entry is not certainly smaller than the winner on the whole segment). A winner that is certainly not smaller
+    than anything else is copied; otherwise entries meet pairwise in a knock-out tournament.
+    """
+    winner = x.c.argmax(axis=0)
+    at = winner[None]
+    cw, dw, rw = (np.take_along_axis(v, at, axis=0)[0] for v in (x.c, x.d, x.r))
+    lead = cw - x.c
+    reach = (np.abs(dw - x.d) + rw + x.r) * UP
+    finite = reach < np.inf
+    weak, strict = (lead >= reach) & finite, (lead > reach) & finite
+    np.put_along_axis(weak, at, True, axis=0)
+    np.put_along_axis(strict, at, False, axis=0)
+    certain = weak.all(axis=0) & (rw < np.inf)
+    c, d, r = cw.copy(), dw.copy(), rw.copy()
+    open_ = np.nonzero(~certain)
+    if open_[0].size:
+        field = Affine(*(v[(slice(None), *open_)] for v in (x.c, x.d, x.r)))
+        while len(field.c) > 1:
+            half = len(field.c) // 2
+            first, second = (Affine(*(v[s] for v in (field.c, field.d, field.r))) for s in (slice(half), slice(half, 2 * half)))
+            best = forms.maximum(first, second)
+            rest = [v[2 * half :] for v in (field.c, field.d, field.r)]
+            field = Affine(*(np.concatenate([b, t]) for b, t in zip((best.c, best.d, best.r), rest, strict=True)))
+        c[open_], d[open_], r[open_] = field.c[0], field.d[0], field.r[0]
+    return Affine(c, d, r), winner, ~strict
+
+
+def _positions(possible: NDArray[np.bool_], numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Smallest and largest of ``numbers`` (broadcast over the first axis) that are possible."""
+    low = np.where(possible, numbers, np.iinfo(np.int64).max).min(axis=0)
+    high = np.where(possible, numbers, -1).max(axis=0)
+    return low, high
+
+
+@operator("Max", "Min")
+def of_several(node: Node, inputs: Inputs) -> Rule:
+    """Elementwise maximum or minimum of any number of tensors."""
+    lower = node.op_type == "Min"
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        terms = [batch.lift(v) for v in values if v is not None]
+        terms = [forms.negative(t) for t in terms] if lower else terms
+        result = terms[0]
+        for term in terms[1:]:
+            result = forms.maximum(result, term)
+        return (forms.negative(result) if lower else result,)
+
+    if all(is_integer(v) for v in inputs):
+        return lambda batch, values: exact_integers(node, values)
+    return rule
+
+
+@operator("MaxPool", "GlobalMaxPool")
+def max_pool(node: Node, inputs: Inputs) -> Rule:
+    """Maximum over windows; padding never wins. The second output is the flat index of the winner."""
+    x = inputs[0]
+    if x is None:
+        raise ModelError(f"{node.label} lacks its input.")
+    size = x.shape[2:]
+    if node.op_type == "GlobalMaxPool":
+        window = Window(size, (1,) * len(size), (1,) * len(size), (0,) * len(size), size, (1,) * len(size))
+    else:
+        window = window_of(node, size, tuple(node.attributes["kernel_shape"]))
+    numbers = _flat_numbers(x.shape, bool(node.attributes.get("storage_order", 0)))
+    index = _windows(numbers[None].astype(np.float64), window, -1.0).astype(np.int64)
+    with_index = len([name for name in node.proto.output if name]) > 1
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        form = batch.lift(_given(node, values[0]))
+        stack = Affine(
+            _windows(form.c, window, -np.inf), _windows(form.d, window, 0.0), _windows(form.r, window, 0.0)
+        )
+        with np.errstate(invalid="ignore"):
+            best, _, possible = strongest(stack)
+        if not with_index:
+            return (best,)
+        return best, Range(*_positions(possible, index))
+
+    return rule
+
+
+def _given(node: Node, value: Value | None) -> Value:
+    if value is None:
+        raise ModelError(f"{node.label} lacks its input.")
+    return value
+
+
+def _flat_numbers(shape: tuple[int, ...], column_major: bool) -> NDArray[np.int64]:
+    """ONNX's flat index of every element; column-major numbers the spatial axes the other way round."""
+    numbers = np.arange(int(np.prod(shape)), dtype=np.int64)
+    if not column_major:
+        return numbers.reshape(shape)
+    n, c, *size = shape
+    reversed_axes = (0, 1, *range(len(shape) - 1, 1, -1))
+    return numbers.reshape(n, c, *size[::-1]).transpose(reversed_axes)
+
+
+def _windows(x: Array, window: Window, fill: float) -> Array:
+    """(taps, K, N, C, *out): what each kernel entry sees, ``fill`` where it sees padding."""
+    result = np.full((int(np.prod(window.kernel)), *x.shape[:3], *window.size_out), fill)
+    lead = (slice(None),) * 3
+    for tap, offset in enumerate(window.offsets()):
+        places = window.slices(offset)
+        if places is not None:
+            outs, ins = places
+            result[(tap, *lead, *outs)] = x[(*lead, *ins)]
+    return result
+
+
+def _stacked(x: Affine, axes: tuple[int, ...]) -> Affine:
+    """Reduced axes (numbered without the batch axis) joined into one leading axis."""
+
+    def move(v: Array) -> Array:
+        places = tuple(a + 1 for a in axes)
+        front = np.moveaxis(v, places, range(len(places)))
+        return front.reshape(-1, *front.shape[len(places) :])
+
+    return Affine(move(x.c), move(x.d), move(x.r))
+
+
+@operator("ReduceMax", "ReduceMin")
+def reduce_extremum(node: Node, inputs: Inputs) -> Rule:
+    """Largest or smallest over axes."""
+    x = _given(node, inputs[0])
+    axes = reduced_axes(node, inputs, len(x.shape))
+    lower, keep = node.op_type == "ReduceMin", bool(node.attributes.get("keepdims", 1))
+    places = tuple(a + 1 for a in axes)
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        form = batch.lift(_given(node, values[0]))
+        if not axes:
+            return (form,)
+        best = strongest(_stacked(forms.negative(form) if lower else form, axes))[0]
+        if lower:
+            best = forms.negative(best)
+        return (Affine(*(np.expand_dims(v, places) for v in (best.c, best.d, best.r))) if keep else best,)
+
+    if is_integer(x):
+        return lambda batch, values: exact_integers(node, values)
+    return rule
+
+
+@operator("ArgMax", "ArgMin")
+def position(node: Node, inputs: Inputs) -> Rule:
+    """Where the largest or smallest entry of an axis stands; unknown while two may tie."""
+    x = _given(node, inputs[0])
+    axis = int(node.attributes.get("axis", 0)) % len(x.shape)
+    lower, keep = node.op_type == "ArgMin", bool(node.attributes.get("keepdims", 1))
+    numbers = np.arange(x.shape[axis], dtype=np.int64).reshape(-1, *(1,) * len(x.shape))
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        value = _given(node, values[0])
+        if isinstance(value, Const) and value.radius is None:
+            return exact_integers(node, values)
+        form = batch.lift(value)
+        form = forms.negative(form) if lower else form
+        low, high = _positions(strongest(_stacked(form, (axis,)))[2], numbers)
+        if keep:
+            low, high = np.expand_dims(low, axis + 1), np.expand_dims(high, axis + 1)
+        return (Range(low, high),)
+
+    return rule

@@ -1,0 +1,242 @@
+"""Comparisons, boolean algebra, selection by a condition, and casts: where real numbers become discrete."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from symbolic import forms
+from symbolic.errors import ModelError
+from symbolic.node import Inputs, Node, Rule, operator
+from symbolic.operators.arithmetic import exact_integers, is_integer
+from symbolic.rounding import UP
+from symbolic.values import Affine, Batch, Const, Range, Value
+
+Bools = NDArray[np.bool_]
+
+
+def as_range(batch: Batch, value: Value) -> Range:
+    """A discrete value with explicit bounds."""
+    if isinstance(value, Range):
+        return value
+    if isinstance(value, Const) and not value.is_float:
+        array = np.broadcast_to(value.value, (batch.size, *value.shape))
+        return Range(array, array)
+    raise ModelError("a real number stands where a discrete value is needed.")
+
+
+def _is_discrete(value: Value | None) -> bool:
+    return isinstance(value, Range) or is_integer(value)
+
+
+def _aligned_ranges(batch: Batch, a: Value, b: Value) -> tuple[Range, Range]:
+    ranges = [as_range(batch, v) for v in (a, b)]
+    rank = max(r.lo.ndim for r in ranges)
+
+    def widen(x: Range) -> Range:
+        shape = (x.lo.shape[0], *(1,) * (rank - x.lo.ndim), *x.lo.shape[1:])
+        return Range(x.lo.reshape(shape), x.hi.reshape(shape))
+
+    return widen(ranges[0]), widen(ranges[1])
+
+
+def compare(difference: Affine, strict: bool) -> Range:
+    """difference > 0 (strict) or >= 0, on the whole open segment."""
+    h = difference.half_width()
+    finite = h < np.inf
+    above, below = (difference.c > h) & finite, (-difference.c > h) & finite
+    level = (difference.c == 0) & (h == 0)
+    if strict:
+        return Range(above, ~(below | level | ((-difference.c >= h) & finite)), difference)
+    return Range(above | level | ((difference.c >= h) & finite), ~below, difference)
+
+
+@operator("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal")
+def comparison(node: Node, inputs: Inputs) -> Rule:
+    """a > b and its relatives."""
+    name = node.op_type
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        a, b = values
+        if a is None or b is None:
+            raise ModelError(f"{node.label} lacks an input.")
+        if name.startswith("Less"):
+            a, b = b, a
+        if _is_discrete(a) and _is_discrete(b):
+            return (_compare_discrete(name, *_aligned_ranges(batch, a, b)),)
+        difference = forms.subtract(batch.lift(a), batch.lift(b))
+        if name == "Equal":
+            h = difference.half_width()
+            apart = (np.abs(difference.c) > h) & (h < np.inf)
+            return (Range((difference.c == 0) & (h == 0), ~apart),)
+        return (compare(difference, not name.endswith("OrEqual")),)
+
+    if all(is_integer(v) for v in inputs):
+        return lambda batch, values: exact_integers(node, values)
+    return rule
+
+
+def _compare_discrete(name: str, a: Range, b: Range) -> Range:
+    if name == "Equal":
+        return Range(a.known & b.known & (a.lo == b.lo), (a.lo <= b.hi) & (b.lo <= a.hi))
+    if name.endswith("OrEqual"):
+        return Range(a.lo >= b.hi, a.hi >= b.lo)
+    return Range(a.lo > b.hi, a.hi > b.lo)
+
+
+@operator("And", "Or", "Xor")
+def boolean(node: Node, inputs: Inputs) -> Rule:
+    """Three-valued logic; a constant operand keeps the margin of the other."""
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        a, b = values
+        if a is None or b is None:
+            raise ModelError(f"{node.label} lacks an input.")
+        x, y = _aligned_ranges(batch, a, b)
+        if node.op_type == "Xor":
+            known = x.known & y.known
+            value = x.lo ^ y.lo
+            return (Range(known & value, ~known | value),)
+        margin = None
+        moving, fixed = (a, b) if isinstance(b, Const) else (b, a)
+        if isinstance(moving, Range) and moving.margin is not None and isinstance(fixed, Const):
+            margin = _masked(moving.margin, fixed.value, node.op_type == "And")
+        if node.op_type == "And":
+            return (Range(x.lo & y.lo, x.hi & y.hi, margin),)
+        return (Range(x.lo | y.lo, x.hi | y.hi, margin),)
+
+    if all(is_integer(v) for v in inputs):
+        return lambda batch, values: exact_integers(node, values)
+    return rule
+
+
+def _masked(margin: Affine, fixed: Bools, conjunction: bool) -> Affine | None:
+    """The margin where the constant lets it through, else a constant of the right sign."""
+    shape = np.broadcast_shapes(margin.shape, fixed.shape)
+    if shape != margin.shape:
+        return None
+    free = np.broadcast_to(fixed == conjunction, shape)
+    other = -1.0 if conjunction else 1.0
+    return Affine(np.where(free, margin.c, other), np.where(free, margin.d, 0.0), np.where(free, margin.r, 0.0))
+
+
+@operator("Not")
+def negation(node: Node, inputs: Inputs) -> Rule:
+    """Swap the bounds."""
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        value = values[0]
+        if isinstance(value, Const):
+            return (Const(~value.value),)
+        if not isinstance(value, Range):
+            raise ModelError(f"{node.label} needs a boolean.")
+        margin = None if value.margin is None else forms.negative(value.margin)
+        return (Range(~value.hi, ~value.lo, margin),)
+
+    return rule
+
+
+@operator("Where")
+def where(node: Node, inputs: Inputs) -> Rule:
+    """Branch by a condition; an unknown condition takes the hull of both branches."""
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        condition, a, b = values
+        if condition is None or a is None or b is None:
+            raise ModelError(f"{node.label} lacks an input.")
+        if all(isinstance(v, Const) and v.radius is None for v in (condition, a, b)):
+            return (Const(np.where(*(v.value for v in (condition, a, b) if isinstance(v, Const)))),)
+        choice = as_range(batch, condition)
+        if _is_discrete(a) and _is_discrete(b):
+            x, y = _aligned_ranges(batch, a, b)
+            lo = np.where(choice.lo, x.lo, np.where(choice.hi, np.minimum(x.lo, y.lo), y.lo))
+            hi = np.where(choice.lo, x.hi, np.where(choice.hi, np.maximum(x.hi, y.hi), y.hi))
+            return (Range(lo, hi),)
+        return (_choose(choice, batch.lift(a), batch.lift(b)),)
+
+    return rule
+
+
+def _choose(choice: Range, a: Affine, b: Affine) -> Affine:
+    a, b = forms.aligned(a, b)
+    rank = max(a.c.ndim, choice.lo.ndim)
+    missing = rank - choice.lo.ndim
+    shape = (choice.lo.shape[0], *(1,) * missing, *choice.lo.shape[1:])
+    yes, maybe = choice.lo.reshape(shape), choice.hi.reshape(shape)
+    if a.c.ndim < rank:
+        probe = Affine(*(np.zeros((a.c.shape[0], *(1,) * (rank - 1))),) * 3)
+        a, b = forms.aligned(a, probe)[0], forms.aligned(b, probe)[0]
+    both = forms.hull(a, b)
+    return Affine(*(
+        np.where(yes, x, np.where(maybe, m, y))
+        for x, y, m in zip((a.c, a.d, a.r), (b.c, b.d, b.r), (both.c, both.d, both.r), strict=True)
+    ))
+
+
+# half-ulp relative error, half of the smallest subnormal, largest finite value
+NARROW = {
+    onnx.TensorProto.FLOAT16: (2.0**-11, 2.0**-25, 65504.0),
+    onnx.TensorProto.BFLOAT16: (2.0**-8, 2.0**-134, 3.3895313892515355e38),
+}
+
+
+@operator("Cast")
+def cast(node: Node, inputs: Inputs) -> Rule:
+    """float32 <-> float64: the identity; to integers: truncation; to narrow floats: enclosed with their rounding."""
+    target = int(node.attributes["to"])
+    kind = onnx.helper.tensor_dtype_to_np_dtype(target)
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        value = values[0]
+        if value is None:
+            raise ModelError(f"{node.label} lacks its input.")
+        if isinstance(value, Const) and value.radius is None and (kind.kind in "iub" or not value.is_float):
+            return (_cast_constant(value, kind, node),)
+        if kind.kind in "iub":
+            return (_to_discrete(value, kind, node),)
+        if target in NARROW:
+            return (_narrowed(batch.lift(value), *NARROW[target]),)
+        return (value,)
+
+    return rule
+
+
+def _cast_constant(value: Const, kind: np.dtype, node: Node) -> Const:  # type: ignore[type-arg]
+    array = value.value
+    if kind.kind == "b":
+        return Const(array != 0)
+    if kind.kind in "iu":
+        if value.is_float:
+            array = np.trunc(array)
+        info = np.iinfo(kind)
+        if array.size and (array.min() < info.min or array.max() > info.max):
+            raise ModelError(f"{node.label}: a value does not fit the integer type {kind}.")
+        return Const(array.astype(np.int64))
+    if array.dtype.kind in "iu" and array.size and np.abs(array).max() > 2**53:
+        raise ModelError(f"{node.label}: an integer above 2**53 is not exact in floating point.")
+    return Const(array.astype(np.float64))
+
+
+def _to_discrete(value: Value, kind: np.dtype, node: Node) -> Range:  # type: ignore[type-arg]
+    if isinstance(value, Range):
+        if kind.kind == "b":
+            zero = (value.lo == 0) & (value.hi == 0)
+            return Range((value.lo > 0) | (value.hi < 0), ~zero, value.margin if value.lo.dtype == bool else None)
+        return Range(value.lo.astype(np.int64), value.hi.astype(np.int64), value.margin)
+    form = value if isinstance(value, Affine) else Batch(1).lift(value)
+    lo, hi = form.bounds()
+    if kind.kind == "b":
+        return Range((lo > 0) | (hi < 0), ~((lo == 0) & (hi == 0)))
+    info = np.iinfo(kind)
+    limit = min(2.0**53, float(info.max))
+    fits = (np.abs(lo) <= limit) & (np.abs(hi) <= limit) & (lo >= float(info.min))
+    low = np.trunc(np.where(fits, lo, -limit)).astype(np.int64)
+    high = np.trunc(np.where(fits, hi, limit)).astype(np.int64)
+    return Range(low, high)
+
+
+def _narrowed(x: Affine, relative: float, absolute: float, largest: float) -> Affine:
+    size = (np.abs(x.c) + x.half_width()) * UP
+    r = (x.r + size * relative + absolute) * UP
+    return Affine(np.where(size <= largest, x.c, np.nan), x.d, r)

@@ -1,0 +1,139 @@
+"""Matrix products with a constant, and products of two moving matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from symbolic import forms
+from symbolic.errors import ModelError
+from symbolic.linear import Weights, linear_map
+from symbolic.node import Inputs, Node, Rule, operator
+from symbolic.rounding import UP, gamma
+from symbolic.values import Affine, Batch, Const, Range, Value
+
+
+@operator("Gemm")
+def gemm(node: Node, inputs: Inputs) -> Rule:
+    """alpha A' B' + beta C with constant A or B."""
+    alpha, beta = float(node.attributes.get("alpha", 1.0)), float(node.attributes.get("beta", 1.0))
+    flip_a, flip_b = bool(node.attributes.get("transA", 0)), bool(node.attributes.get("transB", 0))
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        a, b = (_transposed(v, flip) for v, flip in zip(values[:2], (flip_a, flip_b), strict=True))
+        result = matrix_product(node, batch, a, b)
+        if alpha != 1.0:
+            result = forms.scale(result, np.array(alpha))
+        addend = values[2] if len(values) > 2 else None
+        if addend is not None and beta != 0.0:
+            term = batch.lift(addend)
+            result = forms.add(result, term if beta == 1.0 else forms.scale(term, np.array(beta)))
+        return (result,)
+
+    return _fast_gemm(node, inputs, rule, (alpha, beta, flip_a, flip_b))
+
+
+def _fast_gemm(node: Node, inputs: Inputs, general: Rule, how: tuple[float, float, bool, bool]) -> Rule:
+    """x W + bias, the form that exporters write, with the bias inside the linear map."""
+    alpha, beta, flip_a, flip_b = how
+    matrix = inputs[1]
+    bias = inputs[2] if len(inputs) > 2 else None
+    if alpha != 1.0 or beta != 1.0 or flip_a or not isinstance(matrix, Const) or isinstance(inputs[0], Const):
+        return general
+    if bias is not None and not isinstance(bias, Const):
+        return general
+    weights = Weights.of(matrix).arranged(lambda w: w.T if flip_b else w)
+    return _right_product(weights, bias)
+
+
+def _right_product(weights: Weights, bias: Const | None) -> Rule:
+    terms = weights.signed.shape[-2]
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        x = values[0]
+        if x is None:
+            raise ModelError("a matrix product lacks its first factor.")
+        return (linear_map(batch.lift(x), weights, np.matmul, terms, batch, bias),)
+
+    return rule
+
+
+@operator("MatMul")
+def matmul(node: Node, inputs: Inputs) -> Rule:
+    """numpy.matmul."""
+    right = inputs[1]
+    left = inputs[0]
+    if isinstance(right, Const) and right.value.ndim == 2 and not isinstance(left, Const) and left is not None:
+        if len(left.shape) >= 2:
+            return _right_product(Weights.of(right), None)
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        return (matrix_product(node, batch, values[0], values[1]),)
+
+    return rule
+
+
+def _transposed(value: Value | None, flip: bool) -> Value | None:
+    if not flip or value is None:
+        return value
+    if isinstance(value, Const):
+        return Const(value.value.T, None if value.radius is None else value.radius.T)
+    if isinstance(value, Range):
+        return Range(value.lo.swapaxes(-1, -2), value.hi.swapaxes(-1, -2))
+    return Affine(*(x.swapaxes(-1, -2) for x in (value.c, value.d, value.r)))
+
+
+def matrix_product(node: Node, batch: Batch, a: Value | None, b: Value | None) -> Affine:
+    """a @ b in the sense of numpy.matmul, for any mixture of constants and moving factors."""
+    if a is None or b is None:
+        raise ModelError(f"{node.label} needs two factors.")
+    vector_a, vector_b = len(a.shape) == 1, len(b.shape) == 1
+    terms = a.shape[-1]
+    if isinstance(b, Const) and not isinstance(a, Const):
+        matrix = Const(b.value[:, None], None if b.radius is None else b.radius[:, None]) if vector_b else b
+        x = _with_axis(batch.lift(a), 1) if vector_a else batch.lift(a)
+        result = linear_map(_ranked(x, matrix.value.ndim), Weights.of(matrix), np.matmul, terms, batch, None)
+    elif isinstance(a, Const) and not isinstance(b, Const):
+        matrix = Const(a.value[None], None if a.radius is None else a.radius[None]) if vector_a else a
+        x = _with_axis(batch.lift(b), 2) if vector_b else batch.lift(b)
+        result = linear_map(_ranked(x, matrix.value.ndim), Weights.of(matrix), _left_apply, terms, batch, None)
+    else:
+        x, y = batch.lift(a), batch.lift(b)
+        x, y = _with_axis(x, 1) if vector_a else x, _with_axis(y, 2) if vector_b else y
+        result = _moving_product(x, y, terms)
+    if vector_a:
+        result = Affine(*(v[..., 0, :] for v in (result.c, result.d, result.r)))
+    if vector_b:
+        result = Affine(*(v[..., 0] for v in (result.c, result.d, result.r)))
+    return result
+
+
+def _left_apply(x: np.ndarray, w: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    return np.matmul(w, x)
+
+
+def _with_axis(x: Affine, place: int) -> Affine:
+    """Turn a vector into a row (1) or a column (2)."""
+    return Affine(*(np.expand_dims(v, place) for v in (x.c, x.d, x.r)))
+
+
+def _ranked(x: Affine, rank: int) -> Affine:
+    """Insert broadcasting axes behind the batch axis, so that the constant factor does not meet the batch."""
+    missing = rank - (x.c.ndim - 1)
+    if missing <= 0:
+        return x
+    shape = (x.c.shape[0], *(1,) * missing, *x.c.shape[1:])
+    return Affine(*(v.reshape(shape) for v in (x.c, x.d, x.r)))
+
+
+def _moving_product(a: Affine, b: Affine, terms: int) -> Affine:
+    """Both factors move: all products, then their sum."""
+    left = Affine(*(v[..., :, :, None] for v in (a.c, a.d, a.r)))
+    right = Affine(*(v[..., None, :, :] for v in (b.c, b.d, b.r)))
+    return sum_over(forms.product(left, right), (-2,), terms)
+
+
+def sum_over(x: Affine, axes: tuple[int, ...], terms: int) -> Affine:
+    """Sum over axes: a linear map with unit weights (additions do not underflow)."""
+    c, d = x.c.sum(axis=axes), x.d.sum(axis=axes)
+    r = (x.r + gamma(terms + 2) * 2 * (np.abs(x.c) + np.abs(x.d))).sum(axis=axes)
+    return Affine(c, d, r * (1.0 + gamma(terms + 2)) * UP)

@@ -1,0 +1,96 @@
+"""Operators whose result does not depend on the values of a moving input."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from symbolic.errors import ModelError
+from symbolic.node import Inputs, Node, Rule, evaluate_exactly, operator
+from symbolic.values import Batch, Const, Value
+
+LIMIT = 2**28
+"""Elements that an operator may create out of nothing."""
+
+
+def widened(array: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    """Floating types of any width as float64, exactly; integers and booleans as they are."""
+    if array.dtype.kind in "iub":
+        return array
+    if array.dtype.kind in "fV" or array.dtype.name in ("bfloat16",):
+        return array.astype(np.float64)
+    raise ModelError(f"a constant of type {array.dtype} has no meaning on the real line.")
+
+
+def fixed(*values: np.ndarray) -> Rule:  # type: ignore[type-arg]
+    """A rule whose outputs are constants."""
+    outputs = tuple(Const(v) for v in values)
+
+    def rule(batch: Batch, inputs: Inputs) -> tuple[Value, ...]:
+        return outputs
+
+    return rule
+
+
+@operator("Constant")
+def constant_node(node: Node, inputs: Inputs) -> Rule:
+    """The constant in any of its notations."""
+    for name, value in node.attributes.items():
+        if name == "value":
+            return fixed(widened(numpy_helper.to_array(value)))
+        if name in ("value_float", "value_floats"):
+            return fixed(np.asarray(value, dtype=np.float64))
+        if name in ("value_int", "value_ints"):
+            return fixed(np.asarray(value, dtype=np.int64))
+    raise ModelError(f"{node.label}: only tensor, float and int constants are supported.")
+
+
+@operator("Shape", "Size")
+def shape(node: Node, inputs: Inputs) -> Rule:
+    """Shape (with start and end) or number of elements."""
+    assert_value = inputs[0]
+    if assert_value is None:
+        raise ModelError(f"{node.label} has no input.")
+    dims = np.asarray(assert_value.shape, dtype=np.int64)
+    if node.op_type == "Size":
+        return fixed(np.asarray(dims.prod(), dtype=np.int64))
+    return fixed(dims[slice(node.attributes.get("start", 0), node.attributes.get("end"))])
+
+
+@operator("ConstantOfShape")
+def constant_of_shape(node: Node, inputs: Inputs) -> Rule:
+    """One value repeated."""
+    dims = inputs[0]
+    if not isinstance(dims, Const):
+        raise ModelError(f"{node.label}: its shape must be a constant.")
+    sizes = [int(v) for v in dims.value.reshape(-1)]
+    if any(s < 0 for s in sizes) or np.prod(np.asarray(sizes, dtype=object)) > LIMIT:
+        raise ModelError(f"{node.label}: a tensor of shape {sizes} is too large.")
+    value = node.attributes.get("value")
+    fill = np.zeros(1) if value is None else widened(numpy_helper.to_array(value))
+    return fixed(np.full(sizes, fill.reshape(-1)[0]))
+
+
+@operator("EyeLike")
+def eye_like(node: Node, inputs: Inputs) -> Rule:
+    """Ones on a diagonal."""
+    value = inputs[0]
+    if value is None or len(value.shape) != 2:
+        raise ModelError(f"{node.label} needs a matrix.")
+    eye = np.eye(*value.shape, k=node.attributes.get("k", 0))
+    kind = node.attributes.get("dtype", onnx.TensorProto.FLOAT)
+    return fixed(eye.astype(onnx.helper.tensor_dtype_to_np_dtype(kind)).astype(np.float64) if kind in (1, 10, 11, 16)
+                 else eye.astype(onnx.helper.tensor_dtype_to_np_dtype(kind)))
+
+
+@operator("Range")
+def integer_range(node: Node, inputs: Inputs) -> Rule:
+    """start, limit, step as integer constants."""
+    arrays = [v.value for v in inputs if isinstance(v, Const)]
+    if len(arrays) != 3 or any(a.dtype.kind not in "iu" for a in arrays):
+        raise ModelError(f"{node.label}: only integer constants are supported.")
+    start, limit, step = (int(a.reshape(-1)[0]) for a in arrays)
+    if step == 0 or abs((limit - start) / step) > LIMIT:
+        raise ModelError(f"{node.label}: too many elements.")
+    return fixed(*evaluate_exactly(node, arrays))

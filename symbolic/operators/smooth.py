@@ -1,0 +1,99 @@
+"""Smooth functions: linear relaxations from their curvature (see :mod:`symbolic.curves`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from symbolic import forms
+from symbolic.curves import Curve, Piece, relax
+from symbolic.errors import ModelError
+from symbolic.node import Inputs, Node, Rule, operator
+from symbolic.operators.matrix import sum_over
+from symbolic.rounding import Array
+from symbolic.values import Affine, Batch, Value
+
+
+def _sigmoid(v: Array) -> Array:
+    e = np.exp(-np.abs(v))
+    return np.asarray(np.where(v >= 0, 1.0, e) / (1.0 + e))
+
+
+def _sigmoid_slope(v: Array) -> Array:
+    return _sigmoid(v) * _sigmoid(-v)
+
+
+def _tanh_slope(v: Array) -> Array:
+    e = np.exp(-2 * np.abs(v))
+    return np.asarray(4.0 * e / ((1.0 + e) * (1.0 + e)))
+
+
+EXP = Curve((Piece(np.inf, "convex", f=np.exp, df=np.exp),))
+SIGMOID = Curve((
+    Piece(0.0, "convex", f=_sigmoid, df=_sigmoid_slope),
+    Piece(np.inf, "concave", f=_sigmoid, df=_sigmoid_slope),
+))
+TANH = Curve((
+    Piece(0.0, "convex", f=np.tanh, df=_tanh_slope),
+    Piece(np.inf, "concave", f=np.tanh, df=_tanh_slope),
+))
+SMALLEST = 5e-324
+RECIPROCAL = Curve((Piece(np.inf, "convex", f=lambda v: 1.0 / v, df=lambda v: -1.0 / v / v),), start=SMALLEST)
+SQRT = Curve((Piece(np.inf, "concave", f=np.sqrt, df=lambda v: 0.5 / np.sqrt(v)),), start=SMALLEST)
+LOG = Curve((Piece(np.inf, "concave", f=np.log, df=lambda v: 1.0 / v),), start=SMALLEST)
+SOFTPLUS = Curve((Piece(np.inf, "convex", f=lambda v: np.logaddexp(0.0, v), df=_sigmoid),))
+RECIPROCAL_CURVES = (RECIPROCAL,)
+
+
+def reciprocal(x: Affine) -> Affine:
+    """1 / x; undefined (NaN) where the form reaches 0."""
+    sign = np.where(x.c < 0, -1.0, 1.0)
+    y = relax(Affine(x.c * sign, x.d * sign, x.r), RECIPROCAL)
+    return Affine(y.c * sign, y.d * sign, y.r)
+
+
+def _register(name: str, transform: Callable[[Affine], Affine]) -> None:
+    @operator(name, exact=False, homogeneous=False)
+    def build(node: Node, inputs: Inputs) -> Rule:
+        def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+            if values[0] is None:
+                raise ModelError(f"{node.label} lacks its input.")
+            return (transform(batch.lift(values[0])),)
+
+        return rule
+
+
+_register("Exp", lambda x: relax(x, EXP))
+_register("Sigmoid", lambda x: relax(x, SIGMOID))
+_register("Tanh", lambda x: relax(x, TANH))
+_register("Sqrt", lambda x: relax(x, SQRT))
+_register("Log", lambda x: relax(x, LOG))
+_register("Softplus", lambda x: relax(x, SOFTPLUS))
+_register("Reciprocal", reciprocal)
+
+
+@operator("Softmax", exact=False, homogeneous=False)
+def softmax(node: Node, inputs: Inputs) -> Rule:
+    """exp(x - m) / sum exp(x - m) with m a number per segment and row (softmax does not see it)."""
+    if inputs[0] is None:
+        raise ModelError(f"{node.label} lacks its input.")
+    shape = inputs[0].shape
+    flat = node.opset < 13  # before opset 13 the trailing axes were flattened into one
+    axis = int(node.attributes.get("axis", 1 if flat else -1)) % max(1, len(shape))
+    axes = tuple(range(axis, len(shape))) if flat else (axis,)
+    places = tuple(a + 1 for a in axes)
+    terms = int(np.prod([shape[a] for a in axes]))
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        if values[0] is None:
+            raise ModelError(f"{node.label} lacks its input.")
+        x = batch.lift(values[0])
+        top = x.c.max(axis=places, keepdims=True)
+        shift = Affine(np.broadcast_to(top, x.c.shape), np.zeros_like(x.d), np.zeros_like(x.r))
+        e = relax(forms.subtract(x, shift), EXP)
+        total = sum_over(e, places, terms)
+        inverse = reciprocal(Affine(*(np.expand_dims(v, places) for v in (total.c, total.d, total.r))))
+        return (forms.product(e, inverse),)
+
+    return rule

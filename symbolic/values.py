@@ -1,0 +1,142 @@
+"""What flows along an edge of the network: constants, affine enclosures, ranges of discrete values.
+
+A *batch* holds K segments of the line at once. On each of them the coordinate is tau in [-1, 1], and
+
+* :class:`Const`   is the same on every segment (no batch axis);
+* :class:`Affine`  encloses a real tensor: value(tau) in c + d tau +- r, for every tau in [-1, 1];
+* :class:`Range`   encloses an integer or boolean tensor: lo <= value(tau) <= hi for every tau in the open interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symbolic.rounding import TINY, UP, Array, U, sum_error
+
+__all__ = ["Affine", "Batch", "Const", "Range", "Value", "map_value"]
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A tensor that does not move along the line: value +- radius (radius None: exact)."""
+
+    value: NDArray[Any]
+    radius: Array | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    @property
+    def is_float(self) -> bool:
+        return self.value.dtype.kind == "f"
+
+    @property
+    def spread(self) -> Array:
+        """The radius as an array."""
+        return np.zeros(self.value.shape) if self.radius is None else self.radius
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """c + d tau +- r on every segment; arrays of shape (K, *shape)."""
+
+    c: Array
+    d: Array
+    r: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.c.shape[1:]
+
+    def half_width(self) -> Array:
+        """|d| + r, rounded up."""
+        return np.asarray((np.abs(self.d) + self.r) * UP)
+
+    def bounds(self) -> tuple[Array, Array]:
+        """Lower and upper bounds over the segment, rounded outward."""
+        h = self.half_width()
+        lo, hi = self.c - h, self.c + h
+        return lo - 2 * U * np.abs(lo), hi + 2 * U * np.abs(hi)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """lo <= value <= hi; booleans are kept as booleans.
+
+    ``margin``, where present, encloses a real function that is positive where a boolean value is true and
+    negative where it is false: the search reads split points off it.
+    """
+
+    lo: NDArray[Any]
+    hi: NDArray[Any]
+    margin: Affine | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.lo.shape[1:]
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        return np.asarray(self.lo == self.hi)
+
+
+Value = Const | Affine | Range
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """K segments and, for rays, the homogenising coordinate.
+
+    On a ray towards infinity every value is divided by |t|, so a constant that is *added* to moving values
+    becomes constant * s with s = 1/|t| = scale_c + scale_d tau (K numbers each). ``scale_c is None``: no ray.
+    """
+
+    size: int
+    scale_c: Array | None = None
+    scale_d: Array | None = None
+
+    def lift(self, value: Value) -> Affine:
+        """View any value as an affine form (an added constant on a ray is scaled)."""
+        if isinstance(value, Affine):
+            return value
+        if isinstance(value, Range):
+            lo, hi = value.lo.astype(np.float64), value.hi.astype(np.float64)
+            c = (lo + hi) / 2
+            r = (hi - lo) / 2
+            r = np.where(r > 0, r * UP + sum_error(c), r)
+        else:
+            c = value.value.astype(np.float64)[None]
+            r = value.spread[None]
+            if value.value.dtype.kind in "iu":  # integers beyond 2**53 are rounded by the conversion
+                r = np.where(np.abs(c) >= 2.0**53, np.abs(c) * 2 * U, r)
+        shape = (self.size, *value.shape)
+        if self.scale_c is None or self.scale_d is None:
+            return Affine(np.broadcast_to(c, shape), np.zeros(shape), np.broadcast_to(r, shape))
+        ones = (1,) * len(value.shape)
+        sc, sd = self.scale_c.reshape(-1, *ones), self.scale_d.reshape(-1, *ones)
+        c2, d2 = c * sc, c * sd
+        r2 = (r * (np.abs(sc) + np.abs(sd)) + sum_error(c2, d2) + np.where((c != 0) | (r != 0), TINY, 0.0)) * UP
+        return Affine(*(np.broadcast_to(a, shape) for a in (c2, d2, r2)))
+
+    @property
+    def is_ray(self) -> bool:
+        return self.scale_c is not None
+
+
+def map_value(value: Value, move: Callable[[NDArray[Any], int], NDArray[Any]]) -> Value:
+    """Apply a rearrangement of elements; ``move(array, lead)`` gets the number of leading batch axes."""
+    if isinstance(value, Const):
+        radius = None if value.radius is None else move(value.radius, 0)
+        return Const(move(value.value, 0), radius)
+    if isinstance(value, Affine):
+        return Affine(move(value.c, 1), move(value.d, 1), move(value.r, 1))
+    margin = value.margin
+    if margin is not None:
+        margin = Affine(move(margin.c, 1), move(margin.d, 1), move(margin.r, 1))
+    return Range(move(value.lo, 1), move(value.hi, 1), margin)

@@ -1,0 +1,306 @@
+"""Best-first search for the truncation set: what weighs most under the null law is decided first.
+
+Cells wait in a queue by their null mass. A batch of the heaviest is enclosed at once; what an enclosure decides becomes a
+cell of the certificate, the rest is split where the enclosure itself suggests a boundary, else in half, and waits
+again. Masses are logarithms throughout, so tails at any distance have an order.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symbolic.errors import BudgetError
+from symbolic.network import Segment
+from verifier.cells import Cell, covering
+from verifier.event import Event, Outcome
+
+__all__ = ["Goal", "Law", "Search", "SearchResult", "Stop"]
+
+Floats = NDArray[np.float64]
+Stop = Literal["precision", "decision", "exhaustive", "budget", "interrupted"]
+Refiner = Callable[[Sequence[Cell]], list[Cell]]
+
+STALLED = 3
+"""Halvings in a row that did not narrow an enclosure, after which float64 gives up on a segment."""
+FIRST_GRID = (0.0, 0.05, 0.2, 0.6, 1.5, 4.0)
+BYTES_PER_ELEMENT = 8 * 12
+"""Working memory per element of the graph and segment: three arrays, patches and temporaries."""
+
+
+class Law(Protocol):
+    """What the search needs to know of the null law; approximations in float64 suffice to order the work."""
+
+    def log_mass(self, lo: Floats, hi: Floats) -> Floats:
+        """Logarithm of the null mass of intervals of t."""
+
+    def bounds(self, left: float, right: float, gap_left: float, gap_right: float) -> tuple[float, float]:
+        """Enclosure of p from the log-masses inside and undecided, left and right of the observed point."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """When to stop.
+
+    Attributes
+    ----------
+    stop : "precision", "decision" or "exhaustive"
+        The width of the p enclosure, alpha on one side of it, or nothing left but brackets.
+    precision : float
+        Absolute width of the p enclosure; below p = 1e-3 also one per cent relative.
+    alpha : float
+        Level of the decision.
+    max_cells : int
+        Evaluations after which the search ends with what it has.
+    """
+
+    stop: Literal["precision", "decision", "exhaustive"] = "precision"
+    precision: float = 1e-6
+    alpha: float = 0.05
+    max_cells: int = 100_000
+
+    def reached(self, inf_p: float, sup_p: float) -> bool:
+        """Whether an enclosure of p satisfies the goal (never for an exhaustive search)."""
+        if self.stop == "decision":
+            return sup_p <= self.alpha or inf_p > self.alpha
+        narrow = sup_p - inf_p <= self.precision and (sup_p >= 1e-3 or sup_p <= 1.01 * inf_p)
+        return self.stop == "precision" and narrow
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Cells that cover the line, and how the search went."""
+
+    cells: tuple[Cell, ...]
+    evaluations: int
+    ended_by: Stop
+
+
+@dataclass(order=True, slots=True)
+class Waiting:
+    """An undecided segment; the heaviest compares smallest."""
+
+    key: float
+    lo: float
+    hi: float
+    blur: float
+    stalls: int
+
+
+class Search:
+    """One search over the line.
+
+    Parameters
+    ----------
+    event : Event
+        Decides segments.
+    law : Law
+        Orders the work.
+    goal : Goal
+        When to stop.
+    reach : float
+        Half-width in t of the part of the line that is looked at first; rays follow as they come to matter.
+    lo, hi : float
+        Restrict the search to this part of the line; the rest stays a gap.
+    budget : int
+        Bytes of working memory beyond the weights.
+    refine : callable, optional
+        Decides cells that float64 cannot, by more bits.
+    progress : callable, optional
+        Called with (inf_p, sup_p, evaluations) after every batch.
+    """
+
+    def __init__(
+        self,
+        event: Event,
+        law: Law,
+        goal: Goal,
+        *,
+        reach: float,
+        lo: float = -np.inf,
+        hi: float = np.inf,
+        budget: int = 2**30,
+        refine: Refiner | None = None,
+        progress: Callable[[float, float, int], None] | None = None,
+    ) -> None:
+        self.event, self.law, self.goal = event, law, goal
+        self.refine, self.progress = refine, progress
+        self.limits = (lo, hi)
+        need = max(1, event.network.elements) * BYTES_PER_ELEMENT
+        if need > budget:
+            raise BudgetError(
+                f"one segment of this network needs about {need / 2**20:.0f} MiB of working memory, more than the budget of "
+                f"{budget / 2**20:.0f} MiB; raise the budget."
+            )
+        self.batch = int(min(64, max(1, budget // need), max(1, 2**20 // max(1, event.network.elements))))
+        self.queue: list[Waiting] = []
+        self.stuck: list[Waiting] = []
+        self.cells: list[Cell] = []
+        self.inside = [-np.inf, -np.inf]  # log-mass certified inside, left and right of the observed point
+        self._start(reach)
+
+    def _start(self, reach: float) -> None:
+        lo, hi = self.limits
+        marks = {s * g for g in FIRST_GRID for s in (-1.0, 1.0)} | {-reach, reach, -np.inf, np.inf}
+        marks = {m for m in marks if abs(m) <= reach or np.isinf(m)}
+        points = sorted({min(max(m, lo), hi) for m in marks})
+        if lo < 0 < hi and 0.0 not in points:
+            points = sorted({*points, 0.0})
+        self._push([(a, b) for a, b in zip(points, points[1:], strict=False)], [(np.inf, 0)] * len(points))
+
+    def _push(self, segments: Sequence[Segment], history: Sequence[tuple[float, int]]) -> None:
+        if not segments:
+            return
+        masses = self.law.log_mass(np.array([s[0] for s in segments]), np.array([s[1] for s in segments]))
+        for (a, b), (blur, stalls), mass in zip(segments, history, masses.tolist(), strict=False):
+            item = Waiting(-mass, a, b, blur, stalls)
+            if stalls >= STALLED:
+                self.stuck.append(item)
+            else:
+                heapq.heappush(self.queue, item)
+
+    def run(self) -> SearchResult:
+        """Search until the goal, the budget, or nothing is left to split."""
+        ended: Stop = "exhaustive"
+        while True:
+            inf_p, sup_p = self.bounds()
+            if self.progress is not None:
+                self.progress(inf_p, sup_p, self.event.evaluations)
+            if self.goal.reached(inf_p, sup_p):
+                ended = "precision" if self.goal.stop == "precision" else "decision"
+                break
+            if self.event.evaluations >= self.goal.max_cells:
+                ended = "budget"
+                break
+            batch = self._heaviest()
+            if not batch:
+                break
+            self._evaluate(batch)
+        if ended == "exhaustive" and self.stuck and self.refine is not None:
+            ended = self._refine()
+        return SearchResult(covering(self.cells), self.event.evaluations, ended)
+
+    def bounds(self) -> tuple[float, float]:
+        """The enclosure of p that the cells found so far give (approximately; the proof comes later)."""
+        undecided = [*self.queue, *self.stuck]
+        lo = np.array([w.lo for w in undecided] + [self.limits[1], -np.inf])
+        hi = np.array([w.hi for w in undecided] + [np.inf, self.limits[0]])
+        left = self.law.log_mass(np.minimum(lo, 0), np.minimum(hi, 0))
+        right = self.law.log_mass(np.maximum(lo, 0), np.maximum(hi, 0))
+        return self.law.bounds(*self.inside, float(np.logaddexp.reduce(left)), float(np.logaddexp.reduce(right)))
+
+    def _heaviest(self) -> list[Waiting]:
+        """The next batch: rays of one side never mix with finite segments."""
+        taken: list[Waiting] = []
+        total = -np.inf
+        if not self.queue:
+            return taken
+        for waiting in self.queue:
+            total = np.logaddexp(total, -waiting.key)
+        negligible = np.log(self.goal.precision / 100) + float(np.logaddexp(*self.inside))
+        kind = None
+        put_back: list[Waiting] = []
+        covered = -np.inf
+        while self.queue and len(taken) < self.batch:
+            head = heapq.heappop(self.queue)
+            ray = (np.isinf(head.lo), np.isinf(head.hi))
+            if ray != (False, False) and -head.key <= negligible:
+                # far tails: their mass is a gap that costs less than a hundredth of the precision
+                self.stuck.append(head)
+                continue
+            if kind is None:
+                kind = ray
+            if ray != kind:
+                put_back.append(head)
+                if len(put_back) > 2:
+                    break
+                continue
+            taken.append(head)
+            covered = float(np.logaddexp(covered, -head.key))
+            if covered > total + np.log(0.98) and len(taken) >= max(1, self.batch // 8):
+                break
+        for item in put_back:
+            heapq.heappush(self.queue, item)
+        return taken
+
+    def _evaluate(self, batch: Sequence[Waiting]) -> None:
+        segments = [(w.lo, w.hi) for w in batch]
+        if np.isinf(segments[0]).any() and not self.event.network.homogeneous:
+            outcomes = [Outcome((), ((a, 2 * a), (2 * a, b)) if b == np.inf else ((a, 2 * b), (2 * b, b)), np.inf) for a, b in segments]
+        else:
+            outcomes = self.event.decide(segments)
+        fresh: list[Segment] = []
+        history: list[tuple[float, int]] = []
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            for a, b, element in outcome.parts:
+                self._decided(a, b, element)
+            for a, b in outcome.rest:
+                fresh.append((a, b))
+                history.append((outcome.blur, self._stalls(waiting, outcome, b - a)))
+        self._push(fresh, history)
+
+    @staticmethod
+    def _stalls(waiting: Waiting, outcome: Outcome, width: float) -> int:
+        """Count splits that did not make the enclosure narrower; a segment of neighbouring floats is hopeless."""
+        middle = waiting.lo / 2 + waiting.hi / 2
+        if not waiting.lo < middle < waiting.hi:
+            return STALLED
+        if np.isinf(width) or np.isinf(waiting.blur):
+            return 0
+        narrower = outcome.blur < 0.75 * waiting.blur or np.isnan(outcome.blur) or np.isnan(waiting.blur)
+        if np.isnan(outcome.blur) and width < 2.0**-40 * max(abs(waiting.lo), abs(waiting.hi)):
+            return waiting.stalls + 1
+        return 0 if narrower else waiting.stalls + 1
+
+    def _decided(self, a: float, b: float, element: int) -> None:
+        lo, hi = _exact(a), _exact(b)
+        if element >= 0:
+            output, place = self.event.locate(element)
+            self.cells.append(Cell(lo, hi, "outside", output, place))
+            return
+        self.cells.append(Cell(lo, hi, "inside"))
+        for side, ends in enumerate(((min(a, 0.0), min(b, 0.0)), (max(a, 0.0), max(b, 0.0)))):
+            if ends[0] < ends[1]:
+                mass = self.law.log_mass(np.array([ends[0]]), np.array([ends[1]]))[0]
+                self.inside[side] = float(np.logaddexp(self.inside[side], mass))
+
+    def _refine(self) -> Stop:
+        """Hand what float64 could not decide to exact arithmetic, heaviest first, until the goal is met."""
+        if self.refine is None:
+            return "exhaustive"
+        for waiting in sorted(self.stuck):
+            if self.goal.reached(*self.bounds()) or self.event.evaluations >= self.goal.max_cells:
+                break
+            if np.isinf(waiting.lo) or np.isinf(waiting.hi):
+                continue
+            self.stuck.remove(waiting)
+            found = self.refine([Cell(_exact(waiting.lo), _exact(waiting.hi), "gap")])
+            self.event.evaluations += len(found)
+            for cell in found:
+                a, b = float(cell.lo), float(cell.hi)
+                if cell.verdict == "gap":
+                    mass = float(self.law.log_mass(np.array([a]), np.array([b]))[0])
+                    self.stuck.append(Waiting(-mass, a, b, np.inf, STALLED))
+                else:
+                    self.cells.append(cell)
+                    self._weigh(cell)
+        if self.goal.reached(*self.bounds()):
+            return "precision" if self.goal.stop == "precision" else "decision"
+        return "exhaustive"
+
+    def _weigh(self, cell: Cell) -> None:
+        if cell.verdict == "inside":
+            for side, (a, b) in enumerate(((min(cell.lo, 0), min(cell.hi, 0)), (max(cell.lo, 0), max(cell.hi, 0)))):
+                if a < b:
+                    mass = self.law.log_mass(np.array([float(a)]), np.array([float(b)]))[0]
+                    self.inside[side] = float(np.logaddexp(self.inside[side], mass))
+
+
+def _exact(x: float) -> Fraction | float:
+    return x if np.isinf(x) else Fraction(x)
