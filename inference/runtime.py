@@ -1,7 +1,8 @@
 """ONNX Runtime on a stranger's model: once, in a child process with limits, while the audit goes on.
 
-The child (`runtime_child.py`) imports numpy and onnxruntime only. Model, inputs and outputs travel through pipes as
-plain bytes; nothing is unpickled on either side, and a crash of the child is an answer like any other.
+The child (`runtime_child.py`) imports numpy and onnxruntime only. Model, inputs and outputs travel through
+pipes as plain bytes; nothing is unpickled on either side, and a crash of the child is an answer like any
+other.
 """
 
 from __future__ import annotations
@@ -218,7 +219,8 @@ def run_in_child(
 def trimmed(proto: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
     """Give the part of a model that some of its outputs need.
 
-    The runtime refuses a whole graph for one node that it has no kernel for, also where nothing asks for that node.
+    The runtime refuses a whole graph for one node that it has no kernel for, also where nothing asks for
+    that node.
     """
     result = onnx.ModelProto()
     result.CopyFrom(proto)

@@ -1,4 +1,5 @@
-"""The child of `runtime.py`: reads a model and inputs from standard input, runs it once, writes the outputs."""
+"""The child of `runtime.py`: reads a model and inputs from standard input, runs it once, writes the
+outputs."""
 
 from __future__ import annotations
 

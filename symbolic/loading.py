@@ -41,7 +41,8 @@ class LoadedModel:
     proto : onnx.ModelProto
         Self-contained: external data is inside. Local functions are kept (`inlined` gives it without them).
     sha256 : str
-        Of the file's bytes; of the deterministic serialisation of `proto` if there is external data or no file.
+        Of the file's bytes; of the deterministic serialisation of `proto` if there is external data or no
+        file.
     path : Path or None
         The file.
     """

@@ -39,8 +39,9 @@ def freeze_random(
 ) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """Replace random nodes by what they draw.
 
-    One generator, `numpy.random.default_rng(seed)`, serves the nodes in their order in the graph, as in si4onnx;
-    each draw is cast to the node's type and becomes the last initializer, named as the node's output.
+    One generator, `numpy.random.default_rng(seed)`, serves the nodes in their order in the graph, as in
+    si4onnx; each draw is cast to the node's type and becomes the last initializer, named as the node's
+    output.
 
     Parameters
     ----------
