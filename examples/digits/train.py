@@ -1,6 +1,6 @@
 """Train an autoencoder to redraw digits without noise and without missing strokes, and write model.onnx.
 
-    pip install 'sureline[train,demo]'
+    pip install -e '.[train,examples]'
     python examples/digits/train.py
 
 About a minute on one core. Digits 0 to 1199 of scikit-learn's set are used; audits use the others.
@@ -8,13 +8,16 @@ About a minute on one core. Digits 0 to 1199 of scikit-learn's set are used; aud
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from data import SIGMA, TRAINED, erase, load_digits
 from torch import nn
+
+sys.path.append(str(Path(__file__).parents[1]))
+from example_tools.export import export  # noqa: E402
 
 SEED = 0
 STEPS = 3000
@@ -47,7 +50,10 @@ def batch(rng: np.random.Generator, digits: np.ndarray) -> tuple[torch.Tensor, t
     clean = digits[rng.integers(0, len(digits), BATCH)]
     seen = np.stack([erase(d, rng, int(rng.integers(2, 4))) if k % 3 else d for k, d in enumerate(clean)])
     seen = seen + rng.normal(0.0, SIGMA, seen.shape)
-    return torch.tensor(seen[:, None], dtype=torch.float32), torch.tensor(clean[:, None], dtype=torch.float32)
+    return (
+        torch.tensor(seen[:, None], dtype=torch.float32),
+        torch.tensor(clean[:, None], dtype=torch.float32),
+    )
 
 
 def main() -> None:
@@ -68,23 +74,8 @@ def main() -> None:
         if step % 500 == 0:
             print(f"step {step:5d}  root mean square error {loss.item() ** 0.5:.3f} ink", flush=True)
     print(f"last batch: {loss.item() ** 0.5:.3f} ink")
-    save(net.eval())
-
-
-def save(net: Redraw) -> None:
-    """Export to ONNX next to this file, weights inside."""
     path = Path(__file__).with_name("model.onnx")
-    program = torch.onnx.export(net, (torch.zeros(1, 1, 8, 8),), input_names=["digit"], output_names=["redrawn"],
-                                opset_version=18, dynamo=True)  # fmt: skip
-    assert program is not None
-    model = program.model_proto
-    for item in [*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info, model.graph]:
-        del item.metadata_props[:]  # source lines of the machine that exported it
-        item.doc_string = ""
-    del model.metadata_props[:]
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, path)
-    print(f"{path.name}: {path.stat().st_size / 1024:.0f} KiB, operators {sorted({n.op_type for n in model.graph.node})}")
+    export(net, torch.zeros(1, 1, 8, 8), path, inputs=["digit"], outputs=["redrawn"])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Train the change-point network on simulated series only, and write model.onnx: it has never seen a river.
 
-    pip install 'sureline[train]'
+    pip install -e '.[train]'
     python examples/nile/train.py
 
 About half a minute on one core.
@@ -8,13 +8,16 @@ About half a minute on one core.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from data import FIRST_PLACE, LENGTH, PLACES
 from torch import nn
+
+sys.path.append(str(Path(__file__).parents[1]))
+from example_tools.export import export  # noqa: E402
 
 SEED = 0
 STEPS = 1500
@@ -22,7 +25,8 @@ BATCH = 256
 
 
 class ChangePoint(nn.Module):
-    """Two convolutions over the years and one score per place; the level of the series is taken off inside."""
+    """Two convolutions over the years and one score per place; the level of the series is taken off
+    first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +42,7 @@ class ChangePoint(nn.Module):
 
 
 def simulate(rng: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Series of independent normal noise, sd 128, with one step of 64 to 384 up or down; the target is its place."""
+    """Series of independent normal noise, sd 128, with one step of 64 to 384; the target is its place."""
     places = rng.integers(0, PLACES, count)
     after = np.arange(LENGTH) >= FIRST_PLACE + places[:, None]
     step = rng.uniform(64, 384, count) * rng.choice([-1, 1], count)
@@ -66,23 +70,8 @@ def main() -> None:
         series, places = simulate(rng, 4000)
         off = (net(series)[1] - places).abs()
         print(f"new simulated series: {(off <= 1).float().mean():.2f} found to within one year")
-    save(net.eval())
-
-
-def save(net: ChangePoint) -> None:
-    """Export to ONNX next to this file, weights inside."""
     path = Path(__file__).with_name("model.onnx")
-    program = torch.onnx.export(net, (torch.zeros(1, 1, LENGTH),), input_names=["flow"], output_names=["score", "place"],
-                                opset_version=18, dynamo=True)  # fmt: skip
-    assert program is not None
-    model = program.model_proto
-    for item in [*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info, model.graph]:
-        del item.metadata_props[:]  # source lines of the machine that exported it
-        item.doc_string = ""
-    del model.metadata_props[:]
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, path)
-    print(f"{path.name}: {path.stat().st_size / 1024:.0f} KiB, operators {sorted({n.op_type for n in model.graph.node})}")
+    export(net, torch.zeros(1, 1, LENGTH), path, inputs=["flow"], outputs=["score", "place"])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""The two scans of one head that nibabel ships, cut into windows; every rule here looks away from the audited window.
+"""The two scans of one head that nibabel ships, cut into windows.
 
-The scan is read from the installed nibabel package; this project does not contain it. Follow-up is its second volume,
-baseline its first. Nothing happened to the head in between: any change that is found is noise.
+The scan is read from the installed nibabel package; this project does not contain it. Follow-up is its
+second volume, baseline its first. Nothing happened to the head in between, so any change that is found is
+noise. Every rule below looks away from the audited window: being on the list says nothing about a window's
+own noise.
 """
 
 from __future__ import annotations
@@ -11,35 +13,45 @@ from importlib.resources import as_file, files
 
 import numpy as np
 
-__all__ = ["SIDE", "TRAINING_SLICES", "Window", "audited_windows", "covariance", "lesion", "load_scans"]
+__all__ = [
+    "MARGIN",
+    "PLACES",
+    "SIDE",
+    "TRAINING_SLICES",
+    "Window",
+    "audited_windows",
+    "covariance",
+    "lesion",
+    "load_scans",
+]
 
 SIDE = 12
-"""Windows are SIDE x SIDE pixels (2 x 2 mm each)."""
+"""Windows are SIDE x SIDE pixels."""
 MARGIN = 2
-"""The network looks at 5 x 5 pixels, so it points at places at least MARGIN pixels from the window's edge."""
+"""The network looks at 5 x 5 pixels, so it points at places at least MARGIN pixels from the edge."""
 PLACES = SIDE - 2 * MARGIN
 """It points at one of PLACES x PLACES places."""
 TRAINING_SLICES = (3, 7, 11, 15, 19, 23)
-"""Slices the network and the noise's shape were learned from; no window of these is ever audited."""
+"""The network and the shape of the noise were learned from these slices; none of them is audited."""
 HEAD = 80.0
-"""A window counts as inside the head if every pixel of the two neighbouring slices is at least this bright."""
+"""A window is inside the head if every pixel of the two neighbouring slices is at least this bright."""
 QUIET = 14.0
-"""Windows whose neighbours change by more than this (root mean square) are left out: pulsing vessels and ventricles."""
+"""Windows whose neighbours change more than this (root mean square) are left out: vessels pulse."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """One audited window.
+    """One window of one slice.
 
     Attributes
     ----------
     slice_index, row, column:
         Position of its first pixel in the volume.
     scans:
-        float32, shape (2, SIDE, SIDE): follow-up and baseline, in the scanner's grey units.
+        Follow-up and baseline, grey levels, float32 of shape (1, 2, SIDE, SIDE).
     variance:
-        Variance of follow-up minus baseline at one pixel, grey units squared, from the same window of the two
-        neighbouring slices (288 pixels), which the contrast does not use.
+        Variance of one pixel of follow-up minus baseline, from the same window of the two neighbouring
+        slices (288 pixels, which the contrast does not use), rounded to an eighth.
     """
 
     slice_index: int
@@ -54,16 +66,12 @@ def load_scans() -> np.ndarray:
     import nibabel
 
     with as_file(files("nibabel") / "tests" / "data" / "example4d.nii.gz") as path:
-        image = nibabel.load(path)
-        volumes = np.asarray(image.dataobj).astype(np.float64)
+        volumes = np.asarray(nibabel.load(path).dataobj).astype(np.float64)
     return np.stack([volumes[..., 1], volumes[..., 0]])
 
 
 def audited_windows(scans: np.ndarray) -> list[Window]:
-    """Cut every slice that was not trained on into windows; keep those inside the head and quiet in BOTH NEIGHBOURS.
-
-    The window's own values decide nothing here, so being on this list says nothing about its noise.
-    """
+    """Windows of the slices not trained on, inside the head and quiet, judged by the slices beside."""
     windows = []
     _, rows, columns, slices = scans.shape
     for z in range(1, slices - 1):
@@ -72,39 +80,31 @@ def audited_windows(scans: np.ndarray) -> list[Window]:
         for i in range(0, rows - SIDE + 1, SIDE):
             for j in range(0, columns - SIDE + 1, SIDE):
                 beside = scans[:, i : i + SIDE, j : j + SIDE, [z - 1, z + 1]]
-                if beside.mean(axis=(0, 3)).min() < HEAD:
+                variance = float(np.mean((beside[0] - beside[1]) ** 2))
+                if beside.mean(axis=(0, 3)).min() < HEAD or variance > QUIET**2:
                     continue
-                variance = round(8 * float(np.mean((beside[0] - beside[1]) ** 2))) / 8  # short exact numbers
-                if variance > QUIET**2:
-                    continue
-                here = scans[:, i : i + SIDE, j : j + SIDE, z].astype(np.float32)
-                windows.append(Window(z, i, j, here, variance))
+                here = scans[None, :, i : i + SIDE, j : j + SIDE, z].astype(np.float32)
+                windows.append(Window(z, i, j, here, round(8 * variance) / 8))
     return windows
 
 
-def covariance(variance: float) -> np.ndarray:
-    """Covariance of the noise in both scans of a window, float64 of shape (2 SIDE^2, 2 SIDE^2), follow-up first.
+def covariance(variance: float, *, correlated: bool = True) -> np.ndarray:
+    """Covariance of the noise in both scans of a window, float64 of shape (288, 288), follow-up first.
 
-    Shape measured on the training slices: neighbouring pixels correlate 1/8 down a column and 5/16 along a row and not beyond
-    (the scanner's own interpolation), and 1/128 of the variance is common to a whole window (the slice's brightness drifts
-    between two volumes). The two scans are independent and share the variance equally; only their difference reaches the
-    network and the contrast, so another split would give the same p-value.
+    Its shape was measured on the training slices: neighbouring pixels correlate 1/8 down a column and 5/16
+    along a row and not beyond, and 1/128 of the variance is common to a whole window (the brightness of a
+    slice drifts from one volume to the next). The two scans are independent and share the variance equally;
+    only their difference reaches the network and the contrast, so another split would give the same
+    p-value. ``correlated=False`` forgets all this, to show what that does.
     """
     eye, beside = np.eye(SIDE), np.eye(SIDE, k=1) + np.eye(SIDE, k=-1)
-    down, along = eye + beside / 8, eye + beside * 5 / 16
-    one_scan = variance / 2 * (np.kron(down, along) + 1 / 128)
-    zero = np.zeros_like(one_scan)
-    return np.block([[one_scan, zero], [zero, one_scan]])
+    one_scan = np.kron(eye, eye)
+    if correlated:
+        one_scan = np.kron(eye + beside / 8, eye + beside * 5 / 16) + 1 / 128
+    return np.kron(np.eye(2), one_scan) * variance / 2
 
 
 def lesion(row: float, column: float, radius: float) -> np.ndarray:
     """A round lesion of height 1 with an edge one pixel wide, shape (SIDE, SIDE)."""
     i, j = np.mgrid[:SIDE, :SIDE]
     return np.clip(radius + 0.5 - np.hypot(i - row, j - column), 0.0, 1.0)
-
-
-def region(place: int) -> np.ndarray:
-    """The 21 pixels within about two pixels of the place that the network points at, bool of shape (SIDE, SIDE)."""
-    row, column = divmod(int(place), PLACES)
-    i, j = np.mgrid[:SIDE, :SIDE]
-    return (i - row - MARGIN) ** 2 + (j - column - MARGIN) ** 2 <= 5
