@@ -6,7 +6,7 @@ has none, so a graph with one upstream of the selection is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,8 +44,9 @@ _WHOLE = frozenset(
 )
 
 
-def moving_tensors(graph: onnx.GraphProto, source: str | Iterable[str]) -> set[str]:
+def moving_tensors(proto: onnx.ModelProto | onnx.GraphProto, source: str | Iterable[str]) -> set[str]:
     """Give the names of the tensors whose values depend on the tensor(s) `source`, themselves included."""
+    graph = proto.graph if isinstance(proto, onnx.ModelProto) else proto
     moving = {source} if isinstance(source, str) else set(source)
     for node in graph.node:
         if node.op_type in _CUTS and node.domain in _STANDARD:
@@ -71,6 +72,8 @@ def append_pattern(
     proto: onnx.ModelProto,
     moving: set[str],
     shape_of: Callable[[str], tuple[int, ...]],
+    *,
+    selection: Sequence[str] | None = None,
 ) -> tuple[str, ...]:
     """Append the activation pattern behind a selection, as outputs "sureline/pattern0", ...
 
@@ -83,6 +86,8 @@ def append_pattern(
         is found here).
     shape_of : callable
         Static shape of a tensor of the model.
+    selection : sequence of str, optional
+        The outputs that are the selection; default: "sureline/selection" if there is one, else all outputs.
 
     Returns
     -------
@@ -94,7 +99,11 @@ def append_pattern(
     OptionError
         If a node between the input and the selection is not piecewise linear.
     """
-    maker = _PatternMaker(proto, moving, shape_of)
+    names = [value.name for value in proto.graph.output]
+    if selection is None:
+        own = f"{PREFIX}selection"
+        selection = [own] if own in names else names
+    maker = _PatternMaker(proto, moving, shape_of, selection)
     for node in list(proto.graph.node):
         maker.add(node)
     for tensor in maker.outputs:
@@ -114,11 +123,15 @@ class _PatternMaker:
     """Builds the pattern nodes, numbered over the nodes of the graph in order."""
 
     def __init__(
-        self, proto: onnx.ModelProto, moving: set[str], shape_of: Callable[[str], tuple[int, ...]]
+        self,
+        proto: onnx.ModelProto,
+        moving: set[str],
+        shape_of: Callable[[str], tuple[int, ...]],
+        selection: Sequence[str],
     ) -> None:
         self.graph = Appender(proto)
         self.moving = moving_tensors(proto.graph, moving)
-        self.upstream = _upstream(proto.graph, f"{PREFIX}selection")
+        self.upstream = _upstream(proto.graph, selection)
         self.stored = _stored(proto.graph)
         self.shape_of = shape_of
         self.types = element_types(proto)
@@ -277,8 +290,8 @@ class _PatternMaker:
         return sorted(int(axis) % rank for axis in axes)
 
 
-def _upstream(graph: onnx.GraphProto, target: str) -> set[str]:
-    needed = {target}
+def _upstream(graph: onnx.GraphProto, targets: Sequence[str]) -> set[str]:
+    needed = set(targets)
     for node in reversed(graph.node):
         if needed.intersection(node.output):
             needed |= _used(node)

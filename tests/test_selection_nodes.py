@@ -368,3 +368,15 @@ def test_products_of_two_moving_values_are_refused() -> None:
     model.graph.node[1].CopyFrom(helper.make_node("Mul", ["h", "x"], ["y"]))
     with pytest.raises(OptionError, match="Mul"):
         append_pattern(appended(model).proto, {"x"}, lambda name: SHAPES[4])
+
+
+def test_a_rule_of_ones_own_gets_its_pattern_too() -> None:
+    model = tiny_model(body="Relu")
+    model.graph.node.append(helper.make_node("ArgMax", ["y"], ["best"], axis=3))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("best", TensorProto.INT64, (1, 2, 4, 1)))
+    shapes = {**all_shapes(model)}
+    names = append_pattern(model, moving_tensors(model, "x"), shapes.__getitem__)
+    assert names == ("sureline/pattern0", "sureline/pattern1")
+    onnx.checker.check_model(model, full_check=True)
+    assert [node.op_type for node in model.graph.node[-2:]] == ["Greater", "Identity"]
