@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 import onnx.inliner
 
-from . import check_operators_linear  # noqa: F401  (registers its operators)
+from . import check_operators_linear, check_operators_resize  # noqa: F401  (they register operators)
 from .check_discrete import Discrete
 from .check_errors import InvalidCertificate, NotHomogeneous, Undecided
 from .check_integers import FAST, Arithmetic, Array, Form, objects
@@ -113,7 +113,10 @@ class CheckedGraph:
         last = {name: node.index for node in nodes for name in node.inputs}
         for node in nodes:
             inputs = [self._value(node, values, name) for name in node.inputs]
-            out = OPERATORS[node.op](ctx, node, inputs)
+            try:
+                out = OPERATORS[node.op](ctx, node, inputs)
+            except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+                raise node.refuse(f"its inputs do not fit ({error})") from error
             for name, value in zip(node.outputs, out if isinstance(out, list) else [out], strict=False):
                 if name:
                     values[name] = value
@@ -258,7 +261,7 @@ def _directions(beta: list[Fraction]) -> tuple[Array, int, Array]:
     """The direction as integers times 2**e, and 1 where that is rounded down (entries that are not dyadic)."""
     plain = all(v.denominator & (v.denominator - 1) == 0 for v in beta)
     least = min((abs(v) for v in beta if v), default=Fraction(1))
-    e = -max(v.denominator.bit_length() - 1 for v in beta) if plain else min(0, _log2(least)) - 320
+    e = -max((v.denominator.bit_length() - 1 for v in beta), default=0) if plain else min(0, _log2(least)) - 320
     scaled = [v * 2**-e for v in beta]
     return (objects([math.floor(v) for v in scaled]), e, objects([int(v.denominator > 1) for v in scaled]))
 

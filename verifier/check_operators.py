@@ -235,7 +235,7 @@ WHOLE = {onnx.TensorProto.INT8: (-(2**7), 2**7), onnx.TensorProto.INT16: (-(2**1
          onnx.TensorProto.UINT8: (0, 2**8), onnx.TensorProto.UINT16: (0, 2**16), onnx.TensorProto.UINT32: (0, 2**32)}
 
 
-@operator("Cast", "CastLike")
+@operator("Cast")
 def _cast(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     """Between floats of 32 and 64 bits the identity; narrower floats add their rounding error; else a step."""
     v, to, ar = inputs[0], node.get("to"), ctx.ar

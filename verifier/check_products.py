@@ -31,9 +31,8 @@ class Weights:
     limbs: Array  # float64 (G, J*O, K), limb by limb
     rows: tuple[int, ...]  # per limb, the largest sum of |limb| over a row
     e: int
-    above: Array  # float64 (G, O, K): |w| in units of 2**(e + coarse), rounded up
-    errors: Array | None  # the same, for the errors of the weights
-    coarse: int
+    above: tuple[Array, int]  # |w| rounded up to float64 (G, O, K), in units of 2**(e + that)
+    errors: tuple[Array, int] | None  # the same for the errors of the weights
 
     @classmethod
     def of(cls, ar: Arithmetic, w: Form) -> Weights:
@@ -44,16 +43,15 @@ class Weights:
             lost = (c & ((1 << over) - 1)) != 0
             c, r, e = (c + (1 << (over - 1))) >> over, -(-r >> over) + lost, e + over
         limbs = split(c, WIDTH)
-        coarse = max(0, max(magnitude(c), magnitude(r)).bit_length() - WIDTH)
         return cls(np.concatenate(limbs, axis=1), tuple(_row_sum(limb) for limb in limbs), e,
-                   _upward(np.abs(c), coarse), _upward(r, coarse) if r.any() else None, coarse)
+                   _coarse(np.abs(c)), _coarse(r) if r.any() else None)
 
     def part(self, inner: slice) -> Weights:
         """The weights on a part of the inner dimension."""
         limbs, count = self.limbs[..., inner], len(self.rows)
         rows = tuple(_row_sum(limb) for limb in np.split(limbs, count, axis=1))
-        errors = None if self.errors is None else self.errors[..., inner]
-        return Weights(limbs, rows, self.e, self.above[..., inner], errors, self.coarse)
+        above, *errors = ((a[..., inner], k) for a, k in (self.above, *([self.errors] if self.errors else [])))
+        return Weights(limbs, rows, self.e, above, errors[0] if errors else None)
 
 
 def linear(ar: Arithmetic, w: Weights, x: Form, index: Array) -> Form:
@@ -74,9 +72,9 @@ def linear(ar: Arithmetic, w: Weights, x: Form, index: Array) -> Form:
     products = _gathered(w.limbs, limbs[0] + limbs[1], index)
     groups, _, positions = index.shape
     products = products.reshape(groups, len(w.rows), -1, positions, sum(map(len, limbs)), cells)
-    radii = [_bound(w.above, r, index, w.coarse)] if r.any() else []
+    radii = [_bound(*w.above, r, index)] if r.any() else []
     if w.errors is not None:
-        radii.append(_bound(w.errors, np.abs(c) + np.abs(d) + r, index, w.coarse))
+        radii.append(_bound(*w.errors, np.abs(c) + np.abs(d) + r, index))
     # Everything is added in units of 2**down, chosen so that no sum reaches 2**60 in the fast carrier.
     sizes = [sum(rows * magnitude(limb) << (WIDTH * j + width * i)
                  for j, rows in enumerate(w.rows) for i, limb in enumerate(part)) for part in limbs]
@@ -107,7 +105,7 @@ def split(a: Array, width: int) -> list[Array]:
     return [*limbs, a.astype(np.float64)]
 
 
-def _bound(above: Array, plane: Array, index: Array, coarse: int) -> tuple[Array, int]:
+def _bound(above: Array, coarse: int, plane: Array, index: Array) -> tuple[Array, int]:
     """An upper bound of the product of non-negative `above` and `plane`, as int64 in units of 2**k, and k."""
     k = max(0, magnitude(plane).bit_length() + 1 - _width(_row_sum(above)))
     product = _gathered(above, [_upward(plane, k)], index)
@@ -138,6 +136,12 @@ def _width(row: int) -> int:
 def _row_sum(limb: Array) -> int:
     """The largest sum of |limb| over a row; exact, as the entries are integers and a row is shorter than 2**30."""
     return int(np.abs(limb).sum(axis=-1).max(initial=0))
+
+
+def _coarse(a: Array) -> tuple[Array, int]:
+    """Non-negative `a` rounded up to 22 bits, and the unit's exponent."""
+    k = max(0, magnitude(a).bit_length() - WIDTH)
+    return _upward(a, k), k
 
 
 def _upward(a: Array, k: int) -> Array:

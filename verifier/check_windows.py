@@ -89,9 +89,10 @@ def transposed(node: Node, spatial: tuple[int, ...], kernel: list[int]) -> tuple
             begin = end = 0
         if wanted or auto.startswith("SAME"):
             total = full - (wanted[len(wanted) - n + i] if wanted else size * stride)
-            if total < 0:
-                raise node.refuse("output_shape is larger than the full output")
-            begin, end = (total // 2, total - total // 2) if auto == "SAME_UPPER" else (total - total // 2, total // 2)
+            begin, end = 0, total  # a longer output than there is: zeros at its end
+            if total >= 0:
+                halves = total // 2, total - total // 2
+                begin, end = halves if auto == "SAME_UPPER" else halves[::-1]
         at = np.arange(full - begin - end) + begin - (np.arange(k) * dilation)[:, None]
         axes.append(np.where((at % stride == 0) & (at >= 0) & (at < size * stride), at // stride, -1))
         residues.append((np.arange(full - begin - end) + begin) % stride)
