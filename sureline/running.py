@@ -77,8 +77,11 @@ def audit(request: Request, progress: Any) -> InferenceResult:
     import inference.hypothesis
     from inference.audit import load
     from inference.operators import operator_from_text
+    from inference.storage import require_replaceable
     from symbolic.loading import load_model
 
+    if request.out is not None:
+        require_replaceable(request.out)
     model = load_model(request.model).proto
     inputs, i_idx = _inputs(request, model)
     extra = (
@@ -104,6 +107,7 @@ def audit(request: Request, progress: Any) -> InferenceResult:
         null_value=exact_number(request.null_value, "--null-value", error=OptionError),
         progress=progress or False,
     )
+    _ = result.runtime_agrees  # the runtime speaks before anything is written
     if request.out is not None:
         result.certificate.save(request.out)
     return result

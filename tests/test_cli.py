@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +104,7 @@ def test_json_of_the_worked_example(run: Run, files: Path) -> None:
     assert record["runtime_agrees"] is True
     ends = [end for interval in record["truncated_intervals"] for end in interval]
     assert all(isinstance(end, str) for end in ends)
-    assert ends[-1] == "inf"
+    assert all(end in ("-inf", "inf") or Fraction(end) is not None for end in ends)
     assert record["certificate"] == str(files / "audit")
 
 
@@ -163,7 +164,7 @@ def test_numbers_are_exact_decimals(run: Run, files: Path) -> None:
     "more",
     [
         ["--normalize"],
-        ["--post", "input-diff", "--post", "abs"],
+        ["--post", "neg", "--post", "neg", "--post", "abs"],
         ["--hypothesis", "neighbor", "--neighborhood-range", "1"],
         ["--mode", "exhaustive"],
         ["--mode", "over-conditioning"],
@@ -180,6 +181,13 @@ def test_options(run: Run, files: Path, more: list[str]) -> None:
     code, out, err = run(*command)
     assert code == 0, err
     assert 0 <= json.loads(out)["inf_p"] <= json.loads(out)["sup_p"] <= 1
+
+
+def test_input_difference(run: Run, files: Path) -> None:
+    np.save(files / "x.npy", np.array([[-2.0, 0.25]]))
+    code, out, err = run(*usual(files), "--post", "input-diff", "--post", "abs", "--json")
+    assert code == 0, err
+    assert json.loads(out)["stat"] == -2.25
 
 
 def test_reference_and_variance_files(run: Run, files: Path) -> None:
@@ -273,8 +281,11 @@ def test_bad_models(run: Run, files: Path) -> None:
 
 
 def test_tie_and_unknown_names(run: Run, files: Path) -> None:
-    np.save(files / "x.npy", np.array([[0.5, 0.75]]))  # element 1 exactly on the threshold, and moving
-    refused(run, files, *usual(files))
+    # -score 2 exceeds -1 everywhere but exactly at x2 = 1.
+    np.save(files / "x.npy", np.array([[0.5, 1.0]]))
+    command = [*usual(files), "--post", "neg"]
+    command[command.index("1/2")] = "-1"
+    assert "tie" in refused(run, files, *command)
     np.save(files / "x.npy", np.array([[2.0, 0.25]]))
     for more in (
         ["--test-input", "z"],

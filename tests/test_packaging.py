@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -73,6 +75,22 @@ def test_checker_imports_nothing_of_the_search() -> None:
             if name.split(".")[0] not in allowed and not name.startswith("verifier.check"):
                 wrong.append(f"{path.name} imports {name}")
     assert not wrong
+
+
+def test_operators_page_is_up_to_date_and_has_no_hole() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "make_operators_table.py"))
+    page = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
+    assert page == script["table"](), "run: python docs/make_operators_table.py"
+    assert not [line for line in page.splitlines() if line.endswith("| no |")]
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    broken = []
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)[)#]", page.read_text(encoding="utf-8")):
+            if not (page.parent / target).exists():
+                broken.append(f"{page.name}: {target}")
+    assert not broken
 
 
 def _imported(path: Path) -> set[str]:
