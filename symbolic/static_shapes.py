@@ -85,6 +85,9 @@ def _require_static(value: onnx.ValueInfoProto) -> None:
 def inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Give a copy with inferred types and shapes (`value_info`); large constants appear as inputs in it.
 
+    Shapes that the model itself declares for inner tensors and outputs are not believed: they are often
+    stale.
+
     Raises
     ------
     ModelError
@@ -99,7 +102,9 @@ def inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
     graph.node.extend(proto.graph.node)
     graph.input.extend(proto.graph.input)
     graph.output.extend(proto.graph.output)
-    graph.value_info.extend(proto.graph.value_info)
+    for value in graph.output:
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.ClearField("shape")
     named = {value.name for value in graph.input}
     for tensor in proto.graph.initializer:
         count = 1

@@ -27,7 +27,7 @@ from symbolic.arrays import (
     rounded_to_graph_type,
 )
 from symbolic.errors import InputError, ModelError, OptionError, SurelineError, UnsupportedOperatorError
-from symbolic.loading import freeze_random, inlined, load_model, static_inputs
+from symbolic.loading import freeze_random, inferred_shapes, inlined, load_model, static_inputs
 from symbolic.wire import scan
 
 
@@ -317,6 +317,15 @@ def test_dynamic_dimensions_need_values() -> None:
     with pytest.raises(InputError, match='no input "z"'):
         static_inputs(model, {"z": (1,)})
     assert static_inputs(small_model(), {}) == small_model()
+
+
+def test_declared_inner_shapes_are_not_believed() -> None:
+    model = small_model()
+    model.graph.value_info.append(helper.make_tensor_value_info("c", TensorProto.FLOAT, (9, 9)))
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, (7, 7, 7, 7)))
+    shapes = inferred_shapes(model)
+    assert shapes["c"] == shapes["y"] == (1, 2, 4, 4)
+    assert shapes["w"] == (2, 2, 3, 3)
 
 
 def random_model() -> onnx.ModelProto:
