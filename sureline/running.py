@@ -88,24 +88,25 @@ def audit(request: Request, progress: Any) -> InferenceResult:
         {"neighborhood_range": request.neighborhood_range} if request.neighborhood_range is not None else {}
     )
     hypothesis = getattr(inference.hypothesis, _RULES[request.rule])(
-        exact_number(request.threshold, "--threshold", error=OptionError),
+        request.threshold,
         i_idx=i_idx,
         o_idx=_output_index(request, model),
         post_process=[operator_from_text(text) for text in request.post],
         use_norm=request.normalize,
         **extra,
     )
+    options: dict[str, Any] = {
+        "inference_mode": request.mode,
+        "termination_criterion": request.stop,
+        "precision": request.precision,
+        "significance_level": request.alpha,
+        "alternative": request.alternative,
+        "null_value": request.null_value,
+        "progress": progress or False,
+    }
+    mask = None if request.mask is None else read_raw_array(request.mask)
     result = load(request.model, hypothesis, seed=request.seed).inference(
-        inputs,
-        _variance(request.var),
-        None if request.mask is None else read_raw_array(request.mask),
-        inference_mode=request.mode,
-        termination_criterion=request.stop,
-        precision=exact_number(request.precision, "--precision", error=OptionError),
-        significance_level=request.level,
-        alternative=request.alternative,
-        null_value=exact_number(request.null_value, "--null-value", error=OptionError),
-        progress=progress or False,
+        inputs, _variance(request.var), mask, **options
     )
     _ = result.runtime_agrees  # the runtime speaks before anything is written
     if request.out is not None:
