@@ -30,6 +30,7 @@ __all__ = [
     "mask_like",
     "moving_tensors",
     "steps_of",
+    "stored_threshold",
 ]
 
 _NUMERIC = {
@@ -141,7 +142,7 @@ def append_selection(
     source = _tensor(free_inputs(proto.graph), i_idx, "i_idx", "inputs", shape_of)
     score = _tensor(list(proto.graph.output), o_idx, "o_idx", "outputs", shape_of)
     _require_free_names(proto.graph)
-    stored, warnings = _stored_threshold(threshold)
+    stored, warnings = stored_threshold(threshold, use_norm)
     audited = onnx.ModelProto()
     audited.CopyFrom(proto)
     graph = Appender(audited)
@@ -152,15 +153,15 @@ def append_selection(
         TensorProto.DOUBLE,
         score.shape,
     )
-    level = graph.constant(f"{PREFIX}threshold", np.array(stored, dtype=np.float64))
+    level = graph.constant(f"{PREFIX}threshold", np.array(float(stored)))
     if use_norm:
         top = graph.node("ReduceMax", [score.name], f"{PREFIX}max", keepdims=1)
         low = graph.node("ReduceMin", [score.name], f"{PREFIX}min", keepdims=1)
-        shifted = graph.node("Sub", [score.name, low], f"{PREFIX}shifted")
-        width = graph.node("Sub", [top, low], f"{PREFIX}range")
-        above = graph.node(
-            "Greater", [shifted, graph.node("Mul", [width, level], f"{PREFIX}level")], f"{PREFIX}above"
-        )
+        # s - min > t (max - min) as (1 - t)(s - min) > t (max - s): no division, and no value counts twice
+        rest = graph.constant(f"{PREFIX}complement", np.array(float(1 - stored)))
+        over = graph.node("Mul", [graph.node("Sub", [score.name, low], f"{PREFIX}shifted"), rest], f"{PREFIX}over")
+        under = graph.node("Mul", [graph.node("Sub", [top, score.name], f"{PREFIX}missing"), level], f"{PREFIX}under")
+        above = graph.node("Greater", [over, under], f"{PREFIX}above")
     else:
         above = graph.node("Greater", [score.name, level], f"{PREFIX}above")
     if mask is None:
@@ -171,7 +172,7 @@ def append_selection(
     selection = Tensor(f"{PREFIX}selection", TensorProto.BOOL, score.shape)
     graph.output(score)
     graph.output(selection)
-    return AppendedSelection(audited, score.name, selection.name, score.shape, Fraction(stored), warnings)
+    return AppendedSelection(audited, score.name, selection.name, score.shape, stored, warnings)
 
 
 def _tensor(
@@ -207,15 +208,19 @@ def _require_free_names(graph: onnx.GraphProto) -> None:
                 )
 
 
-def _stored_threshold(threshold: Fraction | float | str) -> tuple[float, tuple[str, ...]]:
+def stored_threshold(threshold: Fraction | float | str, use_norm: bool) -> tuple[Fraction, tuple[str, ...]]:
+    """The double that is certified; for a normalised map one whose complement 1 - t is a double too."""
     exact = exact_number(threshold, "threshold", error=OptionError)
     try:
         stored = float(exact)
+        if use_norm and Fraction(1.0 - stored) != 1 - Fraction(stored):
+            stored = 1.0 - float(1 - exact)
+            if Fraction(1.0 - stored) != 1 - Fraction(stored):  # far outside [0, 1]: nothing or everything is selected
+                raise OptionError(f"threshold is {threshold}; a normalised map lies between 0 and 1.")
     except OverflowError:
         raise OptionError(f"threshold is {threshold}, beyond the range of a double.") from None
     if Fraction(stored) == exact:
-        return stored, ()
-    return stored, (
-        f"The threshold {threshold} is no double; {stored!r} (exactly {Fraction(stored)}) is stored and "
-        "certified.",
+        return Fraction(stored), ()
+    return Fraction(stored), (
+        f"The threshold {threshold} is stored as the double {stored!r} (exactly {Fraction(stored)}), which is the certified one.",
     )

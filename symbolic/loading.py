@@ -73,24 +73,23 @@ def load_model(
     ModelError
         If it is no valid ONNX model, or larger than the limits, or its external data lies outside its folder.
     """
+    path: Path | None = None
     if isinstance(source, onnx.ModelProto):
-        proto = onnx.ModelProto()
-        proto.CopyFrom(source)
-        path, data = None, None
+        data = _serialised(source)
     elif isinstance(source, (str, os.PathLike)):
         path = Path(source)
         data = _read(path, max_bytes)
-        scan(data)
-        proto = _parsed(data)
     else:
         raise ModelError(f"The model is {type(source).__name__}; give a path or an onnx.ModelProto.")
+    scan(data)
+    proto = _parsed(data)
     _require_model(proto)
     external = load_external_data(proto, path.parent if path else None, max_bytes)
     for tensor in all_tensors(proto):
         require_consistent(tensor)
     require_finite_functions(proto)
     _require_valid(proto)
-    if data is None or external:
+    if external:
         data = _serialised(proto)
     return LoadedModel(proto, hashlib.sha256(data).hexdigest(), path)
 

@@ -212,6 +212,9 @@ def test_a_file_of_empty_messages_is_refused_before_it_is_built(tmp_path: Path) 
     path = tmp_path / "m.onnx"
     path.write_bytes(b"\x08\x08\x3a" + _varint(len(nodes)) + nodes)
     refused(path, "protobuf fields")
+    refused_name = small_model().SerializeToString().replace(b"small", b"sm\xffll")
+    path.write_bytes(refused_name)
+    refused(path, "not text")
     assert scan(small_model().SerializeToString()) < 100
 
 
