@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from inference.hypothesis_nodes import stored_threshold
 from inference.operators import Operator
 from symbolic.arrays import as_exact_array, fractions_of
 from symbolic.errors import NoHypothesisError, OptionError
@@ -110,7 +111,7 @@ class PresetHypothesis(Hypothesis):
     def spec(self) -> dict[str, Any]:
         return {
             "name": type(self).__name__,
-            "threshold": str(Fraction(float(exact_number(self.threshold, "threshold", error=OptionError)))),
+            "threshold": str(stored_threshold(self.threshold, self.use_norm)[0]),
             "i_idx": int(self.i_idx),
             "o_idx": int(self.o_idx),
             "post_process": [step.spec() for step in self.steps],

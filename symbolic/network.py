@@ -207,7 +207,9 @@ class Network:
             size = sum(int(np.prod(values[n].shape)) for n in node.proto.output if n in values)
             self.steps.append(Step(node, rule, tuple(node.proto.input), tuple(node.proto.output), dead, size))
 
-    def enclose(self, line: Line, segments: Sequence[Segment], keep_all: bool = False) -> dict[str, Value]:
+    def enclose(
+        self, line: Line, segments: Sequence[Segment], *, watch: Sequence[str] = (), keep_all: bool = False
+    ) -> dict[str, Value]:
         """Enclose the outputs (or every moving tensor) on segments of the line.
 
         Parameters
@@ -216,6 +218,8 @@ class Network:
             The line.
         segments : sequence of (float, float)
             Finite segments, or rays that all point to one side.
+        watch : sequence of str
+            Further tensors to return, among those that the outputs depend on.
         keep_all : bool
             Return every moving tensor, for tests.
 
@@ -234,10 +238,17 @@ class Network:
                         values[name] = value
                 if not keep_all:
                     for name in step.last_uses:
-                        values.pop(name, None)
+                        if name not in watch:
+                            values.pop(name, None)
         if keep_all:
             return values
-        return {name: values[name] if name in values else self.constants[name] for name in self.outputs}
+        wanted = (*self.outputs, *watch)
+        return {name: values[name] if name in values else self.constants[name] for name in wanted}
+
+    @property
+    def upstream(self) -> set[str]:
+        """Every tensor that the outputs depend on."""
+        return {name for step in self.steps for name in step.outputs} | set(self.constants) | {self.moving}
 
     @property
     def elements(self) -> int:

@@ -13,8 +13,10 @@ from symbolic.network import Line, Network, Segment
 from symbolic.rounding import UP, Array
 from symbolic.values import Const, Range, Value
 
-__all__ = ["Event", "Outcome"]
+__all__ = ["Event", "Outcome", "split_ray"]
 
+FLOORS = 8.0
+"""An undecided margin is at the floor when its blur is within this factor of rounding, and its movement of its blur."""
 SLACK = 2.0**-44
 """Suggested split points keep this relative distance from the computed root."""
 
@@ -24,13 +26,12 @@ class Outcome:
     """What one segment turned out to be.
 
     ``parts`` are (lo, hi, element) with element >= 0 certified outside by that element, -1 certified inside;
-    ``rest`` are sub-segments that remain undecided; ``blur`` is how wide the enclosure of the deciding margins is, to see
-    whether halving still helps. All decided at once: one part, no rest.
+    ``rest`` are sub-segments that remain undecided; ``stuck`` ones are as narrow as float64 rounding lets them become.
     """
 
     parts: tuple[tuple[float, float, int], ...]
-    rest: tuple[Segment, ...]
-    blur: float
+    rest: tuple[Segment, ...] = ()
+    stuck: tuple[Segment, ...] = ()
 
 
 class Event:
@@ -63,6 +64,12 @@ class Event:
         if settled is not None:
             self.settled = np.concatenate([s.reshape(-1) for s in settled])
         self.evaluations = 0
+        with np.errstate(invalid="ignore"):
+            radius = self._flatten(list(self._enclose([(0.0, 0.0)]).values()), 1)[4]
+        self.floor = float(np.nanmax(radius, initial=0.0))  # how blurred a margin is by rounding alone
+
+    def _enclose(self, segments: Sequence[Segment]) -> dict[str, Value]:
+        return self.network.enclose(self.line, segments)
 
     def locate(self, element: int) -> tuple[int, int]:
         """Output number and flat index of an element of the concatenated outputs."""
@@ -75,7 +82,7 @@ class Event:
     def decide(self, segments: Sequence[Segment]) -> list[Outcome]:
         """Evaluate a batch of finite segments, or of rays of one side."""
         self.evaluations += len(segments)
-        values = self.network.enclose(self.line, segments)
+        values = self._enclose(segments)
         lo, hi, c, d, r = self._flatten([values[n] for n in self.network.outputs], len(segments))
         differs = ((lo > self.observed) | (hi < self.observed)) & ~self.settled
         equal = ((lo == self.observed) & (hi == self.observed)) | self.settled
@@ -86,9 +93,9 @@ class Event:
         for k, (a, b) in enumerate(segments):
             if differs[k].any():
                 clearness = np.where(differs[k], np.where(np.isnan(margin[k]), 0.0, -margin[k] - np.abs(slope[k]) - r[k]), -np.inf)
-                outcomes.append(Outcome(((a, b, int(clearness.argmax())),), (), 0.0))
+                outcomes.append(Outcome(((a, b, int(clearness.argmax())),)))
             elif equal[k].all():
-                outcomes.append(Outcome(((a, b, -1),), (), 0.0))
+                outcomes.append(Outcome(((a, b, -1),)))
             else:
                 outcomes.append(self._split(a, b, margin[k], slope[k], r[k], equal[k]))
         return outcomes
@@ -118,10 +125,13 @@ class Event:
     ) -> Outcome:
         """Read certified parts and split points off the margins: below 0 an element differs, above 0 it does not."""
         open_ = ~equal
-        widths = r[open_]
-        blur = float(widths.min()) if widths.size and not np.isnan(widths).any() else float("nan")
         if np.isinf(a) or np.isinf(b):
-            return Outcome((), _split_ray(a, b), blur)
+            return Outcome((), split_ray(a, b))
+        middle = a / 2 + b / 2
+        moved = np.abs(slope[open_])
+        hopeless = (r[open_] <= FLOORS * self.floor) & (moved <= FLOORS * r[open_])
+        if hopeless.any() or not a < middle < b:
+            return Outcome((), (), ((a, b),))
         m = a / 2 + b / 2
         h = float(np.nextafter(max(b - m, m - a), np.inf))
         known = ~np.isnan(margin)
@@ -150,15 +160,13 @@ class Event:
                 if e < f and _certified(1, margin[open_], slope[open_], r[open_], (e, f), m, h):
                     parts.append((e, f, -1))
                     rest = tuple(s for s in ((left, e), (f, right)) if s[0] < s[1])
-                    return Outcome(tuple(parts), rest, blur)
+                    return Outcome(tuple(parts), rest)
         if right <= left:
-            return Outcome(tuple(parts), (), blur)
+            return Outcome(tuple(parts))
         if right - left < (b - a) / 2:
-            return Outcome(tuple(parts), ((left, right),), blur)
+            return Outcome(tuple(parts), ((left, right),))
         middle = left / 2 + right / 2
-        if not left < middle < right:
-            return Outcome(tuple(parts), ((left, right),), float("nan"))
-        return Outcome(tuple(parts), ((left, middle), (middle, right)), blur)
+        return Outcome(tuple(parts), ((left, middle), (middle, right)))
 
     @staticmethod
     def _inner(
@@ -194,6 +202,6 @@ def _certified(sign: int, margin: Any, slope: Any, r: Any, ends: Segment, m: flo
     return ok
 
 
-def _split_ray(a: float, b: float) -> tuple[Segment, ...]:
+def split_ray(a: float, b: float) -> tuple[Segment, ...]:
     """A ray becomes a segment and a ray twice as far out."""
     return ((a, 2 * a), (2 * a, b)) if np.isinf(b) else ((a, 2 * b), (2 * b, b))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from symbolic.errors import BudgetError
 from symbolic.network import Segment
 from verifier.cells import Cell, covering
-from verifier.event import Event, Outcome
+from verifier.event import Event, Outcome, split_ray
 
 __all__ = ["Goal", "Law", "Search", "SearchResult", "Stop"]
 
@@ -27,8 +27,6 @@ Floats = NDArray[np.float64]
 Stop = Literal["precision", "decision", "exhaustive", "budget", "interrupted"]
 Refiner = Callable[[Sequence[Cell]], list[Cell]]
 
-STALLED = 3
-"""Halvings in a row that did not narrow an enclosure, after which float64 gives up on a segment."""
 FIRST_GRID = (0.0, 0.05, 0.2, 0.6, 1.5, 4.0)
 BYTES_PER_ELEMENT = 8 * 12
 """Working memory per element of the graph and segment: three arrays, patches and temporaries."""
@@ -89,8 +87,6 @@ class Waiting:
     key: float
     lo: float
     hi: float
-    blur: float
-    stalls: int
 
 
 class Search:
@@ -152,18 +148,14 @@ class Search:
         points = sorted({min(max(m, lo), hi) for m in marks})
         if lo < 0 < hi and 0.0 not in points:
             points = sorted({*points, 0.0})
-        self._push([(a, b) for a, b in zip(points, points[1:], strict=False)], [(np.inf, 0)] * len(points))
+        self._push([(a, b) for a, b in zip(points, points[1:], strict=False)], self.queue)
 
-    def _push(self, segments: Sequence[Segment], history: Sequence[tuple[float, int]]) -> None:
-        if not segments:
-            return
-        masses = self.law.log_mass(np.array([s[0] for s in segments]), np.array([s[1] for s in segments]))
-        for (a, b), (blur, stalls), mass in zip(segments, history, masses.tolist(), strict=False):
-            item = Waiting(-mass, a, b, blur, stalls)
-            if stalls >= STALLED:
-                self.stuck.append(item)
-            else:
-                heapq.heappush(self.queue, item)
+    def _push(self, segments: Sequence[Segment], pile: list[Waiting]) -> None:
+        """Weigh undecided segments and put them on the queue or among the stuck ones."""
+        if segments:
+            masses = self.law.log_mass(np.array([s[0] for s in segments]), np.array([s[1] for s in segments]))
+            for (a, b), mass in zip(segments, masses.tolist(), strict=True):
+                heapq.heappush(pile, Waiting(-mass, a, b))
 
     def run(self) -> SearchResult:
         """Search until the goal, the budget, or nothing is left to split."""
@@ -232,31 +224,14 @@ class Search:
     def _evaluate(self, batch: Sequence[Waiting]) -> None:
         segments = [(w.lo, w.hi) for w in batch]
         if np.isinf(segments[0]).any() and not self.event.network.homogeneous:
-            outcomes = [Outcome((), ((a, 2 * a), (2 * a, b)) if b == np.inf else ((a, 2 * b), (2 * b, b)), np.inf) for a, b in segments]
+            outcomes = [Outcome((), split_ray(a, b)) for a, b in segments]
         else:
             outcomes = self.event.decide(segments)
-        fresh: list[Segment] = []
-        history: list[tuple[float, int]] = []
-        for waiting, outcome in zip(batch, outcomes, strict=True):
+        for outcome in outcomes:
             for a, b, element in outcome.parts:
                 self._decided(a, b, element)
-            for a, b in outcome.rest:
-                fresh.append((a, b))
-                history.append((outcome.blur, self._stalls(waiting, outcome, b - a)))
-        self._push(fresh, history)
-
-    @staticmethod
-    def _stalls(waiting: Waiting, outcome: Outcome, width: float) -> int:
-        """Count splits that did not make the enclosure narrower; a segment of neighbouring floats is hopeless."""
-        middle = waiting.lo / 2 + waiting.hi / 2
-        if not waiting.lo < middle < waiting.hi:
-            return STALLED
-        if np.isinf(width) or np.isinf(waiting.blur):
-            return 0
-        narrower = outcome.blur < 0.75 * waiting.blur or np.isnan(outcome.blur) or np.isnan(waiting.blur)
-        if np.isnan(outcome.blur) and width < 2.0**-40 * max(abs(waiting.lo), abs(waiting.hi)):
-            return waiting.stalls + 1
-        return 0 if narrower else waiting.stalls + 1
+        self._push([s for o in outcomes for s in o.rest], self.queue)
+        self._push([s for o in outcomes for s in o.stuck], self.stuck)
 
     def _decided(self, a: float, b: float, element: int) -> None:
         lo, hi = _exact(a), _exact(b)
@@ -285,8 +260,7 @@ class Search:
             for cell in found:
                 a, b = float(cell.lo), float(cell.hi)
                 if cell.verdict == "gap":
-                    mass = float(self.law.log_mass(np.array([a]), np.array([b]))[0])
-                    self.stuck.append(Waiting(-mass, a, b, np.inf, STALLED))
+                    self._push([(a, b)], self.stuck)
                 else:
                     self.cells.append(cell)
                     self._weigh(cell)

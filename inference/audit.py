@@ -1,0 +1,415 @@
+"""The audit: from a model, an input and a hypothesis to a certified selective p-value."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from inference.certificate import Certificate, Parts
+from inference.exactly import decided_exactly, refiner
+from inference.hypothesis import Hypothesis, Selection
+from inference.law import ALTERNATIVES, Alternative, NormalLaw, PValue
+from inference.line import ExactLine, line_of
+from inference.migration import warn_ignored
+from inference.noise import Noise
+from inference.prepare import Audited, prepare
+from inference.progress import reporter
+from inference.result import InferenceResult
+from inference.runtime_agreement import Agreement, compare
+from symbolic.arrays import as_exact_array, fractions_of, matches_graph_input, rounded_to_graph_type
+from symbolic.errors import InputError, OptionError, TieError
+from symbolic.exact import exact_number
+from symbolic.loading import load_model
+from symbolic.network import Line, unsupported
+from symbolic.errors import UnsupportedOperatorError
+from symbolic.static_shapes import free_inputs
+from symbolic.values import Affine, Const, Range
+from verifier.cells import Cell
+from verifier.event import Event
+from verifier.search import Goal, Search, SearchResult
+
+__all__ = ["SelectiveInferenceModel", "audit", "load"]
+
+Mode = Literal["parametric", "exhaustive", "over_conditioning"]
+Criterion = Literal["precision", "decision"]
+SEARCH_REACH = 10
+"""Standard deviations beyond the observed value that are looked at first, as in si4onnx."""
+
+
+def load(
+    model: str | os.PathLike[str] | onnx.ModelProto | None,
+    hypothesis: Hypothesis,
+    seed: int | None = None,
+    memoization: bool | None = None,
+) -> SelectiveInferenceModel:
+    """Load a model for auditing.
+
+    Parameters
+    ----------
+    model : path or onnx.ModelProto
+        The network (None if ``hypothesis`` is a Selection with a graph of its own).
+    hypothesis : Hypothesis
+        BackMeanDiff, NeighborMeanDiff, ReferenceMeanDiff or Selection.
+    seed : int, optional
+        Random nodes are drawn once from it and frozen.
+    memoization : bool, optional
+        Without meaning here; accepted for scripts written for si4onnx.
+
+    Raises
+    ------
+    ModelError, UnsupportedOperatorError
+        The file is not a network that can be audited.
+    """
+    if memoization is not None:
+        warn_ignored(memoization=memoization)
+    return SelectiveInferenceModel(model, hypothesis, seed)
+
+
+def audit(
+    model: str | os.PathLike[str] | onnx.ModelProto | None,
+    x: Any,
+    *,
+    hypothesis: Hypothesis,
+    var: Any,
+    seed: int | None = None,
+    **options: Any,
+) -> InferenceResult:
+    """Load and infer in one call; see :func:`load` and :meth:`SelectiveInferenceModel.inference`."""
+    return load(model, hypothesis, seed).inference(x, var, **options)
+
+
+class SelectiveInferenceModel:
+    """A loaded model with a hypothesis; made by :func:`load`."""
+
+    def __init__(
+        self, model: str | os.PathLike[str] | onnx.ModelProto | None, hypothesis: Hypothesis, seed: int | None = None
+    ) -> None:
+        if not isinstance(hypothesis, Hypothesis):
+            raise OptionError("hypothesis should be BackMeanDiff(...), NeighborMeanDiff(...), ReferenceMeanDiff(...) or Selection(...).")
+        if model is None and isinstance(hypothesis, Selection):
+            model = hypothesis.graph
+        if model is None:
+            raise OptionError("give a model: a path or an onnx.ModelProto.")
+        self.hypothesis, self.seed = hypothesis, seed
+        self.loaded = load_model(model)
+        missing = unsupported(self.loaded.proto)
+        if missing:
+            raise UnsupportedOperatorError(
+                f"the model has operators that are not supported: {'; '.join(missing)}; docs/operators.md lists the supported ones."
+            )
+        self._prepared: dict[Any, Audited] = {}
+
+    def inference(
+        self,
+        x: Any,
+        var: Any,
+        mask: Any = None,
+        *,
+        inference_mode: Mode = "parametric",
+        termination_criterion: Criterion = "precision",
+        precision: float | str | Fraction = 1e-6,
+        significance_level: float | str | Fraction = 0.05,
+        max_iter: int = 100_000,
+        alternative: Alternative = "two-sided",
+        null_value: float | str | Fraction = 0,
+        noise_source: str | None = None,
+        budget: int = 2**30,
+        progress: bool | Callable[[str], None] = False,
+        **ignored: Any,
+    ) -> InferenceResult:
+        """Audit one input.
+
+        Parameters
+        ----------
+        x : array_like, or list or tuple of them
+            The input; a list in the order of the model's inputs if it has several; for ReferenceMeanDiff the pair
+            (x, reference).
+        var : number, str, Fraction, or array_like
+            Known covariance of the noise: a scalar, one variance per element, or a matrix. A float is the binary number
+            it is; "0.1" is one tenth.
+        mask : array_like of bool, optional
+            Elements that may be selected or compared.
+        inference_mode : "parametric", "exhaustive" or "over_conditioning"
+            Search until the criterion is met; search the whole line; or condition on the activation pattern too.
+        termination_criterion : "precision" or "decision"
+            Stop when the p enclosure is narrow, or on one side of ``significance_level``.
+        precision : float
+            Width of the certified enclosure (below p = 1e-3 also one per cent relative).
+        significance_level : float
+            Level of the decision.
+        max_iter : int
+            Evaluations after which the search ends with a valid, wider enclosure.
+        alternative : "two-sided", "less" or "greater"
+            With SciPy's meaning: "greater" says that the contrast is greater than ``null_value``.
+        null_value : number
+            In the units of the statistic.
+        noise_source : str, optional
+            Where the variance comes from, for the certificate.
+        budget : int
+            Bytes of working memory beyond the weights.
+        progress : bool or callable
+            Show progress on a terminal, or get each message as a string.
+
+        Returns
+        -------
+        InferenceResult
+
+        Raises
+        ------
+        InputError, NoiseError, OptionError, NoHypothesisError, TieError, BudgetError
+        """
+        if ignored:
+            warn_ignored(**ignored)
+        goal = _goal(inference_mode, termination_criterion, precision, significance_level, max_iter)
+        null = exact_number(null_value, "null_value", error=OptionError)
+        if alternative not in ALTERNATIVES:
+            raise OptionError(f"alternative is {alternative!r}; choose one of {', '.join(ALTERNATIVES)}.")
+        arrays, reference = self._inputs(x)
+        started = time.perf_counter()
+        audited = self._audited(arrays, mask, inference_mode == "over_conditioning")
+        moving = audited.network.moving
+        tested = fractions_of(arrays[moving].reshape(-1))
+        noisy = tested if reference is None else tested + fractions_of(reference.reshape(-1))
+        noise = Noise.of(var, len(noisy), halves=reference is not None, source=noise_source)
+        observed, shown = _observe(audited, arrays, tested)
+        contrast = self.hypothesis.contrast(observed[: _primary(audited)], audited.mask, len(tested))
+        line = line_of(noisy, contrast.eta, noise)
+        law = NormalLaw(line.stat, line.variance, line.scale, null, alternative)
+        beta = line.beta[: len(tested)]
+        event = Event(audited.network, Line.of(tested, beta, arrays[moving].shape), observed)
+        search = Search(
+            event,
+            law,
+            goal,
+            reach=(SEARCH_REACH + abs(float(line.stat - null)) / law.sd) * law.sd / float(line.scale),
+            budget=budget,
+            refine=refiner(audited.proto, arrays, moving, beta, audited.outputs, observed),
+            progress=reporter(progress),
+        )
+        found = search.run()
+        _refuse_tie(found.cells)
+        p = law.p_value(found.cells)
+        named = list(zip(audited.outputs, observed, strict=True))
+        certificate = Certificate(
+            _parts(self.hypothesis, audited, arrays, reference, noise, law, line, named, found, p, inference_mode)
+        )
+        return InferenceResult(
+            stat=float(line.stat),
+            p=p,
+            line=line,
+            cell_list=found.cells,
+            alternative=alternative,
+            null_value=null,
+            roi=contrast.roi,
+            non_roi=contrast.non_roi,
+            score_map=_score_map(shown, audited, self.hypothesis),
+            output=_outputs(shown, audited),
+            search_count=found.evaluations,
+            ended_by=found.ended_by,
+            seconds=time.perf_counter() - started,
+            warnings=(*audited.warnings, *_warnings(audited, arrays, found, goal)),
+            certificate=certificate,
+            run_runtime=_runtime(audited, arrays, named),
+        )
+
+    def _inputs(self, x: Any) -> tuple[dict[str, NDArray[Any]], NDArray[Any] | None]:
+        """Arrays by input name, and the reference."""
+        wanted = free_inputs(self.loaded.proto.graph)
+        given: Any = x
+        reference = None
+        if self.hypothesis.takes_reference:
+            if not isinstance(x, (tuple, list)) or len(x) != 2:
+                raise InputError("ReferenceMeanDiff needs the pair (input, reference).")
+            given, other = x
+            reference = _plain(other, "reference")
+        several = isinstance(given, (tuple, list)) and len(wanted) > 1
+        parts: Sequence[Any] = list(given) if several else [given]
+        if len(parts) != len(wanted):
+            names = ", ".join(value.name for value in wanted)
+            raise InputError(f"the model has {len(wanted)} inputs ({names}); give a list of as many arrays.")
+        arrays = {}
+        for value, part in zip(wanted, parts, strict=True):
+            array = _plain(part, value.name)
+            matches_graph_input(array, value)
+            arrays[value.name] = array
+        tested = arrays[wanted[self.hypothesis.i_idx].name] if self.hypothesis.i_idx < len(wanted) else None
+        if reference is not None and tested is not None and reference.shape != tested.shape:
+            raise InputError(f"the reference has shape {reference.shape}, but the input has shape {tested.shape}.")
+        return arrays, reference
+
+    def _audited(self, arrays: dict[str, NDArray[Any]], mask: Any, pattern: bool) -> Audited:
+        """The audited graph, from memory if only the tested input's values are new."""
+        names = list(arrays)
+        i = self.hypothesis.i_idx
+        if not isinstance(i, (int, np.integer)) or not 0 <= i < len(names):
+            raise OptionError(f"i_idx is {i!r}, but the model has {len(names)} inputs ({', '.join(names)}).")
+        digest = hashlib.sha256()
+        for k, (name, array) in enumerate(arrays.items()):
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            if k != i:
+                digest.update(np.ascontiguousarray(array).tobytes())
+        mask_array = None if mask is None else as_exact_array(mask, "mask")
+        if mask_array is not None:
+            digest.update(f"{mask_array.shape}".encode() + (mask_array != 0).tobytes())
+        key = (digest.hexdigest(), pattern)
+        if key not in self._prepared:
+            self._prepared.clear()
+            self._prepared[key] = prepare(self.loaded, self.hypothesis, arrays, mask_array, self.seed, pattern)
+        return self._prepared[key]
+
+
+def _plain(x: Any, name: str) -> NDArray[Any]:
+    """An exact array that a .npy file can hold."""
+    array = as_exact_array(x, name)
+    if array.dtype.kind == "O":
+        floats = array.astype(np.float64)
+        if any(Fraction(f) != v for f, v in zip(floats.reshape(-1).tolist(), array.reshape(-1).tolist(), strict=True)):
+            raise InputError(f"{name} holds fractions that no double can hold; round them first.")
+        return floats
+    return array
+
+
+def _goal(mode: str, criterion: str, precision: object, alpha: object, most: int) -> Goal:
+    width = exact_number(precision, "precision", error=OptionError)
+    level = exact_number(alpha, "significance_level", error=OptionError)
+    if not 0 < width < 1:
+        raise OptionError(f"precision is {precision}; it must be between 0 and 1.")
+    if not 0 < level < 1:
+        raise OptionError(f"significance_level is {alpha}; it must be between 0 and 1.")
+    if isinstance(most, bool) or not isinstance(most, (int, np.integer)) or most < 1:
+        raise OptionError(f"max_iter is {most!r}; it must be a positive integer.")
+    if mode not in ("parametric", "exhaustive", "over_conditioning"):
+        raise OptionError(f"inference_mode is {mode!r}; choose parametric, exhaustive or over_conditioning.")
+    if criterion not in ("precision", "decision"):
+        raise OptionError(f"termination_criterion is {criterion!r}; choose precision or decision.")
+    stop: Any = "exhaustive" if mode == "exhaustive" else criterion
+    return Goal(stop, float(width), float(level), int(most))
+
+
+def _observe(
+    audited: Audited, arrays: dict[str, NDArray[Any]], tested: Sequence[Fraction]
+) -> tuple[list[NDArray[Any]], dict[str, Any]]:
+    """The selection at the observed input, exactly, and the tensors that the result shows."""
+    network = audited.network
+    shape = network.shape
+    zero = [Fraction(0)] * len(tested)
+    watch = [n for n in (audited.score, *audited.model_outputs) if n is not None and n in network.upstream]
+    values = network.enclose(Line.of(tested, zero, shape), [(0.0, 0.0)], watch=watch)
+    observed: list[NDArray[Any]] = []
+    for name in audited.outputs:
+        value = values[name]
+        if isinstance(value, Const):
+            observed.append(np.asarray(value.value))
+        elif isinstance(value, Range) and value.known.all():
+            observed.append(np.array(value.lo[0]))
+        else:
+            return decided_exactly(audited.proto, arrays, network.moving, audited.outputs), values
+    return observed, values
+
+
+def _primary(audited: Audited) -> int:
+    """How many outputs are the selection itself (pattern outputs follow)."""
+    return sum(not name.startswith("sureline/pattern") for name in audited.outputs)
+
+
+def _refuse_tie(cells: Sequence[Cell]) -> None:
+    touching = [c for c in cells if c.lo <= 0 <= c.hi]
+    if touching and all(c.verdict == "outside" for c in touching):
+        raise TieError(
+            "the observed input lies on an accidental tie: the selection holds there but nowhere near it on the line, so the "
+            "selective p-value is not defined; change the threshold, or add noise of known variance to the input."
+        )
+
+
+def _centre(value: Any) -> NDArray[Any] | None:
+    if isinstance(value, Affine):
+        return np.array(value.c[0])
+    if isinstance(value, Const):
+        return np.asarray(value.value)
+    return np.array(value.lo[0]) if isinstance(value, Range) else None
+
+
+def _score_map(shown: dict[str, Any], audited: Audited, hypothesis: Hypothesis) -> NDArray[Any] | None:
+    if audited.score is None or audited.score not in shown:
+        return None
+    score = _centre(shown[audited.score])
+    if score is not None and getattr(hypothesis, "use_norm", False) and score.max() > score.min():
+        score = (score - score.min()) / (score.max() - score.min())
+    return None if score is None else score.squeeze()
+
+
+def _outputs(shown: dict[str, Any], audited: Audited) -> Any:
+    values = [_centre(shown[name]) if name in shown else None for name in audited.model_outputs]
+    return values[0] if len(values) == 1 else values
+
+
+def _warnings(audited: Audited, arrays: dict[str, NDArray[Any]], found: SearchResult, goal: Goal) -> list[str]:
+    messages = []
+    for value in free_inputs(audited.proto.graph):
+        if rounded_to_graph_type(arrays[value.name], value.type.tensor_type.elem_type, value.name)[1]:
+            messages.append(
+                f"{value.name} is more precise than the model's input type: the certificate is about the array as given, a "
+                "runtime gets it rounded."
+            )
+    if found.ended_by == "budget":
+        messages.append("the search ended at max_iter before its goal; the bounds are valid but wider than asked for.")
+    elif found.ended_by == "exhaustive" and goal.stop != "exhaustive":
+        messages.append("what is still undecided could not be decided; the bounds are valid but wider than asked for.")
+    return messages
+
+
+def _runtime(
+    audited: Audited, arrays: dict[str, NDArray[Any]], named: list[tuple[str, NDArray[Any]]]
+) -> Callable[[], Agreement]:
+    return lambda: compare(audited.proto, arrays, named)
+
+
+def _parts(
+    hypothesis: Hypothesis,
+    audited: Audited,
+    arrays: dict[str, NDArray[Any]],
+    reference: NDArray[Any] | None,
+    noise: Noise,
+    law: NormalLaw,
+    line: ExactLine,
+    named: list[tuple[str, NDArray[Any]]],
+    found: SearchResult,
+    p: PValue,
+    mode: str,
+) -> Parts:
+    spec = hypothesis.spec()
+    custom = spec["name"] == "custom"
+    if custom:
+        spec["outputs"] = [name for name, _ in named if not name.startswith("sureline/pattern")]
+    else:
+        spec["mask"] = audited.mask is not None
+    dof = noise.degrees_of_freedom
+    declared: dict[str, Any] = {
+        "kind": noise.kind, "source": noise.source, "degrees_of_freedom": None if dof is None else str(dof)
+    }
+    if noise.value is not None:
+        declared["value"] = str(noise.value)
+    return Parts(
+        audited=audited.proto,
+        model=audited.entry,
+        inputs=list(arrays.items()),
+        reference=reference,
+        hypothesis=spec,
+        eta=line.eta if custom else None,
+        conditioning="activation_pattern" if mode == "over_conditioning" else "selection",
+        noise=declared,
+        covariance=noise.array,
+        law={"family": "normal", "null_value": str(law.null), "alternative": law.alternative},
+        observed=named,
+        scale=line.scale,
+        cells=found.cells,
+        claim={"stat": str(line.stat), **p.decimals},
+    )

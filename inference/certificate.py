@@ -1,0 +1,184 @@
+"""The certificate of an audit: files that let anybody re-check every claim.
+
+`docs/certificate.md` defines each field. The document is deterministic: no time stamps, no paths.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from inference.storage import write_folder
+from verifier.cells import Cell, End
+
+__all__ = ["Certificate", "Parts", "assemble"]
+
+ASSUMPTIONS = (
+    "The noise of the input is Gaussian with the stated covariance, fixed before the selection was seen.",
+    "The certified function is the real-number function of the stored constants; rounding inside a runtime, and Cast "
+    "between float32 and float64, are not modelled.",
+    "The model was fixed before, and not trained on, the audited input.",
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a certificate is made of.
+
+    Attributes
+    ----------
+    audited : onnx.ModelProto
+        Model and selection nodes.
+    model : dict
+        The "model" entry.
+    inputs : sequence of (name, ndarray)
+        Every model input as given.
+    reference : ndarray, optional
+        The second half of the noise vector.
+    hypothesis : dict
+        The "hypothesis" entry, without files.
+    eta : sequence of Fraction, optional
+        For rules of the user's own.
+    conditioning : str
+        "selection" or "activation_pattern".
+    noise : dict
+        The "noise" entry, without files.
+    covariance : ndarray, optional
+        Diagonal or matrix.
+    law : dict
+        The "law" entry.
+    observed : sequence of (output name, ndarray)
+        The event.
+    scale : Fraction
+        Of the line.
+    cells : sequence of Cell
+        Covering the line.
+    claim : dict
+        stat and the bounds, as exact and decimal strings.
+    """
+
+    audited: onnx.ModelProto
+    model: Mapping[str, Any]
+    inputs: Sequence[tuple[str, NDArray[Any]]]
+    reference: NDArray[Any] | None
+    hypothesis: Mapping[str, Any]
+    eta: Sequence[Fraction] | None
+    conditioning: str
+    noise: Mapping[str, Any]
+    covariance: NDArray[Any] | None
+    law: Mapping[str, Any]
+    observed: Sequence[tuple[str, NDArray[Any]]]
+    scale: Fraction
+    cells: Sequence[Cell]
+    claim: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate in memory; files are made when they are asked for."""
+
+    parts: Parts
+
+    def files(self) -> dict[str, bytes]:
+        """Name and content of every file of the folder."""
+        return assemble(self.parts)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """certificate.json as an object."""
+        loaded: dict[str, Any] = json.loads(self.files()["certificate.json"])
+        return loaded
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the folder atomically.
+
+        Parameters
+        ----------
+        path : path
+            The folder; an earlier certificate there is replaced, anything else is refused.
+        """
+        write_folder(path, self.files())
+
+
+def assemble(parts: Parts) -> dict[str, bytes]:
+    """Make all files of a certificate."""
+    files: dict[str, bytes] = {"audited.onnx": parts.audited.SerializeToString(deterministic=True)}
+
+    def stored(name: str, content: bytes) -> dict[str, str]:
+        files[name] = content
+        return {"file": name, "sha256": hashlib.sha256(content).hexdigest()}
+
+    audited = {"file": "audited.onnx", "sha256": hashlib.sha256(files["audited.onnx"]).hexdigest()}
+    inputs = [{"name": name, **stored(f"input_{k}.npy", _npy(array))} for k, (name, array) in enumerate(parts.inputs)]
+    reference = None if parts.reference is None else stored("reference.npy", _npy(parts.reference))
+    hypothesis = dict(parts.hypothesis)
+    if parts.eta is not None:
+        hypothesis["eta"] = stored("eta.json", json.dumps([str(e) for e in parts.eta]).encode())
+    noise = dict(parts.noise)
+    if parts.covariance is not None:
+        noise.update(stored("var.npy", _npy(parts.covariance)))
+    document = {
+        "format": "sureline-certificate",
+        "version": 1,
+        "model": dict(parts.model),
+        "audited": audited,
+        "inputs": inputs,
+        "reference": reference,
+        "hypothesis": hypothesis,
+        "conditioning": parts.conditioning,
+        "noise": noise,
+        "law": dict(parts.law),
+        "observed": [_observed(name, array) for name, array in parts.observed],
+        "line": {"scale": str(parts.scale)},
+        "cells": [_cell(c) for c in parts.cells],
+        "claim": dict(parts.claim),
+        "assumptions": list(ASSUMPTIONS),
+        "versions": {name: _version(name) for name in ("sureline", "onnx", "numpy", "python-flint")},
+    }
+    files["certificate.json"] = (json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+    return files
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _observed(name: str, array: NDArray[Any]) -> dict[str, Any]:
+    boolean = array.dtype.kind == "b"
+    raw = np.packbits(array).tobytes() if boolean else array.astype("<i8").tobytes()
+    return {
+        "output": name,
+        "shape": list(array.shape),
+        "type": "bool" if boolean else "int64",
+        "values": base64.b64encode(raw).decode(),
+    }
+
+
+def _cell(cell: Cell) -> list[Any]:
+    ends: list[Any] = [_end(cell.lo), _end(cell.hi), cell.verdict]
+    return [*ends, cell.output, cell.element] if cell.verdict == "outside" else ends
+
+
+def _end(x: End) -> str:
+    return str(x)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"

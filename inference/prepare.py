@@ -1,0 +1,174 @@
+"""From a model and a hypothesis to the audited graph, ready to be enclosed; reused for inputs of one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from inference.hypothesis import Hypothesis, PresetHypothesis, Selection
+from inference.hypothesis_nodes import append_pattern, append_selection, mask_like, moving_tensors
+from symbolic.errors import InputError, ModelError, OptionError
+from symbolic.loading import LoadedModel, freeze_random, inferred_shapes, static_inputs
+from symbolic.network import Network
+from symbolic.static_shapes import free_inputs
+
+__all__ = ["Audited", "prepare"]
+
+DISCRETE = {onnx.TensorProto.BOOL, *(getattr(onnx.TensorProto, t) for t in ("INT8", "INT16", "INT32", "INT64"))}
+
+
+@dataclass(frozen=True)
+class Audited:
+    """An audited graph for inputs of fixed shapes and fixed values of all inputs but one.
+
+    Attributes
+    ----------
+    proto : onnx.ModelProto
+        Model and selection nodes.
+    network : Network
+        Its interpretation.
+    outputs : tuple of str
+        Discrete outputs that define the event.
+    score : str or None
+        The score map.
+    model_outputs : tuple of str
+        The model's own outputs.
+    mask : ndarray of bool or None
+        Of the selection's shape.
+    entry : dict
+        The certificate's "model" entry.
+    warnings : tuple of str
+    """
+
+    proto: onnx.ModelProto
+    network: Network
+    outputs: tuple[str, ...]
+    score: str | None
+    model_outputs: tuple[str, ...]
+    mask: NDArray[np.bool_] | None
+    entry: dict[str, Any]
+    warnings: tuple[str, ...]
+    watched: tuple[str, ...] = field(default=())
+
+
+def prepare(
+    loaded: LoadedModel,
+    hypothesis: Hypothesis,
+    arrays: Mapping[str, NDArray[Any]],
+    mask: NDArray[Any] | None,
+    seed: int | None,
+    pattern: bool,
+) -> Audited:
+    """Build the audited graph.
+
+    Parameters
+    ----------
+    loaded : LoadedModel
+        The model.
+    hypothesis : Hypothesis
+        What to append.
+    arrays : mapping of str to ndarray
+        A value for every model input.
+    mask : ndarray, optional
+        Pixels that count.
+    seed : int, optional
+        Of random nodes.
+    pattern : bool
+        Append the activation pattern to the event.
+    """
+    names = [value.name for value in free_inputs(loaded.proto.graph)]
+    if not 0 <= hypothesis.i_idx < len(names):
+        raise OptionError(f"i_idx is {hypothesis.i_idx}, but the model has {len(names)} inputs ({', '.join(names)}).")
+    moving = names[hypothesis.i_idx]
+    static = static_inputs(loaded.proto, {name: array.shape for name, array in arrays.items()})
+    static, frozen = freeze_random(static, _shapes(static, arrays, moving), seed=seed)
+    entry = {
+        "sha256": loaded.sha256,
+        "nodes": len(static.graph.node),
+        "initializers": len(static.graph.initializer),
+        "outputs": len(static.graph.output),
+        "seed": seed,
+        "random": list(frozen),
+    }
+    shape_of = _shapes(static, arrays, moving)
+    model_outputs = tuple(value.name for value in static.graph.output)
+    warnings: tuple[str, ...] = ()
+    score: str | None = None
+    stored_mask = None
+    if isinstance(hypothesis, PresetHypothesis):
+        added = append_selection(
+            static,
+            i_idx=hypothesis.i_idx,
+            o_idx=hypothesis.o_idx,
+            shape_of=shape_of,
+            post_process=hypothesis.steps,
+            use_norm=hypothesis.use_norm,
+            threshold=hypothesis.threshold,
+            mask=mask,
+        )
+        proto, outputs, score, warnings = added.proto, (added.selection,), added.score, added.warnings
+        stored_mask = None if mask is None else mask_like(mask, added.shape)
+    elif isinstance(hypothesis, Selection):
+        if mask is not None:
+            raise OptionError("a rule of your own holds its mask inside its graph; mask= is for the preset hypotheses.")
+        proto, outputs = static, _discrete_outputs(static, hypothesis.outputs)
+    else:
+        raise OptionError(
+            "hypothesis must be BackMeanDiff, NeighborMeanDiff, ReferenceMeanDiff or Selection; write a rule of your own as "
+            "sureline.Selection(graph, output=..., eta=...)."
+        )
+    if pattern:
+        if proto is static:
+            proto = onnx.ModelProto()
+            proto.CopyFrom(static)
+        moved = moving_tensors(proto, moving)
+        outputs = (*outputs, *append_pattern(proto, moved, _shapes(proto, arrays, moving)))
+    network = Network(proto, arrays, moving, outputs)
+    for name in outputs:
+        value = network.observed.get(name, network.constants.get(name))
+        if value is not None and not _is_discrete(value):
+            raise ModelError(f"the output {name!r} is not discrete: a selection is boolean or integer.")
+    return Audited(proto, network, outputs, score, model_outputs, stored_mask, entry, warnings)
+
+
+def _is_discrete(value: Any) -> bool:
+    return hasattr(value, "lo") or (hasattr(value, "value") and value.value.dtype.kind in "iub")
+
+
+def _discrete_outputs(proto: onnx.ModelProto, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    types = {value.name: value.type.tensor_type.elem_type for value in proto.graph.output}
+    if wanted is None:
+        found = tuple(name for name, kind in types.items() if kind in DISCRETE)
+        if not found:
+            raise OptionError("the graph has no boolean or integer output: a selection must be discrete.")
+        return found
+    for name in wanted:
+        if name not in types:
+            raise OptionError(f"the graph has no output {name!r}; it has {', '.join(types)}.")
+        if types[name] not in DISCRETE:
+            raise OptionError(f"the output {name!r} is not boolean or integer: a selection must be discrete.")
+    return tuple(wanted)
+
+
+def _shapes(
+    proto: onnx.ModelProto, arrays: Mapping[str, NDArray[Any]], moving: str
+) -> Callable[[str], tuple[int, ...]]:
+    """Static shapes: by ONNX's inference, else by interpreting the graph up to the tensor."""
+    known = inferred_shapes(proto)
+
+    def shape_of(name: str) -> tuple[int, ...]:
+        shape = known.get(name)
+        if shape is None:
+            network = Network(proto, arrays, moving, [name])
+            value = network.observed.get(name) or network.constants.get(name)
+            if value is None:
+                raise InputError(f"the shape of {name!r} cannot be found.")
+            known[name] = shape = tuple(value.shape)
+        return shape
+
+    return shape_of

@@ -1,0 +1,194 @@
+"""What an audit returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr
+
+from inference.certificate import Certificate
+from inference.law import Alternative, PValue
+from inference.line import ExactLine
+from inference.runtime_agreement import Agreement
+from verifier.cells import Cell, End, joined
+
+if TYPE_CHECKING:
+    from scipy.stats.distributions import rv_frozen
+
+__all__ = ["InferenceResult"]
+
+Decision = Literal["reject", "accept", "undecided"]
+
+
+@dataclass(frozen=True, eq=False)
+class InferenceResult:
+    """A certified selective p-value and what it rests on.
+
+    Attributes
+    ----------
+    stat : float
+        The test statistic eta' x in the units of the input (nearest double; exact: ``line.stat``).
+    p : PValue
+        The enclosure; ``p_value`` is its upper end.
+    line : ExactLine
+        Contrast, statistic and direction, exactly.
+    cell_list : tuple of Cell
+        Cells that cover the line, in the coordinate t.
+    alternative : str
+        "two-sided", "less" or "greater", with SciPy's meaning.
+    null_value : Fraction
+        In the units of ``stat``.
+    roi, non_roi : ndarray
+        The region and what it is compared with.
+    score_map, output : ndarray
+        The map that was compared with the threshold, and the model's output (a list if there are several), to
+        float64 accuracy.
+    ended_by : str
+        "precision", "decision", "exhaustive", "budget" or "interrupted".
+    seconds : float
+        Of the audit, without loading the model.
+    warnings : tuple of str
+        What a reader of the number must know.
+    certificate : Certificate
+        ``certificate.save(folder)`` writes the proof.
+    """
+
+    stat: float
+    p: PValue
+    line: ExactLine
+    cell_list: tuple[Cell, ...]
+    alternative: Alternative
+    null_value: Fraction
+    roi: NDArray[Any]
+    non_roi: NDArray[Any] | None
+    score_map: NDArray[Any] | None
+    output: Any
+    search_count: int
+    ended_by: str
+    seconds: float
+    warnings: tuple[str, ...]
+    certificate: Certificate
+    run_runtime: Callable[[], Agreement] = field(repr=False)
+
+    @property
+    def p_value(self) -> float:
+        """The upper bound: rejecting when it is at most alpha is valid whatever stopped the search."""
+        return self.p.sup_p
+
+    @property
+    def inf_p(self) -> float:
+        """Lower bound of the selective p-value, rounded down."""
+        return self.p.inf_p
+
+    @property
+    def sup_p(self) -> float:
+        """Upper bound of the selective p-value, rounded up."""
+        return self.p.sup_p
+
+    @property
+    def log_inf_p(self) -> float:
+        """Natural logarithm of the lower bound, rounded down."""
+        return self.p.log_inf_p
+
+    @property
+    def log_sup_p(self) -> float:
+        """Natural logarithm of the upper bound, rounded up."""
+        return self.p.log_sup_p
+
+    @property
+    def gap_mass(self) -> float:
+        """Upper bound of the null share of undecided cells among undecided and inside ones."""
+        return self.p.gap_mass
+
+    @property
+    def cells(self) -> int:
+        """Number of cells of the certificate that carry a claim."""
+        return sum(cell.verdict != "gap" for cell in self.cell_list)
+
+    @property
+    def detect_count(self) -> int:
+        """Number of cells with the observed selection."""
+        return sum(cell.verdict == "inside" for cell in self.cell_list)
+
+    @cached_property
+    def truncated_intervals(self) -> list[tuple[End, End]]:
+        """The truncation set in units of ``stat``: pairs of Fraction, -inf or inf on open rays."""
+        return [(self.line.z(a), self.line.z(b)) for a, b in joined(self.cell_list, "inside")]
+
+    @cached_property
+    def searched_intervals(self) -> list[tuple[End, End]]:
+        """The complement of the gaps, in units of ``stat``."""
+        runs: list[tuple[End, End]] = []
+        for cell in self.cell_list:
+            if cell.verdict != "gap":
+                if runs and runs[-1][1] == cell.lo:
+                    runs[-1] = (runs[-1][0], cell.hi)
+                else:
+                    runs.append((cell.lo, cell.hi))
+        return [(self.line.z(a), self.line.z(b)) for a, b in runs]
+
+    @property
+    def runtime(self) -> Agreement:
+        """What ONNX Runtime made of the same graph and input (run on first use, in a process of its own)."""
+        return self._runtime
+
+    @cached_property
+    def _runtime(self) -> Agreement:
+        return self.run_runtime()
+
+    @property
+    def runtime_agrees(self) -> bool | None:
+        """Whether ONNX Runtime selects the same; None if it could not run the graph."""
+        return self.runtime.agrees
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation of ``stat`` under the declared noise."""
+        return float(self.line.variance) ** 0.5
+
+    @property
+    def null_rv(self) -> rv_frozen:
+        """The unconditional null law of ``stat``, as a SciPy distribution."""
+        from scipy.stats import norm
+
+        return norm(loc=float(self.null_value), scale=self.sd)
+
+    @property
+    def _log_naive(self) -> float:
+        z = float(Fraction(self.line.stat - self.null_value) / Fraction(self.sd))
+        if self.alternative == "two-sided":
+            return float(min(0.0, np.log(2.0) + log_ndtr(-abs(z))))
+        return float(log_ndtr(z if self.alternative == "less" else -z))
+
+    def naive_p_value(self) -> float:
+        """p-value that ignores the selection (not valid; a float64 approximation)."""
+        return float(np.exp(self._log_naive))
+
+    def bonferroni_p_value(self, log_num_comparisons: float) -> float:
+        """The naive p-value times a number of comparisons given by its logarithm, at most 1."""
+        return float(np.exp(min(0.0, self._log_naive + log_num_comparisons)))
+
+    def decision(self, alpha: float | Fraction | str = 0.05) -> Decision:
+        """"reject" if sup_p <= alpha, "accept" (do not reject) if inf_p > alpha, else "undecided"."""
+        level = Fraction(alpha)
+        if Fraction(self.sup_p) <= level:
+            return "reject"
+        return "accept" if Fraction(self.inf_p) > level else "undecided"
+
+    def __str__(self) -> str:
+        intervals = ", ".join(f"[{float(a):.6g}, {float(b):.6g}]" for a, b in self.truncated_intervals[:6])
+        more = len(self.truncated_intervals) - 6
+        lines = [
+            f"stat                 {self.stat:.6g}   (sd {self.sd:.6g}, {self.alternative})",
+            f"selective p-value    {self.p_value:.6g}   certified in [{self.inf_p:.9g}, {self.sup_p:.9g}]",
+            f"naive p-value        {self.naive_p_value():.6g}   (not valid after selection)",
+            f"truncation set       {intervals}{f' and {more} more' if more > 0 else ''}",
+            f"cells                {self.cells} ({self.search_count} evaluated, ended by {self.ended_by}, {self.seconds:.3g} s)",
+        ]
+        return "\n".join(lines + [f"warning: {w}" for w in self.warnings])
