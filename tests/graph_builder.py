@@ -218,8 +218,10 @@ class Builder:
         """A number among the values of the tensor (used as a threshold)."""
         values = self.spread(tensor)
         at = self.integer(0, len(values) - 1)
-        value = float(values[at]) + (0.0 if self.coin(0.2) else float(self.rng.normal(0, 0.25)))
-        return float(NUMPY[self.type](round(value * 16) / 16 if not self.generic else value))
+        value = float(values[at])
+        if self.coin(0.05):  # an exact tie at the observed input
+            return float(NUMPY[self.type](value))
+        return float(NUMPY[self.type](value + self.rng.normal(0, 0.25)))
 
     def mark(self) -> tuple[int, int, int]:
         return len(self.nodes), len(self.initializers), len(self.tensors)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from random_operators import MAKERS, SMOOTH
 
-__all__ = ["MAKERS", "SMOOTH", "Case", "cases", "operator_counts", "random_case"]
+__all__ = ["MAKERS", "SMOOTH", "Case", "cases", "operator_counts", "random_case", "suite"]
 
 OPSETS = [9, 10, 11, 12, 13, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22]
 
@@ -74,6 +75,18 @@ def random_case(
             continue
 
 
+@functools.cache
+def suite(count: int) -> tuple[Case, ...]:
+    """The first so many networks of a fixed sequence; operators that are rare so far come first."""
+    counts = Counter(dict.fromkeys(MAKERS, 0))
+    made = []
+    for number in range(count):
+        rare = sorted(counts, key=lambda name: (counts[name], name))[:8]
+        made.append(random_case(np.random.default_rng([2024, number]), smooth=bool(number % 2), prefer=rare))
+        counts.update(operator_counts(made[-1].model))
+    return tuple(made)
+
+
 def _attempt(rng: np.random.Generator, smooth: bool, prefer: list[str], nodes: int) -> Case:
     b = Builder(
         rng,
@@ -125,10 +138,13 @@ def _grow(b: Builder, prefer: list[str], nodes: int) -> None:
 def _finish(b: Builder) -> Tensor:
     """A discrete output: threshold, argmax, comparison, normalised threshold."""
     mark = b.mark()
-    for _ in range(20):
+    for _ in range(60):
         kind = b.integer(0, 3)
         try:
             score = b.pick(lambda t: t.rank > 0)
+            ties = b.coin(0.05)
+            if len(set(b.spread(score))) < max(score.value.size, 2 if kind == 3 else 1) and not ties:
+                raise Rejected("ties")
             if kind == 0:
                 return b.node(
                     "Greater", [score, b.constant(NUMPY[b.type](b.near(score)))], type=TensorProto.BOOL
@@ -140,6 +156,8 @@ def _finish(b: Builder) -> Tensor:
                 ]
             if kind == 2:
                 other = b.pick(lambda t, s=score: t.shape == s.shape)
+                if not ties and any(twin.bounds(d)[0] == 0 for d in (score.value - other.value).reshape(-1)):
+                    raise Rejected("ties")
                 name = b.choose(
                     ["Greater", "Less"] + (["GreaterOrEqual", "LessOrEqual"] if b.opset >= 12 else [])
                 )

@@ -33,7 +33,11 @@ def maker(*names: str, since: int = 7) -> Callable[[Callable[..., object]], Call
 
 
 def broadcast_size(*tensors: Tensor) -> None:
-    if np.prod(np.broadcast_shapes(*(t.shape for t in tensors))) > 72:
+    try:
+        shape = np.broadcast_shapes(*(t.shape for t in tensors))
+    except ValueError:
+        raise Rejected("shapes") from None
+    if np.prod(shape) > 72:
         raise Rejected("size")
 
 
