@@ -14,17 +14,21 @@ RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLik
 
 HEAD = """# Supported operators
 
-The meaning of every operator is the one that the ONNX standard gives it, over the real numbers, with all attributes
-(pads, auto_pad, dilations, groups, ceil_mode, ...). Composite operators of the standard and functions defined in the model
-are first replaced by their definitions. This table is written by `docs/make_operators_table.py`.
+The meaning of every operator is the one that the ONNX standard gives it, over the real numbers, with all
+attributes (pads, auto_pad, dilations, groups, ceil_mode, ...). Composite operators of the standard and
+functions defined in the model are first replaced by their definitions. `docs/make_operators_table.py`
+writes this table.
 
-- **exactly**: piecewise linear in the values that move along the line; on a small enough cell its enclosure is as tight as
-  rounding allows. **by enclosure**: smooth; enclosed between two straight lines, the tighter the smaller the cell.
-- **rays**: whether the unbounded ends of the line can be decided; otherwise they are a gap, with a tiny mass.
-- **checker**: whether `sureline check` proves cells of graphs with this operator; "no" would be an error in this project.
+- **exactly**: piecewise linear in the values that move along the line; on a small enough cell its
+  enclosure is as tight as rounding allows. **by enclosure**: smooth; enclosed between two straight
+  lines, the tighter the smaller the cell.
+- **rays**: whether the unbounded ends of the line can be decided; otherwise they are a gap, with a tiny
+  mass.
+- **checker**: whether `sureline check` proves cells of graphs with this operator.
 
 Random operators are drawn once from the seed and frozen into the audited graph; what is audited is the
-network with these numbers. An operator that is not in the table is refused with an error that names it and its node.
+network with these numbers. An operator that is not in the table is refused with an error that names it
+and its node.
 
 | operator | how it is decided | rays | checker |
 |---|---|---|---|
