@@ -1,0 +1,76 @@
+"""Audit 200 digits without a defect and 200 with an erased stroke; then ask the wrong question of the former.
+
+    pip install -e '.[examples]'
+    python examples/digits/study.py
+
+Prints the table that examples/README.md quotes and draws figures/study.png.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from data import AUDITED, erase, load_digits, noisy_pair
+from question import MODEL, ask, load, load_wrong_question
+
+import sureline as sl
+
+sys.path.append(str(Path(__file__).parents[1]))
+from example_tools.study import Audited, condition, draw, run, table  # noqa: E402
+
+COUNT = 200
+HERE = Path(__file__).parent
+Task = tuple[int, int, bool]
+"""Which digit, the side of the erased square (0: none), whether to ask the wrong question."""
+
+
+@cache
+def network(wrong: bool) -> sl.SelectiveInferenceModel:
+    """Loaded once in each process."""
+    return load_wrong_question() if wrong else load()
+
+
+@cache
+def digits() -> np.ndarray:
+    """The digits that the network has never seen."""
+    return load_digits()[AUDITED]
+
+
+def audit(task: Task) -> Audited:
+    """One audit, its certificate re-checked from the files; the digit's number is the seed of its noise."""
+    number, side, wrong = task
+    rng = np.random.default_rng(number)
+    digit = digits()[number]
+    seen = erase(digit, rng, side) if side else digit
+    x, reference = noisy_pair(digit, seen, rng)
+    started = time.perf_counter()
+    result = ask(network(wrong), x, None if wrong else reference)
+    seconds = time.perf_counter() - started
+    with tempfile.TemporaryDirectory() as folder:
+        result.certificate.save(Path(folder) / "audit")
+        report = sl.check(Path(folder) / "audit", model=MODEL)
+    width = result.sup_p - result.inf_p
+    return Audited(result.p_value, width, result.naive_p_value(), result.cells, seconds, report.valid)
+
+
+def main() -> None:
+    rows = [
+        condition(name, run(audit, [(k, side, wrong) for k in range(COUNT)]), null_true=null_true)
+        for name, side, wrong, null_true in (
+            ("no defect", 0, False, True),
+            ("3 x 3 erased", 3, False, False),
+            ("4 x 4 erased", 4, False, False),
+            ("no defect, WRONG question", 0, True, False),
+        )
+    ]
+    table(f"Digits with known noise: the first {COUNT} digits not trained on", rows)
+    draw(HERE / "figures" / "study.png", "Digits with known noise", [rows[0], rows[1], rows[3]])
+
+
+if __name__ == "__main__":
+    main()
