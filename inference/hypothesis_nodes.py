@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from inference.appending import PREFIX, Appender, Tensor
+from inference.appending import FLOATING, PREFIX, Appender, Tensor, type_name
 from inference.operators import Operator
 from inference.pattern_nodes import append_pattern, moving_tensors
 from symbolic.errors import InputError, ModelError, OptionError
@@ -33,12 +33,9 @@ __all__ = [
     "stored_threshold",
 ]
 
-_NUMERIC = {
-    TensorProto.DataType.Value(name)
-    for name in (
-        "FLOAT DOUBLE FLOAT16 BFLOAT16 INT8 INT16 INT32 INT64 UINT8 UINT16 UINT32 UINT64 BOOL"
-    ).split()
-}
+_NUMERIC = frozenset(
+    {*FLOATING, *map(TensorProto.DataType.Value, "INT8 INT16 INT32 INT64 UINT8 UINT16 UINT32 UINT64".split())}
+)
 
 
 @dataclass(frozen=True)
@@ -141,6 +138,11 @@ def append_selection(
     """
     source = _tensor(free_inputs(proto.graph), i_idx, "i_idx", "inputs", shape_of)
     score = _tensor(list(proto.graph.output), o_idx, "o_idx", "outputs", shape_of)
+    if score.elem_type not in FLOATING:
+        raise ModelError(
+            f'The output "{score.name}" holds {type_name(score.elem_type)}, not floats; use '
+            'sureline.Selection for it.'
+        )
     _require_free_names(proto.graph)
     stored, warnings = stored_threshold(threshold, use_norm)
     audited = onnx.ModelProto()
@@ -159,8 +161,12 @@ def append_selection(
         low = graph.node("ReduceMin", [score.name], f"{PREFIX}min", keepdims=1)
         # s - min > t (max - min) as (1 - t)(s - min) > t (max - s): no division, and no value counts twice
         rest = graph.constant(f"{PREFIX}complement", np.array(float(1 - stored)))
-        over = graph.node("Mul", [graph.node("Sub", [score.name, low], f"{PREFIX}shifted"), rest], f"{PREFIX}over")
-        under = graph.node("Mul", [graph.node("Sub", [top, score.name], f"{PREFIX}missing"), level], f"{PREFIX}under")
+        over = graph.node(
+            "Mul", [graph.node("Sub", [score.name, low], f"{PREFIX}shifted"), rest], f"{PREFIX}over"
+        )
+        under = graph.node(
+            "Mul", [graph.node("Sub", [top, score.name], f"{PREFIX}missing"), level], f"{PREFIX}under"
+        )
         above = graph.node("Greater", [over, under], f"{PREFIX}above")
     else:
         above = graph.node("Greater", [score.name, level], f"{PREFIX}above")
@@ -215,12 +221,15 @@ def stored_threshold(threshold: Fraction | float | str, use_norm: bool) -> tuple
         stored = float(exact)
         if use_norm and Fraction(1.0 - stored) != 1 - Fraction(stored):
             stored = 1.0 - float(1 - exact)
-            if Fraction(1.0 - stored) != 1 - Fraction(stored):  # far outside [0, 1]: nothing or everything is selected
+            if Fraction(1.0 - stored) != 1 - Fraction(
+                stored
+            ):  # far outside [0, 1]: nothing or everything is selected
                 raise OptionError(f"threshold is {threshold}; a normalised map lies between 0 and 1.")
     except OverflowError:
         raise OptionError(f"threshold is {threshold}, beyond the range of a double.") from None
     if Fraction(stored) == exact:
         return Fraction(stored), ()
     return Fraction(stored), (
-        f"The threshold {threshold} is stored as the double {stored!r} (exactly {Fraction(stored)}), which is the certified one.",
+        f"The threshold {threshold} is stored as the double {stored!r} (exactly {Fraction(stored)}), "
+        "which is the certified one.",
     )

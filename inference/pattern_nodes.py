@@ -32,7 +32,7 @@ _LINEAR = frozenset(
     "Add Sub Sum Mean Neg Identity Concat And Or Not Xor Where ReduceSum ReduceMean AveragePool "
     "GlobalAveragePool Reshape Transpose Slice Gather GatherElements GatherND Split Flatten Squeeze "
     "Unsqueeze DepthToSpace "
-    "SpaceToDepth CumSum Trilu Dropout Pad".split()
+    "SpaceToDepth Dropout Pad".split()
 )
 # Linear in the first input alone.
 _LINEAR_IN_FIRST = frozenset("Expand Tile Resize Upsample BatchNormalization".split())
@@ -105,7 +105,13 @@ def append_pattern(
         selection = [own] if own in names else names
     maker = _PatternMaker(proto, moving, shape_of, selection)
     for node in list(proto.graph.node):
-        maker.add(node)
+        try:
+            maker.add(node)
+        except (ValueError, TypeError, LookupError) as error:
+            if isinstance(error, OptionError):
+                raise
+            # A node with too few inputs, shapes that do not go together, an axis out of range, ...
+            raise ModelError(f'{node.op_type} (node "{node.name}") is not valid ONNX ({error}).') from None
     for tensor in maker.outputs:
         maker.graph.output(tensor)
     return tuple(tensor.name for tensor in maker.outputs)
@@ -301,18 +307,16 @@ def _upstream(graph: onnx.GraphProto, targets: Sequence[str]) -> set[str]:
 def _stored(graph: onnx.GraphProto) -> dict[str, list[int]]:
     """Small stored integer tensors, of initializers and Constant nodes."""
     tensors = {tensor.name: tensor for tensor in graph.initializer}
-    values: dict[str, list[int]] = {}
     for node in graph.node:
         if node.op_type == "Constant" and node.domain in _STANDARD:
             for attribute in node.attribute:
                 if attribute.name == "value":
                     tensors[node.output[0]] = attribute.t
-                elif attribute.name == "value_ints":
-                    values[node.output[0]] = list(attribute.ints)
-    for name, tensor in tensors.items():
-        if tensor.data_type == TensorProto.INT64 and len(tensor.dims) <= 1:
-            values[name] = numpy_helper.to_array(tensor).ravel().tolist()
-    return values
+    return {
+        name: numpy_helper.to_array(tensor).ravel().tolist()
+        for name, tensor in tensors.items()
+        if tensor.data_type == TensorProto.INT64 and len(tensor.dims) <= 1
+    }
 
 
 def _selection_tensors(

@@ -14,16 +14,17 @@ from symbolic.errors import ModelError, OptionError, UnsupportedOperatorError
 from symbolic.static_shapes import element_types, inferred_shapes
 from symbolic.tensors import walk_graphs
 
-__all__ = ["freeze_random", "has_random"]
+__all__ = ["RANDOM", "freeze_random", "has_random"]
 
 _NORMAL = ("RandomNormal", "RandomNormalLike")
 _UNIFORM = ("RandomUniform", "RandomUniformLike")
-_RANDOM = (*_NORMAL, *_UNIFORM)
+RANDOM = (*_NORMAL, *_UNIFORM)
+"""Operator types that are drawn once and frozen."""
 _MAX_ELEMENTS = 2**27
 
 
 def _is_random(node: onnx.NodeProto) -> bool:
-    return node.op_type in _RANDOM and node.domain in ("", "ai.onnx")
+    return node.op_type in RANDOM and node.domain in ("", "ai.onnx")
 
 
 def has_random(proto: onnx.ModelProto) -> bool:

@@ -160,14 +160,17 @@ def test_names_and_order_are_those_of_the_specification() -> None:
         "ReduceMax /score -> /max",
         "ReduceMin /score -> /min",
         "Sub /score /min -> /shifted",
-        "Sub /max /min -> /range",
-        "Mul /range /threshold -> /level",
-        "Greater /shifted /level -> /above",
+        "Mul /shifted /complement -> /over",
+        "Sub /max /score -> /missing",
+        "Mul /missing /threshold -> /under",
+        "Greater /over /under -> /above",
         "And /above /mask -> /selection",
     ]
     assert all(node.name == node.output[0] for node in nodes[2:])
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
-    assert list(stored) == [f"sureline/{name}" for name in ("post1/axes", "post1/shape", "threshold", "mask")]
+    assert list(stored) == [
+        f"sureline/{name}" for name in ("post1/axes", "post1/shape", "threshold", "complement", "mask")
+    ]
     assert stored["sureline/threshold"].shape == () and stored["sureline/threshold"].dtype == np.float64
     assert [value.name for value in proto.graph.output] == ["y", "sureline/score", "sureline/selection"]
     assert model == tiny_model(4, 13, "double")
@@ -205,6 +208,18 @@ def test_threshold_that_is_no_double_is_announced() -> None:
     for bad in (float("nan"), "1e400", "much", True):
         with pytest.raises(OptionError):
             appended(tiny_model(), threshold=bad)
+
+
+def test_normalised_thresholds_have_an_exact_complement() -> None:
+    for threshold in (0.1, "1/3", 0.9, 1e-20, 0, 1, "0.7", -0.25, 1.5):
+        result = appended(tiny_model(), threshold=threshold, use_norm=True)
+        stored = {t.name: numpy_helper.to_array(t) for t in result.proto.graph.initializer}
+        assert Fraction(float(stored["sureline/threshold"])) == result.threshold
+        assert Fraction(float(stored["sureline/complement"])) == 1 - result.threshold
+        assert abs(result.threshold - Fraction(threshold)) <= Fraction(1, 2**53)
+        assert bool(result.warnings) == (result.threshold != Fraction(threshold))
+    with pytest.raises(OptionError, match="between 0 and 1"):
+        appended(tiny_model(), threshold=1e300, use_norm=True)
 
 
 def test_old_ir_versions_still_give_valid_models() -> None:
