@@ -14,29 +14,29 @@ import onnx
 from numpy.typing import NDArray
 
 from inference.certificate import Certificate, Parts
-from inference.exactly import decided_exactly, refiner
+from inference.exactly import refiner
 from inference.hypothesis import Hypothesis, Selection
 from inference.law import ALTERNATIVES, Alternative, NormalLaw, PValue
 from inference.line import ExactLine, line_of
 from inference.migration import warn_ignored
 from inference.noise import Noise
+from inference.observe import centre, observe
 from inference.prepare import Audited, prepare
 from inference.progress import reporter
 from inference.result import InferenceResult
 from inference.runtime_agreement import Agreement, compare
+from inference.truncation import TruncationSet, truncation_set
 from symbolic.arrays import as_exact_array, fractions_of, matches_graph_input, rounded_to_graph_type
-from symbolic.errors import InputError, OptionError, TieError
+from symbolic.errors import InputError, OptionError, TieError, UnsupportedOperatorError
 from symbolic.exact import exact_number
 from symbolic.loading import load_model
 from symbolic.network import Line, unsupported
-from symbolic.errors import UnsupportedOperatorError
 from symbolic.static_shapes import free_inputs
-from symbolic.values import Affine, Const, Range
 from verifier.cells import Cell
 from verifier.event import Event
 from verifier.search import Goal, Search, SearchResult
 
-__all__ = ["SelectiveInferenceModel", "audit", "load"]
+__all__ = ["SelectiveInferenceModel", "TruncationSet", "audit", "load", "truncation_set"]
 
 Mode = Literal["parametric", "exhaustive", "over_conditioning"]
 Criterion = Literal["precision", "decision"]
@@ -179,7 +179,7 @@ class SelectiveInferenceModel:
         tested = fractions_of(arrays[moving].reshape(-1))
         noisy = tested if reference is None else tested + fractions_of(reference.reshape(-1))
         noise = Noise.of(var, len(noisy), halves=reference is not None, source=noise_source)
-        observed, shown = _observe(audited, arrays, tested)
+        observed, shown = observe(audited, arrays, tested)
         contrast = self.hypothesis.contrast(observed[: _primary(audited)], audited.mask, len(tested))
         line = line_of(noisy, contrast.eta, noise)
         law = NormalLaw(line.stat, line.variance, line.scale, null, alternative)
@@ -294,27 +294,6 @@ def _goal(mode: str, criterion: str, precision: object, alpha: object, most: int
     return Goal(stop, float(width), float(level), int(most))
 
 
-def _observe(
-    audited: Audited, arrays: dict[str, NDArray[Any]], tested: Sequence[Fraction]
-) -> tuple[list[NDArray[Any]], dict[str, Any]]:
-    """The selection at the observed input, exactly, and the tensors that the result shows."""
-    network = audited.network
-    shape = network.shape
-    zero = [Fraction(0)] * len(tested)
-    watch = [n for n in (audited.score, *audited.model_outputs) if n is not None and n in network.upstream]
-    values = network.enclose(Line.of(tested, zero, shape), [(0.0, 0.0)], watch=watch)
-    observed: list[NDArray[Any]] = []
-    for name in audited.outputs:
-        value = values[name]
-        if isinstance(value, Const):
-            observed.append(np.asarray(value.value))
-        elif isinstance(value, Range) and value.known.all():
-            observed.append(np.array(value.lo[0]))
-        else:
-            return decided_exactly(audited.proto, arrays, network.moving, audited.outputs), values
-    return observed, values
-
-
 def _primary(audited: Audited) -> int:
     """How many outputs are the selection itself (pattern outputs follow)."""
     return sum(not name.startswith("sureline/pattern") for name in audited.outputs)
@@ -329,25 +308,17 @@ def _refuse_tie(cells: Sequence[Cell]) -> None:
         )
 
 
-def _centre(value: Any) -> NDArray[Any] | None:
-    if isinstance(value, Affine):
-        return np.array(value.c[0])
-    if isinstance(value, Const):
-        return np.asarray(value.value)
-    return np.array(value.lo[0]) if isinstance(value, Range) else None
-
-
 def _score_map(shown: dict[str, Any], audited: Audited, hypothesis: Hypothesis) -> NDArray[Any] | None:
     if audited.score is None or audited.score not in shown:
         return None
-    score = _centre(shown[audited.score])
+    score = centre(shown[audited.score])
     if score is not None and getattr(hypothesis, "use_norm", False) and score.max() > score.min():
         score = (score - score.min()) / (score.max() - score.min())
     return None if score is None else score.squeeze()
 
 
 def _outputs(shown: dict[str, Any], audited: Audited) -> Any:
-    values = [_centre(shown[name]) if name in shown else None for name in audited.model_outputs]
+    values = [centre(shown[name]) if name in shown else None for name in audited.model_outputs]
     return values[0] if len(values) == 1 else values
 
 

@@ -18,11 +18,12 @@ from onnx import numpy_helper
 
 import symbolic.operators  # noqa: F401  (fills the registry)
 from symbolic.errors import ModelError, UnsupportedOperatorError
-from symbolic.loading import inlined
+from symbolic.functions import inlined
 from symbolic.node import Node, Rule, operators
 from symbolic.operators.shapes import widened
+from symbolic.random_nodes import RANDOM
 from symbolic.rounding import TINY, UP, Array, U
-from symbolic.values import Affine, Batch, Const, Range, Value
+from symbolic.values import Affine, Batch, Const, Value
 
 __all__ = ["Line", "Network", "Segment", "support", "unsupported"]
 
@@ -287,7 +288,7 @@ def unsupported(model: onnx.ModelProto) -> list[str]:
     """Every unsupported node as "OpType (node name)"."""
     found = []
     for node in inlined(model).graph.node:
-        if node.domain not in ("", "ai.onnx") or node.op_type not in operators:
+        if node.domain not in ("", "ai.onnx") or node.op_type not in (*operators, *RANDOM):
             kind = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
             found.append(f"{kind} (node {node.name or node.output[0]!r})")
     return found
@@ -298,7 +299,7 @@ def support(model: onnx.ModelProto) -> list[tuple[str, int, str]]:
 
     Returns
     -------
-    list of (op_type, count, "exact" | "enclosed" | "unsupported")
+    list of (op_type, count, "exact" | "enclosed" | "drawn once" | "unsupported")
     """
     counts: dict[str, int] = {}
     for node in inlined(model).graph.node:
@@ -306,10 +307,8 @@ def support(model: onnx.ModelProto) -> list[tuple[str, int, str]]:
 
     def how(name: str) -> str:
         if name not in operators:
-            return "unsupported"
+            return "drawn once" if name in RANDOM else "unsupported"
         return "exact" if operators[name].exact else "enclosed"
 
     return [(name, count, how(name)) for name, count in sorted(counts.items())]
 
-
-_ = Range

@@ -17,6 +17,7 @@ __all__ = ["Event", "Outcome", "split_ray"]
 
 FLOORS = 8.0
 """An undecided margin is at the floor when its blur is within this factor of rounding, and its movement of its blur."""
+MOST_PARTS = 8
 SLACK = 2.0**-44
 """Suggested split points keep this relative distance from the computed root."""
 
@@ -165,8 +166,7 @@ class Event:
             return Outcome(tuple(parts))
         if right - left < (b - a) / 2:
             return Outcome(tuple(parts), ((left, right),))
-        middle = left / 2 + right / 2
-        return Outcome(tuple(parts), ((left, middle), (middle, right)))
+        return Outcome(tuple(parts), _equal_parts(left, right, _parts_needed(margin, r, open_)))
 
     @staticmethod
     def _inner(
@@ -181,6 +181,23 @@ class Event:
         start = float(np.where(s > 0, root, -1.0).max(initial=-1.0))
         end = float(np.where(s < 0, root, 1.0).min(initial=1.0))
         return (start, end) if start < end else None
+
+
+def _parts_needed(margin: Array, r: Array, open_: NDArray[np.bool_]) -> int:
+    """Into how many parts to split: r shrinks between linearly and quadratically with the width, and has to come below
+    the margin of one element that differs, or of all undecided ones."""
+    with np.errstate(all="ignore"):
+        excess = r / np.abs(margin)
+        against = excess[margin < 0]
+        ratio = against.min() if against.size else excess[open_].max(initial=0.0)
+    return int(min(MOST_PARTS, max(2, np.ceil(ratio**0.35)))) if np.isfinite(ratio) else 2
+
+
+def _equal_parts(left: float, right: float, count: int) -> tuple[Segment, ...]:
+    """Neighbouring segments; their ends are floats, so none may vanish."""
+    marks = sorted({left, right, *(left + (right - left) * (k / count) for k in range(1, count))})
+    marks = [m for m in marks if left <= m <= right]
+    return tuple(zip(marks, marks[1:], strict=False))
 
 
 def _step(m: float, h: float, tau: float, towards: int, a: float, b: float) -> float:

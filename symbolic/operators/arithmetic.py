@@ -8,16 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symbolic import curves, forms
+from symbolic import forms
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, constant, evaluate_exactly, operator
 from symbolic.operators.matrix import sum_over
-from symbolic.operators.smooth import RECIPROCAL_CURVES, reciprocal
+from symbolic.operators.smooth import reciprocal
 from symbolic.rounding import UP, U
 from symbolic.values import Affine, Batch, Const, Range, Value
-
-__all__ = ["RECIPROCAL_CURVES"]
-
 
 def is_integer(value: Value | None) -> bool:
     """Whether a value is an integer or boolean constant."""
@@ -212,5 +209,3 @@ def batch_normalization(node: Node, inputs: Inputs) -> Rule:
 def _moved(value: Const, move: Callable[[NDArray[Any]], NDArray[Any]]) -> Const:
     return Const(move(value.value), None if value.radius is None else move(value.radius))
 
-
-_ = curves

@@ -43,7 +43,6 @@ RECIPROCAL = Curve((Piece(np.inf, "convex", f=lambda v: 1.0 / v, df=lambda v: -1
 SQRT = Curve((Piece(np.inf, "concave", f=np.sqrt, df=lambda v: 0.5 / np.sqrt(v)),), start=SMALLEST)
 LOG = Curve((Piece(np.inf, "concave", f=np.log, df=lambda v: 1.0 / v),), start=SMALLEST)
 SOFTPLUS = Curve((Piece(np.inf, "convex", f=lambda v: np.logaddexp(0.0, v), df=_sigmoid),))
-RECIPROCAL_CURVES = (RECIPROCAL,)
 
 
 def reciprocal(x: Affine) -> Affine:

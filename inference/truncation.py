@@ -1,0 +1,129 @@
+"""The bare engine: where along any line a selection stays the same."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+
+from inference.exactly import refiner
+from inference.hypothesis import Selection
+from inference.law import NormalLaw
+from inference.observe import observe
+from inference.prepare import prepare
+from symbolic.arrays import as_exact_array, fractions_of
+from symbolic.errors import InputError, OptionError
+from symbolic.exact import exact_number
+from symbolic.loading import load_model
+from symbolic.network import Line
+from symbolic.static_shapes import free_inputs
+from verifier.cells import Cell, End, joined
+from verifier.event import Event
+from verifier.search import Goal, Search
+
+__all__ = ["TruncationSet", "truncation_set"]
+
+
+@dataclass(frozen=True)
+class TruncationSet:
+    """Where the selection is the one at ``at``.
+
+    Attributes
+    ----------
+    intervals : tuple of (Fraction, Fraction)
+        Certified to have the selection (single points apart); -inf or inf on open rays.
+    gaps : tuple of (Fraction, Fraction)
+        Undecided.
+    cells : tuple of Cell
+        All cells; their ends count from ``at``: z = at + t.
+    """
+
+    intervals: tuple[tuple[End, End], ...]
+    gaps: tuple[tuple[End, End], ...]
+    cells: tuple[Cell, ...]
+
+    def __str__(self) -> str:
+        shown = " ".join(f"[{float(a):.9g}, {float(b):.9g}]" for a, b in self.intervals) or "empty"
+        return f"{shown} ({len(self.cells)} cells, {len(self.gaps)} gaps)"
+
+
+def truncation_set(
+    selection: Selection | str | os.PathLike[str] | onnx.ModelProto,
+    a: Any,
+    b: Any,
+    lo: Any = None,
+    hi: Any = None,
+    *,
+    at: Any = 0,
+    seed: int | None = None,
+    max_iter: int = 100_000,
+    budget: int = 2**30,
+    mode: Literal["exhaustive"] = "exhaustive",
+) -> TruncationSet:
+    """Find {z in (lo, hi) : S(a + b z) = S(a + b at)}.
+
+    Parameters
+    ----------
+    selection : Selection, path or onnx.ModelProto
+        A graph of one input with discrete outputs.
+    a, b : array_like
+        The line; every entry is the rational it is.
+    lo, hi : number, optional
+        Part of the line; None for the whole.
+    at : number
+        The z whose selection is asked for.
+    seed, max_iter, budget
+        As in an audit.
+
+    Returns
+    -------
+    TruncationSet
+    """
+    if mode != "exhaustive":
+        raise OptionError("truncation_set searches exhaustively.")
+    rule = selection if isinstance(selection, Selection) else Selection(selection)
+    if rule.graph is None:
+        raise OptionError("the selection needs a graph: Selection(graph, output=...).")
+    start, direction = as_exact_array(a, "a"), as_exact_array(b, "b")
+    if start.shape != direction.shape:
+        raise InputError(f"a has shape {start.shape}, but b has shape {direction.shape}.")
+    origin = exact_number(at, "at", error=OptionError)
+    beta = fractions_of(direction.reshape(-1))
+    exact = [p + q * origin for p, q in zip(fractions_of(start.reshape(-1)), beta, strict=True)]
+    loaded = load_model(rule.graph)
+    inputs = free_inputs(loaded.proto.graph)
+    if len(inputs) != 1:
+        raise OptionError("truncation_set takes graphs of one input; fold the others into the graph as constants.")
+    point = np.array([float(v) for v in exact]).reshape(start.shape)
+    if any(Fraction(float(v)) != v for v in exact):
+        raise InputError("a + b at is not representable in doubles; choose at so that it is (0 is always possible).")
+    arrays = {inputs[0].name: point}
+    audited = prepare(loaded, rule, arrays, None, seed, False)
+    observed, _ = observe(audited, arrays, exact)
+    ends = [
+        s * np.inf if v is None else float(exact_number(v, "lo or hi", error=OptionError) - origin)
+        for s, v in ((-1.0, lo), (1.0, hi))
+    ]
+    one = Fraction(1)
+    search = Search(
+        Event(audited.network, Line.of(exact, beta, start.shape), observed),
+        NormalLaw(Fraction(0), one, one, Fraction(0), "two-sided"),
+        Goal("exhaustive", max_cells=max_iter),
+        reach=10.0,
+        lo=ends[0],
+        hi=ends[1],
+        budget=budget,
+        refine=refiner(audited.proto, arrays, audited.network.moving, beta, audited.outputs, observed),
+    )
+    cells = search.run().cells
+
+    def z(t: End) -> End:
+        return t if isinstance(t, float) else t + origin
+
+    runs = [tuple((z(p), z(q)) for p, q in joined(cells, verdict)) for verdict in ("inside", "gap")]
+    inner = tuple(c for c in runs[1] if not (c[0] == -np.inf and lo is not None) and not (c[1] == np.inf and hi is not None))
+    return TruncationSet(runs[0], inner, cells)
