@@ -26,21 +26,22 @@ def load_digits() -> np.ndarray:
     return np.asarray(load().images, dtype=np.float64)
 
 
-def noisy_pair(
-    digit: np.ndarray, seen: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """The audited input and its reference, float64 of shape (1, 1, 8, 8) each.
+def noisy_pair(digits: np.ndarray, number: int, side: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """One audited input and its reference, float64 of shape (1, 1, 8, 8) each.
 
     Parameters
     ----------
-    digit, seen:
-        What the reference shows and what the audited input shows, shape (8, 8); equal unless a stroke was
-        erased.
-    rng:
-        Source of both noises.
+    digits:
+        The digits, shape (..., 8, 8).
+    number:
+        Which of them; also the seed of both noises, so that nobody can choose a seed.
+    side:
+        Side of the square of ink that is erased in the input before the noise; 0 for none.
     """
-    x, reference = seen + rng.normal(0.0, SIGMA, (8, 8)), digit + rng.normal(0.0, SIGMA, (8, 8))
-    return x[None, None], reference[None, None]
+    noise = np.random.default_rng(number).normal(0.0, SIGMA, (2, 1, 1, 8, 8))
+    digit = digits[number]
+    seen = erase(digit, np.random.default_rng([number, side]), side) if side else digit
+    return seen + noise[0], digit + noise[1]
 
 
 def erase(digit: np.ndarray, rng: np.random.Generator, side: int = 3) -> np.ndarray:

@@ -13,27 +13,35 @@ from data import SIGMA
 
 import sureline as sl
 
-__all__ = ["MODEL", "NOISE", "VARIANCE", "ask", "load", "load_wrong_question"]
+__all__ = ["MODEL", "NOISE", "VARIANCE", "ask", "load"]
 
 MODEL = Path(__file__).with_name("model.onnx")
 VARIANCE = Fraction(SIGMA) ** 2
 NOISE = (
     "Known exactly: independent normal noise of variance 4 was added by the program itself, to both images."
 )
-RULE = {"threshold": 0.7, "post_process": [sl.InputDiff()], "use_norm": True}
+MISSING = {"threshold": 0.7, "post_process": [sl.InputDiff()], "use_norm": True}
 """Marked: the pixels where (redrawn - input), scaled to 0..1 over the image, is above 0.7: missing ink."""
+DRAWN = {"threshold": 0.5, "use_norm": True}
+"""Marked: the pixels where the redrawn digit itself, scaled to 0..1, is above one half: where it sees ink."""
 
 
-def load() -> sl.SelectiveInferenceModel:
-    """The network with the right question: compared with another image of the same digit."""
-    return sl.load(str(MODEL), sl.ReferenceMeanDiff(**RULE))
+def load(question: str = "missing") -> sl.SelectiveInferenceModel:
+    """The network with one of three questions.
+
+    "missing": have the pixels marked as missing ink the same mean in the reference? "drawn": the same of
+    the pixels where ink is seen. "wrong": have the pixels where ink is seen the same mean as all others?
+    That is false on every digit, so its p-value says nothing about defects.
+    """
+    hypotheses = {
+        "missing": sl.ReferenceMeanDiff(**MISSING),
+        "drawn": sl.ReferenceMeanDiff(**DRAWN),
+        "wrong": sl.BackMeanDiff(**DRAWN),
+    }
+    return sl.load(str(MODEL), hypotheses[question])
 
 
-def load_wrong_question() -> sl.SelectiveInferenceModel:
-    """The same network, asked whether the marked pixels hold as much ink as all others: false on digits."""
-    return sl.load(str(MODEL), sl.BackMeanDiff(**RULE))
-
-
-def ask(test: sl.SelectiveInferenceModel, x: np.ndarray, reference: np.ndarray | None) -> sl.InferenceResult:
-    """Audit one image."""
-    return test.inference(x if reference is None else (x, reference), var=VARIANCE, noise_source=NOISE)
+def ask(test: sl.SelectiveInferenceModel, x: np.ndarray, reference: np.ndarray) -> sl.InferenceResult:
+    """Audit one image; the wrong question needs no reference."""
+    audited = (x, reference) if test.hypothesis.takes_reference else x
+    return test.inference(audited, var=VARIANCE, noise_source=NOISE)

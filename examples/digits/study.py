@@ -15,8 +15,8 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from data import AUDITED, erase, load_digits, noisy_pair
-from question import MODEL, ask, load, load_wrong_question
+from data import AUDITED, load_digits, noisy_pair
+from question import MODEL, ask, load
 
 import sureline as sl
 
@@ -25,14 +25,14 @@ from example_tools.study import Audited, condition, draw, run, table  # noqa: E4
 
 COUNT = 200
 HERE = Path(__file__).parent
-Task = tuple[int, int, bool]
-"""Which digit, the side of the erased square (0: none), whether to ask the wrong question."""
+Task = tuple[int, int, str]
+"""Which digit, the side of the erased square (0: none), which question."""
 
 
 @cache
-def network(wrong: bool) -> sl.SelectiveInferenceModel:
+def network(question: str) -> sl.SelectiveInferenceModel:
     """Loaded once in each process."""
-    return load_wrong_question() if wrong else load()
+    return load(question)
 
 
 @cache
@@ -42,14 +42,11 @@ def digits() -> np.ndarray:
 
 
 def audit(task: Task) -> Audited:
-    """One audit, its certificate re-checked from the files; the digit's number is the seed of its noise."""
-    number, side, wrong = task
-    rng = np.random.default_rng(number)
-    digit = digits()[number]
-    seen = erase(digit, rng, side) if side else digit
-    x, reference = noisy_pair(digit, seen, rng)
+    """One audit, its certificate re-checked from the files."""
+    number, side, question = task
+    x, reference = noisy_pair(digits(), number, side)
     started = time.perf_counter()
-    result = ask(network(wrong), x, None if wrong else reference)
+    result = ask(network(question), x, reference)
     seconds = time.perf_counter() - started
     with tempfile.TemporaryDirectory() as folder:
         result.certificate.save(Path(folder) / "audit")
@@ -60,16 +57,17 @@ def audit(task: Task) -> Audited:
 
 def main() -> None:
     rows = [
-        condition(name, run(audit, [(k, side, wrong) for k in range(COUNT)]), null_true=null_true)
-        for name, side, wrong, null_true in (
-            ("no defect", 0, False, True),
-            ("3 x 3 erased", 3, False, False),
-            ("4 x 4 erased", 4, False, False),
-            ("no defect, WRONG question", 0, True, False),
+        condition(name, run(audit, [(k, side, question) for k in range(COUNT)]), null_true=null_true)
+        for name, side, question, null_true in (
+            ("no defect", 0, "missing", True),
+            ("3 x 3 erased", 3, "missing", False),
+            ("4 x 4 erased", 4, "missing", False),
+            ("no defect, where ink is seen", 0, "drawn", True),
+            ("the same, WRONG question", 0, "wrong", False),
         )
     ]
     table(f"Digits with known noise: the first {COUNT} digits not trained on", rows)
-    draw(HERE / "figures" / "study.png", "Digits with known noise", [rows[0], rows[1], rows[3]])
+    draw(HERE / "figures" / "study.png", "Digits with known noise", [rows[0], rows[1], rows[4]])
 
 
 if __name__ == "__main__":

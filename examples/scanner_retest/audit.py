@@ -118,7 +118,7 @@ def main() -> None:
     found = sum(result.p_value <= LEVEL for _, result in lesions)
     console.print(
         f"Nothing happened, yet the naive p-value calls a change in [bold]{naive} of {len(windows)}[/bold] "
-        f"windows, the selective one in [bold]{selective}[/bold] (one in twenty is what the level of 5 % allows). "
+        f"windows, the selective one in [bold]{selective}[/bold] (the level of 5 % allows one in twenty). "
         f"With the lesion the selective p-value calls a change in [bold]{found} of {len(windows)}[/bold]."
     )
     in_full(console, "unchanged", *unchanged[0])
