@@ -102,7 +102,7 @@ class _Maker:
         return True
 
     def kind(self, name: str) -> int:
-        known = {"sureline/score", "sureline/max", "sureline/min", "sureline/shifted", "sureline/range", "sureline/level"}
+        known = {"sureline/score", "sureline/max", "sureline/min", "sureline/shifted", "sureline/missing"}
         if name in known:
             return int(onnx.TensorProto.DOUBLE)
         if name not in self.types:

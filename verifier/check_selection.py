@@ -40,6 +40,11 @@ class Rebuilt:
         self.constants[name] = lambda a: a.dtype == wanted.dtype and a.shape == wanted.shape and bool((a == wanted).all())
         return name
 
+    def scalar(self, name: str, value: Fraction) -> None:
+        """Add a double that is exactly `value`."""
+        self.constants[name] = lambda a: (
+            a.dtype == np.float64 and a.shape == () and bool(np.isfinite(a)) and Fraction(float(a)) == value)
+
 
 def free_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
     """The inputs that are no initializers."""
@@ -111,15 +116,17 @@ def _score(rebuilt: Rebuilt, hypothesis: dict[str, Any], x: str, score: str, typ
         score = _step(rebuilt, step, f"sureline/post{k}", x, score, kind, types, shape)
     rebuilt.node("Cast", [score], "sureline/score", to=TensorProto.DOUBLE)
     threshold = Fraction(hypothesis["threshold"])
-    rebuilt.constants["sureline/threshold"] = lambda a: (
-        a.dtype == np.float64 and a.shape == () and bool(np.isfinite(a)) and Fraction(float(a)) == threshold)
+    rebuilt.scalar("sureline/threshold", threshold)
     if hypothesis["use_norm"]:
         rebuilt.node("ReduceMax", ["sureline/score"], "sureline/max", keepdims=1)
         rebuilt.node("ReduceMin", ["sureline/score"], "sureline/min", keepdims=1)
+        # s - min > tau (max - min), without a division: (1 - tau)(s - min) > tau (max - s).
+        rebuilt.scalar("sureline/complement", 1 - threshold)
         rebuilt.node("Sub", ["sureline/score", "sureline/min"], "sureline/shifted")
-        rebuilt.node("Sub", ["sureline/max", "sureline/min"], "sureline/range")
-        rebuilt.node("Mul", ["sureline/range", "sureline/threshold"], "sureline/level")
-        rebuilt.node("Greater", ["sureline/shifted", "sureline/level"], "sureline/above")
+        rebuilt.node("Mul", ["sureline/shifted", "sureline/complement"], "sureline/over")
+        rebuilt.node("Sub", ["sureline/max", "sureline/score"], "sureline/missing")
+        rebuilt.node("Mul", ["sureline/missing", "sureline/threshold"], "sureline/under")
+        rebuilt.node("Greater", ["sureline/over", "sureline/under"], "sureline/above")
     else:
         rebuilt.node("Greater", ["sureline/score", "sureline/threshold"], "sureline/above")
     if hypothesis["mask"]:
