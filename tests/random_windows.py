@@ -43,6 +43,23 @@ def spatial(b: Builder) -> Tensor:
     return x
 
 
+def ceil_mode(
+    b: Builder, x: Tensor, attributes: dict[str, list[int]], pads: dict[str, object]
+) -> dict[str, int]:
+    """ceil_mode=1 sometimes; before opset 22 only where no window would start in the padding on the right."""
+    if b.opset < 10 or "auto_pad" in pads or not b.coin(0.3):
+        return {}
+    n = x.rank - 2
+    given: list[int] = pads.get("pads", [0] * (2 * n))  # type: ignore[assignment]
+    for i in range(n):
+        stride, size = attributes.get("strides", [1] * n)[i], x.shape[2 + i]
+        reach = attributes.get("dilations", [1] * n)[i] * (attributes["kernel_shape"][i] - 1) + 1
+        last = -(-(size + given[i] + given[n + i] - reach) // stride)
+        if b.opset < 22 and last * stride >= size + given[i]:
+            return {}
+    return {"ceil_mode": 1}
+
+
 def positive_extent(x: Tensor, attributes: dict[str, list[int]], pads: dict[str, object]) -> None:
     """Reject windows that do not fit anywhere."""
     n = x.rank - 2
@@ -109,9 +126,7 @@ def max_pool(b: Builder) -> object:
     attributes = window(b, x, dilated=b.opset >= 10)
     pads = padding(b, attributes["kernel_shape"])
     positive_extent(x, attributes, pads)
-    more: dict[str, object] = {}
-    if b.opset >= 10 and "auto_pad" not in pads and b.coin(0.3):
-        more["ceil_mode"] = 1
+    more: dict[str, object] = dict(ceil_mode(b, x, attributes, pads))
     indices = b.coin(0.2)
     if indices and b.coin():
         more["storage_order"] = 1
@@ -128,8 +143,7 @@ def average_pool(b: Builder) -> object:
     pads = padding(b, attributes["kernel_shape"])
     positive_extent(x, attributes, pads)
     more: dict[str, object] = {"count_include_pad": 1} if b.coin(0.4) else {}
-    if b.opset >= 10 and "auto_pad" not in pads and b.coin(0.3):
-        more["ceil_mode"] = 1
+    more |= ceil_mode(b, x, attributes, pads)
     return b.node("AveragePool", [x], **attributes, **pads, **more)
 
 
