@@ -67,10 +67,14 @@ def bounds(inf_p: float, sup_p: float, log_inf_p: float, log_sup_p: float) -> tu
 
 def _text(p: float, log_p: float, rounding: str) -> str:
     if p >= 1e-300 or log_p == -math.inf:
-        rounded = Context(prec=7, rounding=rounding).create_decimal_from_float(p)
-        return format(float(rounded), ".7g")
+        return _digits(Decimal(p), rounding)
     tens = Decimal(log_p / math.log(10)).quantize(Decimal("0.01"), rounding=rounding)
     return f"10^{tens}"
+
+
+def _digits(p: Decimal, rounding: str) -> str:
+    rounded = Context(prec=7, rounding=rounding).plus(p)
+    return format(float(rounded), ".7g") if rounded == 0 or rounded >= Decimal("1e-300") else f"{rounded:e}"
 
 
 @contextmanager
@@ -147,9 +151,26 @@ _RUNTIME = {
 
 def show_check(report: CheckReport) -> None:
     """Print what the checker confirmed."""
+    from rich.console import Group
+    from rich.padding import Padding
     from rich.text import Text
 
-    _panel(Text(str(report)), "Valid", "bold green")
+    low, high = (
+        _digits(Decimal(p), r) for p, r in ((report.inf_p, ROUND_FLOOR), (report.sup_p, ROUND_CEILING))
+    )
+    rows = [
+        ("p-value", f"between {low} and {high}"),
+        ("cells", f"{report.inside} inside, {report.outside} outside, {report.gaps} gaps (no claim)"),
+        (
+            "contrast",
+            "derived again" if report.eta_rederived else "as supplied by the user, NOT derived again",
+        ),
+        ("model", "the file given, unchanged" if report.model_checked else "not compared (give --model)"),
+        ("input", "the array given" if report.input_checked else "not compared (give --input)"),
+    ]
+    proved = Text("Every claim was proved again, from the files in the folder alone.")
+    notes = [Text(note) for note in report.notes]
+    _panel(Group(proved, Padding(_table(rows), (1, 0, 0, 0)), *notes), "Valid", "bold green")
 
 
 def show_invalid(error: Exception) -> None:
