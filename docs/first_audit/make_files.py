@@ -1,7 +1,7 @@
-"""Write the input, the reference and the picture of the README's first audit (needs scikit-learn, matplotlib).
+"""Write the files and the picture of the README's first audit (needs scikit-learn and matplotlib).
 
-The input is one of scikit-learn's digits with a stroke erased, plus normal noise of variance 4; the reference is the
-whole digit with fresh noise. The network is examples/digits/model.onnx, which has seen neither.
+The input is one of scikit-learn's digits with a stroke erased, plus normal noise of variance 4; the reference
+is the whole digit with fresh noise. The network is examples/digits/model.onnx, which has seen neither.
 """
 
 from __future__ import annotations
