@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -18,9 +18,10 @@ import onnx
 import onnx.inliner
 
 from . import check_operators_linear, check_operators_resize  # noqa: F401  (they register operators)
-from .check_discrete import Discrete
+from .check_discrete import COMPARISONS, Discrete
 from .check_errors import InvalidCertificate, NotHomogeneous, Undecided
-from .check_integers import FAST, Arithmetic, Array, Form, objects
+from .check_identity import number_elements
+from .check_integers import EXACT, FAST, Arithmetic, Array, Form, objects
 from .check_operators import LARGEST_TENSOR, OPERATORS, Context, Node, Value
 from .check_operators_structure import make_constant
 
@@ -30,6 +31,7 @@ End = Fraction | float
 Cell = tuple[End, End]
 Verdict = tuple[Array, Array]
 MEMORY = 1 << 29
+TIED = {"Max", "Min", "MaxPool", "ReduceMax", "ReduceMin", "Sub", "ArgMax", "ArgMin", *COMPARISONS}
 SHAPE_ONLY = {"Shape", "Size", "EyeLike"}
 
 
@@ -50,6 +52,8 @@ class CheckedGraph:
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     maps: dict[Any, Any] = field(default_factory=dict)
     constants: dict[int | None, tuple[Context, dict[str, Value]]] = field(default_factory=dict)
+    same: dict[str, Array] = field(default_factory=dict)
+    fixed: dict[str, Verdict] = field(default_factory=dict)
 
     @classmethod
     def build(cls, model: onnx.ModelProto, inputs: dict[str, Array], moving: str, beta: Sequence[Fraction],
@@ -98,6 +102,24 @@ class CheckedGraph:
             raise InvalidCertificate(f"output {missing[0]!r} is missing or not discrete")
         still = {name: v for name, v in values.items() if name not in self.moves}
         self.constants[FAST] = (ctx, still)
+        self._number(values)
+
+    def _number(self, values: dict[str, Any]) -> None:
+        """Find equal and fixed elements, if the input has any to start from."""
+        entries = list(zip(self.observed, self.direction, strict=True))
+        still = np.array([b == 0 for b in self.direction], dtype=bool).reshape(self.shape)
+        if len(set(entries)) == len(entries) and not still.any():
+            return
+        numbers, known = number_elements(self.nodes, self.moving, entries, still, values, self.maps)
+        read = {name for node in self.nodes if node.op in TIED for name in node.inputs}
+        self.same = {name: a[..., None] for name, a in known.items() if name in read}
+        fixed = np.array(numbers.fixed)
+        masks = {name: fixed[known[name]] for name in self.outputs if name in known and fixed[known[name]].any()}
+        for bits in (FAST, 256, EXACT) if masks else ():
+            found = dict(zip(self.outputs, self.evaluate([(Fraction(0), Fraction(0))], bits), strict=True))
+            if all((found[name][0] == found[name][1])[0][mask].all() for name, mask in masks.items()):
+                self.fixed = {name: (mask, found[name][0][0]) for name, mask in masks.items()}
+                break
 
     def _constants(self, bits: int | None) -> tuple[Context, dict[str, Value]]:
         """The constant part of the graph at a precision, evaluated once."""
@@ -118,6 +140,8 @@ class CheckedGraph:
             except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
                 raise node.refuse(f"its inputs do not fit ({error})") from error
             for name, value in zip(node.outputs, out if isinstance(out, list) else [out], strict=False):
+                if name in self.same and isinstance(value, Form) and value.same is None:
+                    value = replace(value, same=self.same[name])
                 if name:
                     values[name] = value
             if not keep:
@@ -177,8 +201,15 @@ class CheckedGraph:
             bad = set(error.cells) or set(range(len(cells)))
             rest = iter(self._batch([c for i, c in enumerate(cells) if i not in bad], bits))
             return [nothing if i in bad else next(rest) for i in range(len(cells))]  # type: ignore[misc]
-        out = [(values[name].lo, values[name].hi) for name in self.outputs]
+        out = [self._settled(name, values[name]) for name in self.outputs]
         return [[(lo[..., i % lo.shape[-1]], hi[..., i % hi.shape[-1]]) for lo, hi in out] for i in range(len(cells))]
+
+    def _settled(self, name: str, value: Discrete) -> Verdict:
+        """The bounds of an output; elements that do not depend on t have their value at t = 0."""
+        if name not in self.fixed:
+            return value.lo, value.hi
+        mask, known = (a[..., None] for a in self.fixed[name])
+        return np.where(mask, known, value.lo), np.where(mask, known, value.hi)
 
     def _input(self, ar: Arithmetic, cells: list[Cell]) -> Form:
         """x_obs + beta*(m + h*t) for cells (m - h, m + h)."""

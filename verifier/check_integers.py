@@ -175,10 +175,6 @@ class Arithmetic:
             c, d, r = c * differ, d * differ, r * differ
         return self.normal(c, d, r, a.e, a.degree)
 
-    def double(self, a: Form, k: int) -> Form:
-        """a * 2**k."""
-        return replace(a, e=a.e + k)
-
     # ---- products -----------------------------------------------------------------------------------------
 
     def times(self, a: Array, b: Array) -> tuple[Array, Array | int]:
