@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
 import runpy
 import subprocess
 import sys
 import tomllib
+from fractions import Fraction
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 import sureline
@@ -91,6 +95,43 @@ def test_links_between_pages_lead_somewhere() -> None:
             if not (page.parent / target).exists():
                 broken.append(f"{page.name}: {target}")
     assert not broken
+
+
+def _code(page: Path) -> str:
+    """The Python blocks of a page, in order."""
+    return "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
+
+
+def test_readme_example_runs(tmp_path: Path) -> None:
+    code = _code(ROOT / "README.md").replace("audit/digit", str(tmp_path / "digit"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("valid: 3.9")
+
+
+def test_certificate_page_example_and_schema(tmp_path: Path) -> None:
+    words = ["audit", "two.onnx", "x.npy", "--var", "1", "--threshold", "1/2", "--out", "audit"]
+    code = _code(ROOT / "docs" / "certificate.md") + f"from sureline.cli import main\nmain({words})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=_path()
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads((tmp_path / "audit" / "certificate.json").read_text(encoding="utf-8"))
+    assert document["line"]["scale"] == "2" and document["claim"]["stat"] == "7/4"
+    assert document["observed"][0]["values"] == "gA=="
+    assert float(document["claim"]["inf_p"]) <= 0.7247224912368019 <= float(document["claim"]["sup_p"])
+    gaps = [(Fraction(lo), Fraction(hi)) for lo, hi, *rest in document["cells"][1:-1] if rest == ["gap"]]
+    for end in (Fraction(-3, 2), Fraction(-5, 4), Fraction(-1, 4)):
+        assert any(lo <= end <= hi for lo, hi in gaps) or any(str(end) in cell for cell in document["cells"])
+    schema = json.loads((ROOT / "verifier" / "certificate.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(document)
+    document["cells"][0].append(0)
+    assert not jsonschema.Draft202012Validator(schema).is_valid(document)
+
+
+def _path() -> dict[str, str]:
+    """An environment in which the packages are found from any folder."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
 
 
 def _imported(path: Path) -> set[str]:
