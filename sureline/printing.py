@@ -127,11 +127,12 @@ def show_audit(result: InferenceResult, request: Request) -> None:
             f"{result.cells} cells, undecided null mass {_short(result.gap_mass)}, {result.seconds:.2f} s",
         ),
         ("runtime", _RUNTIME[result.runtime_agrees]),
-        ("noise", f"normal with variance {request.var}, inserted as known: the p-value is conditional on it"),
+        ("noise", f"normal, variance {request.var}, inserted as known: the p-value is conditional on it"),
         ("certificate", str(request.out) if request.out else "not written (give --out FOLDER)"),
     ]
-    parts: list[Any] = [answer, Padding(_table(rows), (1, 0)), Text(_CAUTION, style="dim")]
-    parts += [Text(f"Warning: {warning}", style="yellow") for warning in result.warnings]
+    parts: list[Any] = [answer, Padding(_table(rows), (1, 0))]
+    parts += [Padding(Text(f"Warning: {text}", style="yellow"), (0, 0, 1, 0)) for text in result.warnings]
+    parts.append(Text(_CAUTION, style="dim"))
     _panel(Group(*parts), "Sureline audit", colour)
 
 
@@ -195,7 +196,11 @@ def show_info(description: Description, name: str) -> None:
     for kind, count, how in description.operators:
         style = "bold red" if how == "unsupported" else ""
         operators.add_row(kind, str(count), Text(_SUPPORT.get(how, how), style=style))
-    _panel(Group(_table(ports), Text(), operators), name, "cyan")
+    refused = sum(how == "unsupported" for _, _, how in description.operators)
+    answer = Text(f"{refused} of these operators cannot be audited; docs/operators.md lists those that can.")
+    if not refused:
+        answer = Text("All operators are supported.")
+    _panel(Group(_table(ports), Text(), operators, Text(), answer), name, "red" if refused else "cyan")
 
 
 _SUPPORT = {
