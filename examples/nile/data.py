@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
 __all__ = ["FIRST_PLACE", "FLOW", "LENGTH", "PLACES", "contrast", "variance_outside", "window"]
@@ -47,7 +49,7 @@ def variance_outside(first: int, known_change: int = 1898) -> tuple[float, int]:
     return float(round(sum(((group - group.mean()) ** 2).sum() for group in kept) / freedom)), freedom
 
 
-def contrast(place: int) -> np.ndarray:
-    """Mean after minus mean before the change that the network points at, shape (LENGTH,)."""
-    before = FIRST_PLACE + int(place)
-    return np.where(np.arange(LENGTH) < before, -1.0 / before, 1.0 / (LENGTH - before))
+def contrast(place: np.ndarray) -> np.ndarray:
+    """Mean after minus mean before the change that the network points at, exact fractions."""
+    before = FIRST_PLACE + int(place.item())
+    return np.array([Fraction(-1, before)] * before + [Fraction(1, LENGTH - before)] * (LENGTH - before))
