@@ -22,7 +22,7 @@ from .check_discrete import COMPARISONS, Discrete
 from .check_errors import InvalidCertificate, NotHomogeneous, Undecided
 from .check_identity import number_elements
 from .check_integers import EXACT, FAST, Arithmetic, Array, Form, objects
-from .check_operators import LARGEST_TENSOR, OPERATORS, Context, Node, Value
+from .check_operators import LARGEST_TENSOR, OPERATORS, STILL, Context, Node, Value
 from .check_operators_structure import make_constant
 
 __all__ = ["Cell", "CheckedGraph", "Verdict"]
@@ -86,9 +86,11 @@ class CheckedGraph:
         for node in self.nodes:
             if node.op not in OPERATORS:
                 raise node.refuse("the operator is not supported")
+            if any(node.inputs[k] in self.moves for k in STILL.get(node.op, ()) if k < len(node.inputs)):
+                raise node.refuse("its weights, shapes, axes or indices move with the input")
             if node.op not in SHAPE_ONLY and self.moves & set(node.inputs):
                 self.moves.update(o for o in node.outputs if o)
-        ctx = Context(Arithmetic(FAST), maps=self.maps)
+        ctx = Context(Arithmetic(FAST), self.moves, maps=self.maps)
         values = {name: make_constant(ctx, a) for name, a in self.stored.items() if name in needed}
         values[self.moving] = self._input(ctx.ar, [(Fraction(0), Fraction(0))])
         try:
@@ -124,7 +126,7 @@ class CheckedGraph:
     def _constants(self, bits: int | None) -> tuple[Context, dict[str, Value]]:
         """The constant part of the graph at a precision, evaluated once."""
         if bits not in self.constants:
-            ctx = Context(Arithmetic(bits), maps=self.maps)
+            ctx = Context(Arithmetic(bits), self.moves, maps=self.maps)
             names = {name for node in self.nodes for name in node.inputs}
             values = {name: make_constant(ctx, a) for name, a in self.stored.items() if name in names}
             self._run(ctx, [n for n in self.nodes if not self.moves & set(n.outputs)], values, keep=True)
@@ -187,7 +189,7 @@ class CheckedGraph:
         if not cells:
             return []
         constants, known = self._constants(bits)
-        ctx = Context(constants.ar, cache=constants.cache, maps=self.maps)
+        ctx = Context(constants.ar, self.moves, cache=constants.cache, maps=self.maps)
         try:
             if math.isinf(cells[0][0]) or math.isinf(cells[0][1]):
                 ctx.scale, moving = self._ray(ctx.ar, cells)

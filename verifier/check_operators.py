@@ -20,7 +20,7 @@ from .check_integers import Arithmetic, Array, Form, magnitude
 from .check_relaxations import absolute, maximum, minimum, relu, select
 from .check_smooth import FUNCTIONS, smooth
 
-__all__ = ["OPERATORS", "Context", "Node", "Value", "fractions", "operator", "whole_numbers"]
+__all__ = ["OPERATORS", "STILL", "Context", "Node", "Value", "fractions", "operator", "whole_numbers"]
 
 Value = Form | Discrete
 LARGEST_TENSOR = 1 << 26
@@ -50,9 +50,14 @@ class Node:
 
 @dataclass
 class Context:
-    """What an evaluation needs besides the values: the arithmetic, a ray's scale, and a cache per node."""
+    """What an evaluation needs besides the values.
+
+    The arithmetic, the names of the tensors that move, a ray's scale, and what is computed once per node and
+    precision (`cache`) or once per node (`maps`). Only what does not move may be cached.
+    """
 
     ar: Arithmetic
+    moves: set[str]
     scale: Form | None = None
     cache: dict[Any, Any] = field(default_factory=dict)
     maps: dict[Any, Any] = field(default_factory=dict)
@@ -90,6 +95,15 @@ class Context:
         """a / b."""
         return self.product(a, smooth(self.ar, "Reciprocal", b))
 
+
+# Inputs that must not depend on the moving input: weights, and what fixes shapes and places of elements. Only of
+# these may anything be cached.
+STILL: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("Conv", "ConvTranspose", "PRelu", "Reshape", "Squeeze", "Unsqueeze", "Gather", "GatherElements",
+                     "GatherND", "Split", "Expand", "Tile", "Upsample", "ReduceSum", "ReduceMean", "ReduceMax",
+                     "ReduceMin", "ReduceL1"), (1,)),
+    "BatchNormalization": (1, 2, 3, 4), "Slice": (1, 2, 3, 4), "Pad": (1, 3), "Dropout": (1, 2), "Resize": (1, 2, 3),
+    "ConstantOfShape": (0,), "Range": (0, 1, 2)}
 
 Operator = Callable[[Context, Node, list[Any]], Any]
 OPERATORS: dict[str, Operator] = {}
@@ -157,8 +171,6 @@ def _reals(ctx: Context, node: Node, v: list[Form]) -> Form:
 def _two_slopes(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     v = inputs[0]
     slope = inputs[1] if node.op == "PRelu" else ctx.number(node.get("alpha"))
-    if slope.d.any() or slope.degree:
-        raise node.refuse("the slope moves")
     below = ctx.product(v, slope)
     one = ctx.number(1)
     less = COMPARISONS["LessOrEqual"](ctx.ar, slope, one)

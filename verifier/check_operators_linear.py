@@ -28,12 +28,6 @@ def _moved(form: Form, source: int, target: int) -> Form:
     return form.each(lambda a: np.moveaxis(a, source, target))
 
 
-def _fixed(node: Node, weight: Form) -> Form:
-    if weight.d.any() or weight.degree:
-        raise node.refuse("the weights move with the input")
-    return weight
-
-
 def _biased(ctx: Context, node: Node, y: Form, inputs: list[Any]) -> Form:
     if len(inputs) < 3 or inputs[2] is None:
         return y
@@ -54,7 +48,7 @@ def _conv(ctx: Context, node: Node, inputs: list[Any]) -> Form:
         return channelled(found.table, batch, channels, groups, math.prod(spatial)), found.shape
 
     index, shape = ctx.once(node, table, exact=True)
-    weights = ctx.once(node, lambda: Weights.of(ctx.ar, _reshaped(_fixed(node, w), (groups, w.shape[0] // groups, -1))))
+    weights = ctx.once(node, lambda: Weights.of(ctx.ar, _reshaped(w, (groups, w.shape[0] // groups, -1))))
     y = _reshaped(linear(ctx.ar, weights, x, index), (w.shape[0], batch, *shape))
     return _biased(ctx, node, _moved(y, 0, 1), inputs)
 
@@ -79,7 +73,7 @@ def _conv_transpose(ctx: Context, node: Node, inputs: list[Any]) -> Form:
         return parts, found.shape, np.moveaxis(np.concatenate(blocks, axis=2)[:, :, back], 0, 1)
 
     def weights() -> list[Weights]:
-        flat = _fixed(node, w).each(lambda a: np.moveaxis(a.reshape(groups, channels // groups, each, -1, 1), 2, 1))
+        flat = w.each(lambda a: np.moveaxis(a.reshape(groups, channels // groups, each, -1, 1), 2, 1))
         return [Weights.of(ctx.ar, flat.each(lambda a, t=taps: a[:, :, :, t].reshape(groups, each, -1, 1)))
                 for taps, _ in parts]
 
@@ -119,9 +113,9 @@ def _product(ctx: Context, node: Node, a: Form, b: Form) -> Form:
     """a @ b, where one of them is constant (else sum by sum)."""
     if a.shape[-1] != b.shape[-2]:
         raise node.refuse("matrices do not fit")
-    if not b.d.any() and not b.degree:
+    if node.inputs[1] not in ctx.moves:
         return _times_constant(ctx, node, a, b)
-    if not a.d.any() and not a.degree:
+    if node.inputs[0] not in ctx.moves:
         flipped = _times_constant(ctx, node, *(v.each(lambda x: np.swapaxes(x, -3, -2)) for v in (b, a)))
         return flipped.each(lambda x: np.swapaxes(x, -3, -2))
     total = None

@@ -126,8 +126,8 @@ def tournament(ar: Arithmetic, v: Form, least: bool = False) -> Form:
 def stack(ar: Arithmetic, forms: list[Form]) -> Form:
     """Forms joined along the first axis; all have the same number of cells."""
     forms = ar.aligned(forms)
-    same = [f.same for f in forms]
-    joined = np.concatenate([s for s in same if s is not None]) if all(s is not None for s in same) else None
+    same = [np.broadcast_to(f.same, f.c.shape) for f in forms if f.same is not None]
+    joined = np.concatenate(same) if len(same) == len(forms) else None
     c, d, r = (np.concatenate([getattr(f, k) for f in forms]) for k in "cdr")
     return Form(c, d, r, forms[0].e, forms[0].degree, joined)
 

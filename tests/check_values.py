@@ -1,0 +1,72 @@
+"""What the checker knows of every tensor on cells, held against exact values of the twin."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import onnx
+import twin
+
+from verifier import check_graph
+from verifier.check_discrete import Discrete
+from verifier.check_graph import Cell, CheckedGraph
+from verifier.check_integers import Form
+from verifier.check_operators import Context
+
+__all__ = ["contradictions", "graph_of", "radius", "values_on"]
+
+
+def graph_of(model: onnx.ModelProto, inputs: dict[str, np.ndarray], moving: str, direction: np.ndarray) -> CheckedGraph:
+    """The checker's graph, all tensors kept."""
+    outputs = [v.name for v in model.graph.output]
+    return CheckedGraph.build(model, inputs, moving, [Fraction(v) for v in direction.reshape(-1).tolist()], outputs)
+
+
+def values_on(graph: CheckedGraph, cells: list[Cell], bits: int | None) -> dict[str, Any]:
+    """Every moving tensor on the cells (all finite, or all rays)."""
+    constants, known = graph._constants(bits)
+    ctx = Context(constants.ar, graph.moves, cache=constants.cache, maps=graph.maps)
+    if math.isinf(cells[0][0]) or math.isinf(cells[0][1]):
+        ctx.scale, moving = graph._ray(ctx.ar, cells)
+    else:
+        moving = graph._input(ctx.ar, cells)
+    values = {**known, graph.moving: moving}
+    graph._run(ctx, [n for n in graph.nodes if graph.moves & set(n.outputs)], values, keep=True)
+    return {name: v for name, v in values.items() if name in graph.moves}
+
+
+def contradictions(values: dict[str, Any], exact: dict[str, Any], k: int, tau: Fraction,
+                   factor: Fraction = Fraction(1)) -> list[str]:
+    """Tensors whose exact value at the point tau of cell k is not enclosed (times factor**degree on a ray)."""
+    found = []
+    for name, value in values.items():
+        wanted = exact[name]
+        if value.shape != wanted.shape:
+            found.append(f"{name}: shape {value.shape} instead of {wanted.shape}")
+            continue
+        for index in np.ndindex(wanted.shape):
+            low, high = (Fraction(v) for v in twin.bounds(wanted[index]))
+            if isinstance(value, Discrete):
+                at = (*index, k % value.lo.shape[-1])
+                good = int(value.lo[at]) <= low and high <= int(value.hi[at])
+            else:
+                at = (*index, k % value.c.shape[-1])
+                c, d, r = (int(a[at]) * Fraction(2) ** value.e for a in (value.c, value.d, value.r))
+                scale = factor**value.degree
+                # The twin's own enclosure may be wider than the checker's: they must meet.
+                good = c + d * tau - r <= high * scale and low * scale <= c + d * tau + r
+            if not good:
+                found.append(f"{name}{list(index)}")
+                break
+    return found
+
+
+def radius(value: Form) -> float:
+    """The largest radius."""
+    return max((int(r) for r in value.r.flat), default=0) * 2.0**value.e
+
+
+assert check_graph
