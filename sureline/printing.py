@@ -68,8 +68,8 @@ def bounds(inf_p: float, sup_p: float, log_inf_p: float, log_sup_p: float) -> tu
 def _text(p: float, log_p: float, rounding: str) -> str:
     if p >= 1e-300 or log_p == -math.inf:
         return _digits(Decimal(p), rounding)
-    tens = Decimal(log_p / math.log(10)).quantize(Decimal("0.01"), rounding=rounding)
-    return f"10^{tens}"
+    tens = Context(prec=7, rounding=rounding).create_decimal_from_float(log_p / math.log(10))
+    return f"10^{tens:f}" if tens > -100000 else f"10^({tens:e})"
 
 
 def _digits(p: Decimal, rounding: str) -> str:
