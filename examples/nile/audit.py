@@ -28,9 +28,10 @@ WINDOWS = {1885: "1898", 1871: "placebo", 1912: "placebo", 1939: "placebo"}
 QUESTION = f"""
 [bold]The network puts a change in the flow of the Nile. Was there one?[/bold]
 
-A small network, trained on simulated series only, looks at {LENGTH} years of annual flow at Aswan and points at
-the last year before a change of the mean. It always points at one. That the flow dropped after 1898 is well
-known (Cobb 1978), so the first window is centred on 1898; in the other windows no change is known to us.
+A small network, trained on simulated series only, looks at {LENGTH} years of annual flow at Aswan and
+points at the last year before a change of the mean. It always points at one. That the flow dropped after
+1898 is well known (Cobb 1978), so the first window is centred on 1898; in the other windows no change is
+known to us.
 
 [bold]H0[/bold]  The mean flow after the year pointed at is the mean flow up to it, within the window.
 
