@@ -18,8 +18,6 @@ __all__ = ["decided_exactly", "refiner"]
 
 LADDER = (128, 256, 512)
 """Bits to try, one after the other."""
-HALVINGS = 60
-"""Most bisections of one stubborn cell."""
 
 
 def decided_exactly(
@@ -48,11 +46,11 @@ def refiner(
     beta: Sequence[Fraction],
     outputs: Sequence[str],
     observed: Sequence[NDArray[Any]],
-) -> Callable[[Sequence[Cell]], list[Cell]]:
-    """A function that splits a stubborn cell until its parts are decided or not worth it."""
+) -> Callable[[Fraction, Fraction], Cell]:
+    """A function that decides one cell with more bits, or returns it as a gap."""
     built: list[CheckedGraph] = []
 
-    def verdict(lo: Fraction, hi: Fraction) -> Cell:
+    def decide(lo: Fraction, hi: Fraction) -> Cell:
         if not built:
             built.append(CheckedGraph.build(model, dict(arrays), moving, list(beta), list(outputs)))
         for bits in LADDER:
@@ -66,18 +64,4 @@ def refiner(
                 return Cell(lo, hi, "inside")
         return Cell(lo, hi, "gap")
 
-    def refine(cells: Sequence[Cell]) -> list[Cell]:
-        result: list[Cell] = []
-        for cell in cells:
-            waiting = [(Fraction(cell.lo), Fraction(cell.hi), 0)]
-            while waiting:
-                lo, hi, depth = waiting.pop()
-                found = verdict(lo, hi)
-                if found.verdict != "gap" or depth >= HALVINGS or len(result) + len(waiting) > 4 * HALVINGS:
-                    result.append(found)
-                else:
-                    middle = (lo + hi) / 2
-                    waiting += [(lo, middle, depth + 1), (middle, hi, depth + 1)]
-        return result
-
-    return refine
+    return decide

@@ -25,7 +25,10 @@ __all__ = ["Goal", "Law", "Search", "SearchResult", "Stop"]
 
 Floats = NDArray[np.float64]
 Stop = Literal["precision", "decision", "exhaustive", "budget", "interrupted"]
-Refiner = Callable[[Sequence[Cell]], list[Cell]]
+Decider = Callable[[Fraction, Fraction], Cell]
+
+MOST_EXACT = 400
+"""Cells that are bisected in exact arithmetic before the search gives up."""
 
 FIRST_GRID = (0.0, 0.05, 0.2, 0.6, 1.5, 4.0)
 BYTES_PER_ELEMENT = 8 * 12
@@ -67,8 +70,11 @@ class Goal:
         """Whether an enclosure of p satisfies the goal (never for an exhaustive search)."""
         if self.stop == "decision":
             return sup_p <= self.alpha or inf_p > self.alpha
-        narrow = sup_p - inf_p <= self.precision and (sup_p >= 1e-3 or sup_p <= 1.01 * inf_p)
-        return self.stop == "precision" and narrow
+        return self.stop == "precision" and self.narrow(inf_p, sup_p)
+
+    def narrow(self, inf_p: float, sup_p: float) -> bool:
+        """Whether an enclosure of p is as narrow as ``precision`` asks."""
+        return sup_p - inf_p <= self.precision and (sup_p >= 1e-3 or sup_p <= 1.01 * inf_p)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +128,7 @@ class Search:
         lo: float = -np.inf,
         hi: float = np.inf,
         budget: int = 2**30,
-        refine: Refiner | None = None,
+        refine: Decider | None = None,
         progress: Callable[[float, float, int], None] | None = None,
     ) -> None:
         self.event, self.law, self.goal = event, law, goal
@@ -137,6 +143,7 @@ class Search:
         self.batch = int(min(64, max(1, budget // need), max(1, 2**20 // max(1, event.network.elements))))
         self.queue: list[Waiting] = []
         self.stuck: list[Waiting] = []
+        self.tails: list[Waiting] = []  # undecided for good
         self.cells: list[Cell] = []
         self.inside = [-np.inf, -np.inf]  # log-mass certified inside, left and right of the observed point
         self._start(reach)
@@ -175,12 +182,12 @@ class Search:
                 break
             self._evaluate(batch)
         if ended == "exhaustive" and self.stuck and self.refine is not None:
-            ended = self._refine()
+            ended = self._refine(self.refine)
         return SearchResult(covering(self.cells), self.event.evaluations, ended)
 
     def bounds(self) -> tuple[float, float]:
         """The enclosure of p that the cells found so far give (approximately; the proof comes later)."""
-        undecided = [*self.queue, *self.stuck]
+        undecided = [*self.queue, *self.stuck, *self.tails]
         lo = np.array([w.lo for w in undecided] + [self.limits[1], -np.inf])
         hi = np.array([w.hi for w in undecided] + [np.inf, self.limits[0]])
         left = self.law.log_mass(np.minimum(lo, 0), np.minimum(hi, 0))
@@ -204,7 +211,7 @@ class Search:
             ray = (np.isinf(head.lo), np.isinf(head.hi))
             if ray != (False, False) and -head.key <= negligible:
                 # far tails: their mass is a gap that costs less than a hundredth of the precision
-                self.stuck.append(head)
+                self.tails.append(head)
                 continue
             if kind is None:
                 kind = ray
@@ -239,40 +246,44 @@ class Search:
             output, place = self.event.locate(element)
             self.cells.append(Cell(lo, hi, "outside", output, place))
             return
-        self.cells.append(Cell(lo, hi, "inside"))
-        for side, ends in enumerate(((min(a, 0.0), min(b, 0.0)), (max(a, 0.0), max(b, 0.0)))):
-            if ends[0] < ends[1]:
-                mass = self.law.log_mass(np.array([ends[0]]), np.array([ends[1]]))[0]
-                self.inside[side] = float(np.logaddexp(self.inside[side], mass))
+        cell = Cell(lo, hi, "inside")
+        self.cells.append(cell)
+        self._weigh(cell)
 
-    def _refine(self) -> Stop:
-        """Hand what float64 could not decide to exact arithmetic, heaviest first, until the goal is met."""
-        if self.refine is None:
-            return "exhaustive"
-        for waiting in sorted(self.stuck):
-            if self.goal.reached(*self.bounds()) or self.event.evaluations >= self.goal.max_cells:
+    def _refine(self, decide: Decider) -> Stop:
+        """Bisect what float64 could not decide in exact arithmetic, heaviest first, until p is narrow enough."""
+        done: Stop = "exhaustive" if self.goal.stop == "exhaustive" else self.goal.stop
+        for _ in range(MOST_EXACT):
+            inf_p, sup_p = self.bounds()
+            if self.goal.reached(inf_p, sup_p) or self.goal.narrow(inf_p, sup_p):
+                return done
+            while self.stuck and np.isinf([self.stuck[0].lo, self.stuck[0].hi]).any():
+                self.tails.append(heapq.heappop(self.stuck))
+            if not self.stuck or self.event.evaluations >= self.goal.max_cells:
                 break
-            if np.isinf(waiting.lo) or np.isinf(waiting.hi):
+            heavy = heapq.heappop(self.stuck)
+            lo, hi = Fraction(heavy.lo), Fraction(heavy.hi)
+            middle = Fraction(heavy.lo / 2 + heavy.hi / 2)
+            if not lo < middle < hi:  # neighbouring doubles: narrow enough for any purpose
+                self.tails.append(heavy)
                 continue
-            self.stuck.remove(waiting)
-            found = self.refine([Cell(_exact(waiting.lo), _exact(waiting.hi), "gap")])
-            self.event.evaluations += len(found)
-            for cell in found:
-                a, b = float(cell.lo), float(cell.hi)
+            for a, b in ((lo, middle), (middle, hi)):
+                cell = decide(a, b)
+                self.event.evaluations += 1
                 if cell.verdict == "gap":
-                    self._push([(a, b)], self.stuck)
+                    self._push([(float(a), float(b))], self.stuck)
                 else:
                     self.cells.append(cell)
                     self._weigh(cell)
-        if self.goal.reached(*self.bounds()):
-            return "precision" if self.goal.stop == "precision" else "decision"
         return "exhaustive"
 
     def _weigh(self, cell: Cell) -> None:
+        """Add a certified cell to the mass on either side of the observed point."""
         if cell.verdict == "inside":
-            for side, (a, b) in enumerate(((min(cell.lo, 0), min(cell.hi, 0)), (max(cell.lo, 0), max(cell.hi, 0)))):
-                if a < b:
-                    mass = self.law.log_mass(np.array([float(a)]), np.array([float(b)]))[0]
+            a, b = float(cell.lo), float(cell.hi)
+            for side, (lo, hi) in enumerate(((min(a, 0.0), min(b, 0.0)), (max(a, 0.0), max(b, 0.0)))):
+                if lo < hi:
+                    mass = self.law.log_mass(np.array([lo]), np.array([hi]))[0]
                     self.inside[side] = float(np.logaddexp(self.inside[side], mass))
 
 

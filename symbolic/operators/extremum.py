@@ -14,12 +14,11 @@ from symbolic.rounding import UP, Array
 from symbolic.values import Affine, Batch, Const, Range, Value
 
 
-def strongest(x: Affine) -> tuple[Affine, NDArray[np.intp], NDArray[np.bool_]]:
+def strongest(x: Affine, last: bool = False) -> tuple[Affine, NDArray[np.bool_]]:
     """Maximum over the first axis (the batch axis is the second).
 
-    Returns the enclosure, and which entries may attain it: ``winner`` (largest centre) and ``possible`` (True where
-    an entry is not certainly smaller than the winner on the whole segment). A winner that is certainly not smaller
-    than anything else is copied; otherwise entries meet pairwise in a knock-out tournament.
+    Returns the enclosure, and which entries may be the first (or ``last``) to attain it. The entry with the largest centre,
+    if certainly not smaller than anything else, is copied; otherwise entries meet pairwise in a knock-out tournament.
     """
     winner = x.c.argmax(axis=0)
     at = winner[None]
@@ -29,7 +28,6 @@ def strongest(x: Affine) -> tuple[Affine, NDArray[np.intp], NDArray[np.bool_]]:
     finite = reach < np.inf
     weak, strict = (lead >= reach) & finite, (lead > reach) & finite
     np.put_along_axis(weak, at, True, axis=0)
-    np.put_along_axis(strict, at, False, axis=0)
     certain = weak.all(axis=0) & (rw < np.inf)
     c, d, r = cw.copy(), dw.copy(), rw.copy()
     open_ = np.nonzero(~certain)
@@ -42,7 +40,9 @@ def strongest(x: Affine) -> tuple[Affine, NDArray[np.intp], NDArray[np.bool_]]:
             rest = [v[2 * half :] for v in (field.c, field.d, field.r)]
             field = Affine(*(np.concatenate([b, t]) for b, t in zip((best.c, best.d, best.r), rest, strict=True)))
         c[open_], d[open_], r[open_] = field.c[0], field.d[0], field.r[0]
-    return Affine(c, d, r), winner, ~strict
+    numbers = np.arange(len(x.c)).reshape(-1, *(1,) * (x.c.ndim - 1))
+    behind = numbers < winner if last else numbers > winner  # an equal entry there yields to the winner
+    return Affine(c, d, r), ~np.where(behind, weak, strict) | (numbers == winner)
 
 
 def _positions(possible: NDArray[np.bool_], numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -91,7 +91,7 @@ def max_pool(node: Node, inputs: Inputs) -> Rule:
             _windows(form.c, window, -np.inf), _windows(form.d, window, 0.0), _windows(form.r, window, 0.0)
         )
         with np.errstate(invalid="ignore"):
-            best, _, possible = strongest(stack)
+            best, possible = strongest(stack)
         if not with_index:
             return (best,)
         return best, Range(*_positions(possible, index))
@@ -166,6 +166,7 @@ def position(node: Node, inputs: Inputs) -> Rule:
     x = _given(node, inputs[0])
     axis = int(node.attributes.get("axis", 0)) % len(x.shape)
     lower, keep = node.op_type == "ArgMin", bool(node.attributes.get("keepdims", 1))
+    last = bool(node.attributes.get("select_last_index", 0))
     numbers = np.arange(x.shape[axis], dtype=np.int64).reshape(-1, *(1,) * len(x.shape))
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
@@ -174,7 +175,7 @@ def position(node: Node, inputs: Inputs) -> Rule:
             return exact_integers(node, values)
         form = batch.lift(value)
         form = forms.negative(form) if lower else form
-        low, high = _positions(strongest(_stacked(form, (axis,)))[2], numbers)
+        low, high = _positions(strongest(_stacked(form, (axis,)), last)[1], numbers)
         if keep:
             low, high = np.expand_dims(low, axis + 1), np.expand_dims(high, axis + 1)
         return (Range(low, high),)
