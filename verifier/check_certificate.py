@@ -71,11 +71,14 @@ def file_bytes(path: str | os.PathLike[str], limit: int | None = None) -> bytes:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         raise UnusableCertificate(f"{path.name} cannot be read: {error.strerror}") from error
-    with os.fdopen(handle, "rb") as stream:
-        found = os.fstat(stream.fileno())
+    try:
+        found = os.fstat(handle)
         _require(stat.S_ISREG(found.st_mode), f"{path.name} is not a regular file")
         _require(found.st_size <= limit, f"{path.name} is larger than {limit} bytes")
-        return stream.read(limit + 1)
+        with os.fdopen(handle, "rb", closefd=False) as stream:
+            return stream.read(limit)
+    finally:
+        os.close(handle)
 
 
 def parse_npy(content: bytes, name: str) -> Array:

@@ -90,21 +90,27 @@ class CheckedGraph:
                 raise node.refuse("its weights, shapes, axes or indices move with the input")
             if node.op not in SHAPE_ONLY and self.moves & set(node.inputs):
                 self.moves.update(o for o in node.outputs if o)
-        ctx = Context(Arithmetic(FAST), self.moves, maps=self.maps)
-        values = {name: make_constant(ctx, a) for name, a in self.stored.items() if name in needed}
-        values[self.moving] = self._input(ctx.ar, [(Fraction(0), Fraction(0))])
-        try:
-            self._run(ctx, self.nodes, values, keep=True)
-        except Undecided as error:
-            raise InvalidCertificate("a function of the graph has no value at the observed input") from error
+        values = self._observe(needed)
         self.shapes = {name: v.shape for name, v in values.items()}
         self.elements = max(math.prod(self.shapes[name]) for name in self.moves if name in self.shapes)
         missing = [name for name in self.outputs if not isinstance(values.get(name), Discrete)]
         if missing:
             raise InvalidCertificate(f"output {missing[0]!r} is missing or not discrete")
-        still = {name: v for name, v in values.items() if name not in self.moves}
-        self.constants[FAST] = (ctx, still)
         self._number(values)
+
+    def _observe(self, needed: set[str]) -> dict[str, Value]:
+        """All tensors at t = 0, at the first precision at which all functions have a value."""
+        for bits in (FAST, 256, EXACT):
+            ctx = Context(Arithmetic(bits), self.moves, maps=self.maps)
+            values = {name: make_constant(ctx, a) for name, a in self.stored.items() if name in needed}
+            values[self.moving] = self._input(ctx.ar, [(Fraction(0), Fraction(0))])
+            try:
+                self._run(ctx, self.nodes, values, keep=True)
+            except Undecided:
+                continue
+            self.constants[bits] = (ctx, {name: v for name, v in values.items() if name not in self.moves})
+            return values
+        raise InvalidCertificate("a function of the graph has no value at the observed input")
 
     def _number(self, values: dict[str, Any]) -> None:
         """Find equal and fixed elements, if the input has any to start from."""

@@ -67,6 +67,10 @@ def _maps(node: Node, inputs: list[Any]) -> list[Array]:
         proto.input[:] = list(feeds)
     if node.op == "Pad":
         return [_pad(node, feeds, inputs)]
+    if node.op in ("Squeeze", "Unsqueeze"):  # the reference implementation removes axes one by one
+        axes = feeds[node.inputs[1]].reshape(-1).tolist() if len(feeds) > 1 else node.get("axes")
+        change = np.squeeze if node.op == "Squeeze" else np.expand_dims
+        return [change(feeds[node.inputs[0]], None if axes is None else tuple(axes))]
     del proto.output[:]
     proto.output.extend(f"out{k}" for k in range(len(node.outputs)))
     return [np.asarray(out, dtype=np.int64) for out in run_reference(node, proto, feeds)]

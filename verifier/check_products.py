@@ -120,8 +120,10 @@ def _gathered(weights: Array, planes: list[Array], index: Array) -> Array:
     padded = padded.reshape(len(padded), -1)
     groups, inner, positions = index.shape
     columns = padded.shape[1]
-    out = np.empty((groups, weights.shape[1], positions * columns))
-    step = max(1, BLOCK // max(1, groups * inner * columns))
+    out = np.zeros((groups, weights.shape[1], positions * columns))
+    if not inner:
+        return out
+    step = max(1, BLOCK // (groups * inner * columns))
     for start in range(0, positions, step):
         block = padded.take(index[:, :, start:start + step], axis=0).reshape(groups, inner, -1)
         out[:, :, start * columns:(start + step) * columns] = np.matmul(weights, block)
