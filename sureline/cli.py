@@ -216,8 +216,10 @@ def _fail(message: str, code: int = 2) -> NoReturn:
 def _sentence(error: Exception) -> str:
     """Return what to tell the user about a foreseen error; raise any other error again."""
     from symbolic.errors import SurelineError
+    from verifier.check_errors import InvalidCertificate, UnusableCertificate
 
-    if isinstance(error, SurelineError):
+    # An audit asks the checker's arithmetic about hard cells, and hears its refusals too.
+    if isinstance(error, (SurelineError, InvalidCertificate, UnusableCertificate)):
         return str(error)
     if isinstance(error, MemoryError):
         return "there is not enough memory for this audit."
