@@ -10,7 +10,7 @@ raising nonzero entries of |W| and of the vector that meets it to floors whose p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +18,18 @@ import numpy as np
 from symbolic.rounding import UP, Array, U, gamma
 from symbolic.values import Affine, Batch, Const
 
-__all__ = ["Weights", "linear_map"]
+__all__ = ["Map", "Weights", "each", "linear_map"]
 
 WEIGHT_FLOOR = 2.0**-500
 VECTOR_FLOOR = 2.0**-450
+
+
+Map = Callable[[Sequence[Array], Array], list[Array]]
+
+
+def each(apply: Callable[[Array, Array], Array]) -> Map:
+    """A map of one array, for several."""
+    return lambda arrays, w: [apply(a, w) for a in arrays]
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class Weights:
 
 
 def linear_map(
-    x: Affine, weights: Weights, apply: Callable[[Array, Array], Array], terms: int, batch: Batch, bias: Const | None
+    x: Affine, weights: Weights, apply: Map, terms: int, batch: Batch, bias: Const | None
 ) -> Affine:
     """Enclose apply(x, W) + bias.
 
@@ -61,23 +69,23 @@ def linear_map(
     weights : Weights
         W.
     apply : callable
-        ``apply(array, w)`` is the map, linear in both, written as direct sums of at most ``terms`` products per
-        output (no transform, no float32).
+        ``apply(arrays, w)`` is the map of several arrays, linear in both, written as direct sums of at most ``terms``
+        products per output (no transform, no float32).
     terms : int
         Length of the longest sum.
     bias : Const, optional
         Added; broadcastable to the output. Scaled on a ray, as every added constant.
     """
     g = gamma(terms + 4)
-    c, d = apply(x.c, weights.signed), apply(x.d, weights.signed)
+    c, d = apply((x.c, x.d), weights.signed)
     size = np.abs(x.c)
     size += np.abs(x.d)
     if weights.radius is not None:  # the error of the weights meets the whole value
-        extra = apply((size + x.r) * UP, weights.radius)
+        (extra,) = apply(((size + x.r) * UP,), weights.radius)
     size *= g
     size += x.r
     size += VECTOR_FLOOR * ((size > 0) | (x.c != 0) | (x.d != 0))
-    r = apply(size, weights.absolute)
+    (r,) = apply((size,), weights.absolute)
     if weights.radius is not None:
         r += extra * (1.0 + g)
     if bias is not None:

@@ -96,10 +96,16 @@ def centre(lo: Array, hi: Array) -> tuple[Array, Array]:
 
 
 def _rounded(values: Sequence[Fraction], shape: tuple[int, ...]) -> tuple[Array, Array]:
-    floats = np.array([float(v) for v in values], dtype=np.float64)
-    exact = np.array([Fraction(f) == v for f, v in zip(floats.tolist(), values, strict=True)], dtype=bool)
+    floats = np.array([v.numerator / v.denominator for v in values], dtype=np.float64)
+    exact = np.array([_is_double(v) for v in values], dtype=bool)
     error = np.where(exact, 0.0, np.abs(floats) * (2 * U) + TINY)
     return floats.reshape(shape), error.reshape(shape)
+
+
+def _is_double(v: Fraction) -> bool:
+    """Whether a rational is surely a normal double."""
+    n, d = abs(v.numerator), v.denominator
+    return n.bit_length() <= 53 and not d & (d - 1) and d.bit_length() < 960
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from symbolic.network import Line, Network, Segment
 from symbolic.rounding import UP, Array
 from symbolic.values import Const, Range, Value
 
-__all__ = ["Event", "Outcome", "split_ray"]
+__all__ = ["Event", "Outcome", "equal_parts", "split_ray"]
 
 FLOORS = 8.0
 """An undecided margin is at the floor when its blur is within this factor of rounding, and its movement of its blur."""
@@ -166,7 +166,7 @@ class Event:
             return Outcome(tuple(parts))
         if right - left < (b - a) / 2:
             return Outcome(tuple(parts), ((left, right),))
-        return Outcome(tuple(parts), _equal_parts(left, right, _parts_needed(margin, r, open_)))
+        return Outcome(tuple(parts), equal_parts(left, right, _parts_needed(margin, r, open_)))
 
     @staticmethod
     def _inner(
@@ -193,7 +193,7 @@ def _parts_needed(margin: Array, r: Array, open_: NDArray[np.bool_]) -> int:
     return int(min(MOST_PARTS, max(2, np.ceil(ratio**0.35)))) if np.isfinite(ratio) else 2
 
 
-def _equal_parts(left: float, right: float, count: int) -> tuple[Segment, ...]:
+def equal_parts(left: float, right: float, count: int) -> tuple[Segment, ...]:
     """Neighbouring segments; their ends are floats, so none may vanish."""
     marks = sorted({left, right, *(left + (right - left) * (k / count) for k in range(1, count))})
     marks = [m for m in marks if left <= m <= right]

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from symbolic.errors import ModelError
-from symbolic.linear import Weights, linear_map
+from symbolic.linear import Weights, each, linear_map
 from symbolic.node import Inputs, Node, Rule, constant, operator
 from symbolic.rounding import Array
 from symbolic.values import Batch, Const, Value
 
-CHUNK = 2**19
+SHIFTED_DEPTH = 16
+"""Products shorter than this are not worth splitting by kernel rows."""
+CHUNK = 2**16
 """Elements of a patch matrix that are worth having in cache at once."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """How a kernel slides: one entry per spatial axis."""
+    """How a kernel slides: one entry per spatial axis; ``shifted`` asks for products with shifted rows."""
 
     kernel: tuple[int, ...]
     strides: tuple[int, ...]
@@ -27,6 +31,7 @@ class Window:
     begin: tuple[int, ...]
     size_in: tuple[int, ...]
     size_out: tuple[int, ...]
+    shifted: bool = False
 
     def slices(self, offset: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]] | None:
         """(output positions, input positions) that kernel entry ``offset`` connects; None if there are none."""
@@ -44,9 +49,54 @@ class Window:
             ins.append(slice(start, start + (last - first) * stride + 1, stride))
         return tuple(outs), tuple(ins)
 
-    def offsets(self) -> itertools.product[tuple[int, ...]]:
-        """All kernel entries."""
-        return itertools.product(*(range(k) for k in self.kernel))
+    @cached_property
+    def places(self) -> list[tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]]:
+        """(kernel entry, output positions, input positions) of every entry that connects any."""
+        found = []
+        for offset in itertools.product(*(range(k) for k in self.kernel)):
+            slices = self.slices(offset)
+            if slices is not None:
+                found.append((offset, *slices))
+        return found
+
+    @cached_property
+    def is_pointwise(self) -> bool:
+        """Whether a convolution is a matrix product at every position."""
+        return all(k == 1 for k in self.kernel) and set(self.strides) == {1} and self.size_in == self.size_out
+
+    @cached_property
+    def shift_rows(self) -> tuple[int, int]:
+        """Rows of a patch buffer, and how many kernel rows are shifts of it (1: none, rows are output rows)."""
+        if self.shifted and len(self.kernel) > 1 and self.kernel[0] > 1 and self.strides[0] == 1:
+            return self.size_out[0] + (self.kernel[0] - 1) * self.dilations[0], self.kernel[0]
+        return self.size_out[0], 1
+
+    @cached_property
+    def patch_places(self) -> list[tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]]:
+        """(patch entry, buffer positions, input positions): all axes but a shifted first one."""
+        rows, shifts = self.shift_rows
+        if shifts == 1:
+            return self.places
+        across = Window(
+            self.kernel[1:], self.strides[1:], self.dilations[1:], self.begin[1:], self.size_in[1:], self.size_out[1:]
+        )
+        start = max(0, -self.begin[0])
+        stop = min(self.size_in[0], rows - self.begin[0])
+        put, get = slice(start + self.begin[0], stop + self.begin[0]), slice(start, stop)
+        return [(offset, (put, *outs), (get, *ins)) for offset, outs, ins in across.places] if stop > start else []
+
+    def patch_buffer(self, channels: int, samples: int) -> Array:
+        """Zeros for (channels, *patch, samples, *rows): what no patch reaches is padding."""
+        rows, shifts = self.shift_rows
+        across = self.kernel[1:] if shifts > 1 else self.kernel
+        return np.zeros((channels, *across, samples, rows, *self.size_out[1:]))
+
+    @cached_property
+    def patch_elements(self) -> int:
+        """Buffer elements per channel and sample."""
+        rows, shifts = self.shift_rows
+        taps = int(np.prod(self.kernel[1:] if shifts > 1 else self.kernel))
+        return taps * rows * int(np.prod(self.size_out[1:]))
 
 
 def window_of(node: Node, size_in: tuple[int, ...], kernel: tuple[int, ...]) -> Window:
@@ -77,43 +127,55 @@ def window_of(node: Node, size_in: tuple[int, ...], kernel: tuple[int, ...]) -> 
     return Window(tuple(kernel), strides, dilations, tuple(begin), tuple(size_in), tuple(out))
 
 
-def patches(x: Array, window: Window, inner: bool) -> Array:
-    """Patch matrix of x (B, C, *spatial): (B, C, *kernel, *out), or (C, *kernel, B, *out) with ``inner``."""
-    b, channels = x.shape[:2]
-    lead = (slice(None), slice(None))
-    if inner:
-        x = x.swapaxes(0, 1)
-        cols = np.zeros((channels, *window.kernel, b, *window.size_out))
-    else:
-        cols = np.zeros((b, channels, *window.kernel, *window.size_out))
-    for offset in window.offsets():
-        places = window.slices(offset)
-        if places is not None:
-            outs, ins = places
-            if inner:
-                cols[(slice(None), *offset, slice(None), *outs)] = x[(*lead, *ins)]
-            else:
-                cols[(*lead, *offset, *outs)] = x[(*lead, *ins)]
-    return cols
+def convolve(parts: Sequence[Array], kernel: Array, window: Window) -> list[Array]:
+    """Direct convolution of arrays (B, C, *spatial) with one kernel (groups, out, in, *taps; out and in per group).
 
-
-def convolve(x: Array, kernel: Array, window: Window) -> Array:
-    """Direct convolution of x (B, C, *spatial) with kernel (groups, out per group, in per group * taps)."""
-    b = x.shape[0]
-    groups, per_group, depth = kernel.shape
+    Patches are copied along all axes but the first; along that one, of stride 1, the kernel's rows are products with
+    shifted views of the same copy.
+    """
+    groups, per_group, depth = kernel.shape[:3]
     n_out = int(np.prod(window.size_out))
-    if n_out < 256 or b == 1:  # small maps: one product over the whole batch
-        cols = patches(x, window, True).reshape(groups, depth, -1)
-        y = np.matmul(kernel, cols).reshape(groups * per_group, b, *window.size_out)
-        return np.ascontiguousarray(y.swapaxes(0, 1))
-    result = np.empty((b, groups * per_group, *window.size_out))
-    step = max(1, CHUNK // (groups * depth * n_out))
-    for first in range(0, b, step):
-        part = x[first : first + step]
-        cols = patches(part, window, False).reshape(len(part), groups, depth, n_out)
-        view = result[first : first + step].reshape(len(part), groups, per_group, n_out)
-        np.matmul(kernel, cols, out=view)
-    return result
+    if window.is_pointwise:
+        weight = kernel.reshape(groups, per_group, depth)
+        return [
+            np.matmul(weight, x.reshape(-1, groups, depth, n_out)).reshape(-1, groups * per_group, *window.size_out)
+            for x in parts
+        ]
+    results = [np.empty((len(x), groups * per_group, *window.size_out)) for x in parts]
+    step = max(1, CHUNK // max(1, window.patch_elements * groups * depth))
+    buffer: Array | None = None
+    for x, y in zip(parts, results, strict=True):
+        for first in range(0, len(x), step):
+            some = x[first : first + step]
+            if buffer is None or buffer.shape[-len(window.kernel) - 1] != len(some):
+                buffer = window.patch_buffer(groups * depth, len(some))
+            _convolve_some(some, y[first : first + step], kernel, window, buffer)
+    return results
+
+
+def _convolve_some(x: Array, y: Array, kernel: Array, window: Window, buffer: Array) -> None:
+    """y = kernel * x for a few samples; the buffer's borders are zero and stay so."""
+    groups, per_group, depth = kernel.shape[:3]
+    rows, shifts = window.shift_rows
+    turned = x.swapaxes(0, 1)
+    every = slice(None)
+    for offset, outs, ins in window.patch_places:
+        buffer[(every, *offset, every, *outs)] = turned[(every, every, *ins)]
+    row = int(np.prod(window.size_out[1:]))
+    flat = buffer.reshape(groups, -1, len(x) * rows * row)
+    stride = window.dilations[0] * row
+    length = flat.shape[2] - (shifts - 1) * stride
+    result = np.empty((groups, per_group, flat.shape[2]))
+    taps = kernel.reshape(groups, per_group, depth, shifts, -1)
+    for shift in range(shifts):
+        weight = np.ascontiguousarray(taps[:, :, :, shift]).reshape(groups, per_group, -1)
+        view = flat[:, :, shift * stride : shift * stride + length]
+        if shift == 0:
+            np.matmul(weight, view, out=result[:, :, :length])
+        else:
+            result[:, :, :length] += np.matmul(weight, view)
+    whole = result.reshape(groups * per_group, len(x), rows, *window.size_out[1:])
+    y[...] = whole[:, :, : window.size_out[0]].swapaxes(0, 1)
 
 
 @operator("Conv")
@@ -126,15 +188,16 @@ def conv(node: Node, inputs: Inputs) -> Rule:
         raise ModelError(f"{node.label} lacks an input.")
     groups = int(node.attributes.get("group", 1))
     window = window_of(node, x.shape[2:], kernel.shape[2:])
-    shape = (groups, kernel.shape[0] // groups, -1)
+    window = replace(window, shifted=int(np.prod(kernel.shape[3:])) * kernel.shape[1] >= SHIFTED_DEPTH)
+    shape = (groups, kernel.shape[0] // groups, *kernel.shape[1:])
     weights = Weights.of(kernel).arranged(lambda w: w.reshape(shape))
     shift = None if bias is None else _per_channel(bias, len(window.kernel))
     terms = int(np.prod(kernel.shape[1:]))
     batched = x.shape[0]
 
-    def apply(a: Array, w: Array) -> Array:
-        folded = a.reshape(-1, *a.shape[2:])  # ONNX's own batch axis joins ours
-        return convolve(folded, w, window).reshape(-1, batched, groups * shape[1], *window.size_out)
+    def apply(parts: Sequence[Array], w: Array) -> list[Array]:
+        folded = [a.reshape(-1, *a.shape[2:]) for a in parts]  # ONNX's own batch axis joins ours
+        return [y.reshape(-1, batched, *y.shape[1:]) for y in convolve(folded, w, window)]
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         return (linear_map(batch.lift(_present(values[0])), weights, apply, terms, batch, shift),)
@@ -179,15 +242,12 @@ def conv_transpose(node: Node, inputs: Inputs) -> Rule:
         spread = np.matmul(w, folded).reshape(-1, groups * per_out, *taps, *size_in)
         y = np.zeros((spread.shape[0], groups * per_out, *window.size_in))
         lead = (slice(None), slice(None))
-        for offset in window.offsets():
-            places = window.slices(offset)
-            if places is not None:
-                source, target = places
-                y[(*lead, *target)] += spread[(*lead, *offset, *source)]
+        for offset, source, target in window.places:
+            y[(*lead, *target)] += spread[(*lead, *offset, *source)]
         return y.reshape(-1, batched, groups * per_out, *window.size_in)
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        return (linear_map(batch.lift(_present(values[0])), weights, apply, terms, batch, shift),)
+        return (linear_map(batch.lift(_present(values[0])), weights, each(apply), terms, batch, shift),)
 
     return rule
 
@@ -239,15 +299,12 @@ def average_pool(node: Node, inputs: Inputs) -> Rule:
 
     def apply(a: Array, w: Array) -> Array:
         y = np.zeros((*a.shape[:3], *window.size_out))
-        for offset in window.offsets():
-            places = window.slices(offset)
-            if places is not None:
-                outs, ins = places
-                y[(*lead, *outs)] += a[(*lead, *ins)]
+        for _, outs, ins in window.places:
+            y[(*lead, *outs)] += a[(*lead, *ins)]
         return np.asarray(y * w)
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        return (linear_map(batch.lift(_present(values[0])), weights, apply, terms + 1, batch, None),)
+        return (linear_map(batch.lift(_present(values[0])), weights, each(apply), terms + 1, batch, None),)
 
     return rule
 
@@ -266,8 +323,6 @@ def _counts(node: Node, window: Window) -> Array:
         begin = (0,) * n
     frame = Window(window.kernel, window.strides, window.dilations, begin, ones.shape, window.size_out)
     count = np.zeros(window.size_out)
-    for offset in frame.offsets():
-        places = frame.slices(offset)
-        if places is not None:
-            count[places[0]] += ones[places[1]]
+    for _, outs, ins in frame.places:
+        count[outs] += ones[ins]
     return np.maximum(count, 1.0)

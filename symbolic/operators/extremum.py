@@ -14,20 +14,15 @@ from symbolic.rounding import UP, Array
 from symbolic.values import Affine, Batch, Const, Range, Value
 
 
-def strongest(x: Affine, last: bool = False) -> tuple[Affine, NDArray[np.bool_]]:
+def strongest(x: Affine) -> Affine:
     """Maximum over the first axis (the batch axis is the second).
 
-    Returns the enclosure, and which entries may be the first (or ``last``) to attain it. The entry with the largest centre,
-    if certainly not smaller than anything else, is copied; otherwise entries meet pairwise in a knock-out tournament.
+    The entry with the largest centre, if certainly not smaller than anything else, is copied; otherwise entries meet pairwise
+    in a knock-out tournament.
     """
-    winner = x.c.argmax(axis=0)
+    winner, weak, _ = _leads(x)
     at = winner[None]
     cw, dw, rw = (np.take_along_axis(v, at, axis=0)[0] for v in (x.c, x.d, x.r))
-    lead = cw - x.c
-    reach = (np.abs(dw - x.d) + rw + x.r) * UP
-    finite = reach < np.inf
-    weak, strict = (lead >= reach) & finite, (lead > reach) & finite
-    np.put_along_axis(weak, at, True, axis=0)
     certain = weak.all(axis=0) & (rw < np.inf)
     c, d, r = cw.copy(), dw.copy(), rw.copy()
     open_ = np.nonzero(~certain)
@@ -40,9 +35,28 @@ def strongest(x: Affine, last: bool = False) -> tuple[Affine, NDArray[np.bool_]]
             rest = [v[2 * half :] for v in (field.c, field.d, field.r)]
             field = Affine(*(np.concatenate([b, t]) for b, t in zip((best.c, best.d, best.r), rest, strict=True)))
         c[open_], d[open_], r[open_] = field.c[0], field.d[0], field.r[0]
+    return Affine(c, d, r)
+
+
+def contenders(x: Affine, last: bool = False) -> NDArray[np.bool_]:
+    """Which entries may be the first (or ``last``) to attain the maximum over the first axis."""
+    winner, weak, strict = _leads(x)
     numbers = np.arange(len(x.c)).reshape(-1, *(1,) * (x.c.ndim - 1))
     behind = numbers < winner if last else numbers > winner  # an equal entry there yields to the winner
-    return Affine(c, d, r), ~np.where(behind, weak, strict) | (numbers == winner)
+    return ~np.where(behind, weak, strict) | (numbers == winner)
+
+
+def _leads(x: Affine) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.bool_]]:
+    """The entry with the largest centre, and which entries it certainly reaches or exceeds on the whole segment."""
+    winner = x.c.argmax(axis=0)
+    at = winner[None]
+    cw, dw, rw = (np.take_along_axis(v, at, axis=0)[0] for v in (x.c, x.d, x.r))
+    lead = cw - x.c
+    reach = (np.abs(dw - x.d) + rw + x.r) * UP
+    finite = reach < np.inf
+    weak, strict = (lead >= reach) & finite, (lead > reach) & finite
+    np.put_along_axis(weak, at, True, axis=0)
+    return winner, weak, strict
 
 
 def _positions(possible: NDArray[np.bool_], numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -91,10 +105,10 @@ def max_pool(node: Node, inputs: Inputs) -> Rule:
             _windows(form.c, window, -np.inf), _windows(form.d, window, 0.0), _windows(form.r, window, 0.0)
         )
         with np.errstate(invalid="ignore"):
-            best, possible = strongest(stack)
-        if not with_index:
-            return (best,)
-        return best, Range(*_positions(possible, index))
+            best = strongest(stack)
+            if not with_index:
+                return (best,)
+            return best, Range(*_positions(contenders(stack), index))
 
     return rule
 
@@ -119,11 +133,9 @@ def _windows(x: Array, window: Window, fill: float) -> Array:
     """(taps, K, N, C, *out): what each kernel entry sees, ``fill`` where it sees padding."""
     result = np.full((int(np.prod(window.kernel)), *x.shape[:3], *window.size_out), fill)
     lead = (slice(None),) * 3
-    for tap, offset in enumerate(window.offsets()):
-        places = window.slices(offset)
-        if places is not None:
-            outs, ins = places
-            result[(tap, *lead, *outs)] = x[(*lead, *ins)]
+    for offset, outs, ins in window.places:
+        tap = int(np.ravel_multi_index(offset, window.kernel))
+        result[(tap, *lead, *outs)] = x[(*lead, *ins)]
     return result
 
 
@@ -150,7 +162,7 @@ def reduce_extremum(node: Node, inputs: Inputs) -> Rule:
         form = batch.lift(_given(node, values[0]))
         if not axes:
             return (form,)
-        best = strongest(_stacked(forms.negative(form) if lower else form, axes))[0]
+        best = strongest(_stacked(forms.negative(form) if lower else form, axes))
         if lower:
             best = forms.negative(best)
         return (Affine(*(np.expand_dims(v, places) for v in (best.c, best.d, best.r))) if keep else best,)
@@ -175,7 +187,7 @@ def position(node: Node, inputs: Inputs) -> Rule:
             return exact_integers(node, values)
         form = batch.lift(value)
         form = forms.negative(form) if lower else form
-        low, high = _positions(strongest(_stacked(form, (axis,)), last)[1], numbers)
+        low, high = _positions(contenders(_stacked(form, (axis,)), last), numbers)
         if keep:
             low, high = np.expand_dims(low, axis + 1), np.expand_dims(high, axis + 1)
         return (Range(low, high),)

@@ -6,7 +6,7 @@ import numpy as np
 
 from symbolic import forms
 from symbolic.errors import ModelError
-from symbolic.linear import Weights, linear_map
+from symbolic.linear import Weights, each, linear_map
 from symbolic.node import Inputs, Node, Rule, operator
 from symbolic.rounding import UP, gamma
 from symbolic.values import Affine, Batch, Const, Range, Value
@@ -52,7 +52,7 @@ def _right_product(weights: Weights, bias: Const | None) -> Rule:
         x = values[0]
         if x is None:
             raise ModelError("a matrix product lacks its first factor.")
-        return (linear_map(batch.lift(x), weights, np.matmul, terms, batch, bias),)
+        return (linear_map(batch.lift(x), weights, each(np.matmul), terms, batch, bias),)
 
     return rule
 
@@ -91,11 +91,11 @@ def matrix_product(node: Node, batch: Batch, a: Value | None, b: Value | None) -
     if isinstance(b, Const) and not isinstance(a, Const):
         matrix = Const(b.value[:, None], None if b.radius is None else b.radius[:, None]) if vector_b else b
         x = _with_axis(batch.lift(a), 1) if vector_a else batch.lift(a)
-        result = linear_map(_ranked(x, matrix.value.ndim), Weights.of(matrix), np.matmul, terms, batch, None)
+        result = linear_map(_ranked(x, matrix.value.ndim), Weights.of(matrix), each(np.matmul), terms, batch, None)
     elif isinstance(a, Const) and not isinstance(b, Const):
         matrix = Const(a.value[None], None if a.radius is None else a.radius[None]) if vector_a else a
         x = _with_axis(batch.lift(b), 2) if vector_b else batch.lift(b)
-        result = linear_map(_ranked(x, matrix.value.ndim), Weights.of(matrix), _left_apply, terms, batch, None)
+        result = linear_map(_ranked(x, matrix.value.ndim), Weights.of(matrix), each(_left_apply), terms, batch, None)
     else:
         x, y = batch.lift(a), batch.lift(b)
         x, y = _with_axis(x, 1) if vector_a else x, _with_axis(y, 2) if vector_b else y

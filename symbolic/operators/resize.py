@@ -9,7 +9,7 @@ from math import ceil, floor
 import numpy as np
 
 from symbolic.errors import ModelError
-from symbolic.linear import Weights, linear_map
+from symbolic.linear import Weights, each, linear_map
 from symbolic.node import Inputs, Node, Rule, constant, operator
 from symbolic.rounding import Array
 from symbolic.values import Batch, Const, Value, map_value
@@ -176,4 +176,4 @@ def _interpolator(axis: int, matrix: Const) -> Callable[[Batch, Value], Value]:
     def apply(x: Array, w: Array) -> Array:
         return np.ascontiguousarray(np.moveaxis(np.moveaxis(x, axis + 1, -1) @ w.T, -1, axis + 1))
 
-    return lambda batch, value: linear_map(batch.lift(value), weights, apply, max(terms, matrix.shape[1]), batch, None)
+    return lambda batch, value: linear_map(batch.lift(value), weights, each(apply), max(terms, matrix.shape[1]), batch, None)
