@@ -48,6 +48,8 @@ def contradictions(values: dict[str, Any], exact: dict[str, Any], k: int, tau: F
             found.append(f"{name}: shape {value.shape} instead of {wanted.shape}")
             continue
         for index in np.ndindex(wanted.shape):
+            if wanted[index] is twin.UNKNOWN:
+                continue
             low, high = (Fraction(v) for v in twin.bounds(wanted[index]))
             if isinstance(value, Discrete):
                 at = (*index, k % value.lo.shape[-1])

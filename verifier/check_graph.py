@@ -286,8 +286,9 @@ def _nodes(model: onnx.ModelProto) -> list[Node]:
 
 def _exact(x: Array) -> tuple[list[int], int]:
     """A float or integer array as integers times 2**e, exactly."""
-    numbers = [Fraction(v) for v in x.reshape(-1).tolist()]
-    return _common(numbers)
+    if x.dtype.kind not in "fiub" or not np.isfinite(x).all():
+        raise InvalidCertificate("an input does not hold finite real numbers")
+    return _common([Fraction(v) for v in x.reshape(-1).tolist()])
 
 
 def _common(numbers: list[Fraction]) -> tuple[list[int], int]:

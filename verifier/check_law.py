@@ -65,6 +65,8 @@ def _holds(name: str, claim: Fraction | None, p: Bounds) -> bool:
         return True  # p >= 0
     if ball is None or claim is None:
         return False
+    if logarithm and ball.is_zero():
+        return upper
     ball = ball.log() if logarithm else ball
     return bool(_ball(claim) >= ball if upper else _ball(claim) <= ball)
 

@@ -24,7 +24,8 @@ def _resize(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     x = inputs[0]
     scales, sizes = _scales(ctx, node, inputs)
     bounded(node, sizes)
-    where = [_sources(node, n, m, s) for n, m, s in zip(x.shape, sizes, scales, strict=True)]
+    regions = _regions(node, inputs, len(sizes))
+    where = [_sources(node, n, m, s, region) for n, m, s, region in zip(x.shape, sizes, scales, regions, strict=True)]
     mode = node.get("mode", b"nearest")
     if mode == b"nearest":
         picked = [[_nearest(node, v, n) for v in axis] for axis, n in zip(where, x.shape, strict=True)]
@@ -78,14 +79,31 @@ def _scales(ctx: Context, node: Node, inputs: list[Any]) -> tuple[list[Fraction]
     return scales, sizes
 
 
-def _sources(node: Node, n: int, m: int, scale: Fraction) -> list[Fraction]:
+def _regions(node: Node, inputs: list[Any], rank: int) -> list[tuple[Fraction, Fraction]]:
+    """The part of every axis that tf_crop_and_resize shows."""
+    regions = [(Fraction(0), Fraction(1))] * rank
+    if node.get("coordinate_transformation_mode") == b"tf_crop_and_resize" and node.opset >= 11:
+        given = fractions(node, inputs[1])
+        axes = [int(a) % rank for a in node.get("axes") or range(rank)]
+        for k, axis in enumerate(axes):
+            regions[axis] = given[k], given[k + len(axes)]
+    return regions
+
+
+def _sources(node: Node, n: int, m: int, scale: Fraction, region: tuple[Fraction, Fraction]) -> list[Fraction]:
     """The coordinate in the input of every coordinate of the output."""
     if m > 1 << 16:
         raise node.refuse("an axis longer than 65,536")
-    if m == n and scale == 1:
-        return [Fraction(k) for k in range(m)]
     old = node.op == "Upsample" or node.opset < 11
     how = b"asymmetric" if old else node.get("coordinate_transformation_mode")
+    if how == b"tf_crop_and_resize":
+        start, end = (v * (n - 1) for v in region)
+        places = [start + k * (end - start) / (m - 1) for k in range(m)] if m > 1 else [(start + end) / 2]
+        if min(places) < 0 or max(places) > n - 1:
+            raise node.refuse("tf_crop_and_resize beyond the input is not supported")
+        return places
+    if m == n and scale == 1:
+        return [Fraction(k) for k in range(m)]
     if how == b"half_pixel" or how == b"pytorch_half_pixel" and m > 1:
         return [(k + HALF) / scale - HALF for k in range(m)]
     if how == b"pytorch_half_pixel" or how == b"align_corners" and m == 1:
