@@ -13,28 +13,25 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from inference.certificate import Certificate, Parts
-from inference.exactly import refiner
+from inference.case import Case, refuse_tie
+from inference.decide import SearchOptions, decide_line
 from inference.hypothesis import Hypothesis, Selection
-from inference.law import ALTERNATIVES, Alternative, NormalLaw, PValue
-from inference.line import ExactLine, line_of
+from inference.law import ALTERNATIVES, Alternative, NormalLaw
+from inference.line import line_of
 from inference.migration import warn_ignored
 from inference.noise import Noise
-from inference.observe import centre, observe
+from inference.observe import observe
 from inference.prepare import Audited, prepare
 from inference.progress import reporter
 from inference.result import InferenceResult
-from inference.runtime_agreement import Agreement, compare
 from inference.truncation import TruncationSet, truncation_set
-from symbolic.arrays import as_exact_array, fractions_of, matches_graph_input, rounded_to_graph_type
-from symbolic.errors import InputError, OptionError, TieError, UnsupportedOperatorError
+from symbolic.arrays import as_exact_array, fractions_of, matches_graph_input
+from symbolic.errors import InputError, OptionError, UnsupportedOperatorError
 from symbolic.exact import exact_number
 from symbolic.loading import load_model
-from symbolic.network import Line, unsupported
+from symbolic.network import unsupported
 from symbolic.static_shapes import free_inputs
-from verifier.cells import Cell
-from verifier.event import Event
-from verifier.search import Goal, Search, SearchResult
+from verifier.search import Goal
 
 __all__ = ["SelectiveInferenceModel", "TruncationSet", "audit", "load", "truncation_set"]
 
@@ -179,46 +176,22 @@ class SelectiveInferenceModel:
         tested = fractions_of(arrays[moving].reshape(-1))
         noisy = tested if reference is None else tested + fractions_of(reference.reshape(-1))
         noise = Noise.of(var, len(noisy), halves=reference is not None, source=noise_source)
-        observed, shown = observe(audited, arrays, tested)
-        contrast = self.hypothesis.contrast(observed[: _primary(audited)], audited.mask, len(tested))
+        seen = observe(audited, arrays, tested)
+        contrast = self.hypothesis.contrast(seen.observed[: audited.primary], audited.mask, len(tested))
         line = line_of(noisy, contrast.eta, noise)
         law = NormalLaw(line.stat, line.variance, line.scale, null, alternative)
-        beta = line.beta[: len(tested)]
-        event = Event(audited.network, Line.of(tested, beta, arrays[moving].shape), observed)
-        search = Search(
-            event,
-            law,
-            goal,
-            reach=(SEARCH_REACH + abs(float(line.stat - null)) / law.sd) * law.sd / float(line.scale),
+        distance = abs(float(Fraction(line.stat - null) / Fraction(law.sd)))
+        options = SearchOptions(
+            law=law,
+            goal=goal,
+            reach=(SEARCH_REACH + distance) * law.sd / float(line.scale),
             budget=budget,
-            refine=refiner(audited.proto, arrays, moving, beta, audited.outputs, observed),
             progress=reporter(progress),
         )
-        found = search.run()
-        _refuse_tie(found.cells)
-        p = law.p_value(found.cells)
-        named = list(zip(audited.outputs, observed, strict=True))
-        certificate = Certificate(
-            _parts(self.hypothesis, audited, arrays, reference, noise, law, line, named, found, p, inference_mode)
-        )
-        return InferenceResult(
-            stat=float(line.stat),
-            p=p,
-            line=line,
-            cell_list=found.cells,
-            alternative=alternative,
-            null_value=null,
-            roi=contrast.roi,
-            non_roi=contrast.non_roi,
-            score_map=_score_map(shown, audited, self.hypothesis),
-            output=_outputs(shown, audited),
-            search_count=found.evaluations,
-            ended_by=found.ended_by,
-            seconds=time.perf_counter() - started,
-            warnings=(*audited.warnings, *_warnings(audited, arrays, found, goal)),
-            certificate=certificate,
-            run_runtime=_runtime(audited, arrays, named),
-        )
+        found = decide_line(audited, arrays, tested, line.beta[: len(tested)], seen, options)
+        refuse_tie(found.cells)
+        case = Case(self.hypothesis, audited, arrays, reference, noise, law, line, seen, contrast, inference_mode)
+        return case.result(found, goal, started)
 
     def _inputs(self, x: Any) -> tuple[dict[str, NDArray[Any]], NDArray[Any] | None]:
         """Arrays by input name, and the reference."""
@@ -292,95 +265,3 @@ def _goal(mode: str, criterion: str, precision: object, alpha: object, most: int
         raise OptionError(f"termination_criterion is {criterion!r}; choose precision or decision.")
     stop: Any = "exhaustive" if mode == "exhaustive" else criterion
     return Goal(stop, float(width), float(level), int(most))
-
-
-def _primary(audited: Audited) -> int:
-    """How many outputs are the selection itself (pattern outputs follow)."""
-    return sum(not name.startswith("sureline/pattern") for name in audited.outputs)
-
-
-def _refuse_tie(cells: Sequence[Cell]) -> None:
-    touching = [c for c in cells if c.lo <= 0 <= c.hi]
-    if touching and all(c.verdict == "outside" for c in touching):
-        raise TieError(
-            "the observed input lies on an accidental tie: the selection holds there but nowhere near it on the line, so the "
-            "selective p-value is not defined; change the threshold, or add noise of known variance to the input."
-        )
-
-
-def _score_map(shown: dict[str, Any], audited: Audited, hypothesis: Hypothesis) -> NDArray[Any] | None:
-    if audited.score is None or audited.score not in shown:
-        return None
-    score = centre(shown[audited.score])
-    if score is not None and getattr(hypothesis, "use_norm", False) and score.max() > score.min():
-        score = (score - score.min()) / (score.max() - score.min())
-    return None if score is None else score.squeeze()
-
-
-def _outputs(shown: dict[str, Any], audited: Audited) -> Any:
-    values = [centre(shown[name]) if name in shown else None for name in audited.model_outputs]
-    return values[0] if len(values) == 1 else values
-
-
-def _warnings(audited: Audited, arrays: dict[str, NDArray[Any]], found: SearchResult, goal: Goal) -> list[str]:
-    messages = []
-    for value in free_inputs(audited.proto.graph):
-        if rounded_to_graph_type(arrays[value.name], value.type.tensor_type.elem_type, value.name)[1]:
-            messages.append(
-                f"{value.name} is more precise than the model's input type: the certificate is about the array as given, a "
-                "runtime gets it rounded."
-            )
-    if found.ended_by == "budget":
-        messages.append("the search ended at max_iter before its goal; the bounds are valid but wider than asked for.")
-    elif found.ended_by == "exhaustive" and goal.stop != "exhaustive":
-        messages.append("what is still undecided could not be decided; the bounds are valid but wider than asked for.")
-    return messages
-
-
-def _runtime(
-    audited: Audited, arrays: dict[str, NDArray[Any]], named: list[tuple[str, NDArray[Any]]]
-) -> Callable[[], Agreement]:
-    return lambda: compare(audited.proto, arrays, named)
-
-
-def _parts(
-    hypothesis: Hypothesis,
-    audited: Audited,
-    arrays: dict[str, NDArray[Any]],
-    reference: NDArray[Any] | None,
-    noise: Noise,
-    law: NormalLaw,
-    line: ExactLine,
-    named: list[tuple[str, NDArray[Any]]],
-    found: SearchResult,
-    p: PValue,
-    mode: str,
-) -> Parts:
-    spec = hypothesis.spec()
-    custom = spec["name"] == "custom"
-    if custom:
-        spec["outputs"] = [name for name, _ in named if not name.startswith("sureline/pattern")]
-    else:
-        spec["mask"] = audited.mask is not None
-    dof = noise.degrees_of_freedom
-    declared: dict[str, Any] = {
-        "kind": noise.kind, "source": noise.source, "degrees_of_freedom": None if dof is None else str(dof)
-    }
-    if noise.value is not None:
-        declared["value"] = str(noise.value)
-    return Parts(
-        audited=audited.proto,
-        model=audited.entry,
-        inputs=list(arrays.items()),
-        reference=reference,
-        hypothesis=spec,
-        eta=line.eta if custom else None,
-        conditioning="activation_pattern" if mode == "over_conditioning" else "selection",
-        noise=declared,
-        covariance=noise.array,
-        law={"family": "normal", "null_value": str(law.null), "alternative": law.alternative},
-        observed=named,
-        scale=line.scale,
-        cells=found.cells,
-        claim={"stat": str(line.stat), **p.decimals},
-    )

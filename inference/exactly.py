@@ -14,10 +14,12 @@ from symbolic.errors import TieError
 from verifier.cells import Cell
 from verifier.check_graph import CheckedGraph
 
-__all__ = ["decided_exactly", "refiner"]
+__all__ = ["Decider", "decided_exactly", "decider"]
 
-LADDER = (128, 256, 512)
-"""Bits to try, one after the other."""
+LADDER = (60, 128, 256, 512)
+"""Bits to try, one after the other (60: 64-bit integers, whole arrays at once)."""
+
+Decider = Callable[[Fraction, Fraction], Cell]
 
 
 def decided_exactly(
@@ -39,14 +41,14 @@ def decided_exactly(
     raise TieError("the selection at the observed input cannot be decided at any precision; change the threshold slightly.")
 
 
-def refiner(
+def decider(
     model: onnx.ModelProto,
     arrays: Mapping[str, NDArray[Any]],
     moving: str,
     beta: Sequence[Fraction],
     outputs: Sequence[str],
     observed: Sequence[NDArray[Any]],
-) -> Callable[[Fraction, Fraction], Cell]:
+) -> Decider:
     """A function that decides one cell with more bits, or returns it as a gap."""
     built: list[CheckedGraph] = []
 

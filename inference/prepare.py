@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,10 @@ from symbolic.loading import LoadedModel, freeze_random, inferred_shapes, static
 from symbolic.network import Network
 from symbolic.static_shapes import free_inputs
 
-__all__ = ["Audited", "prepare"]
+__all__ = ["PATTERN", "Audited", "prepare"]
 
+PATTERN = "sureline/pattern"
+"""How the names of pattern outputs begin."""
 DISCRETE = {onnx.TensorProto.BOOL, *(getattr(onnx.TensorProto, t) for t in ("INT8", "INT16", "INT32", "INT64"))}
 
 
@@ -53,7 +55,11 @@ class Audited:
     mask: NDArray[np.bool_] | None
     entry: dict[str, Any]
     warnings: tuple[str, ...]
-    watched: tuple[str, ...] = field(default=())
+
+    @property
+    def primary(self) -> int:
+        """How many outputs are the selection itself (pattern outputs follow)."""
+        return sum(not name.startswith(PATTERN) for name in self.outputs)
 
 
 def prepare(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 
-from inference.exactly import refiner
+from inference.decide import SearchOptions, decide_line
 from inference.hypothesis import Selection
 from inference.law import NormalLaw
 from inference.observe import observe
@@ -19,11 +19,9 @@ from symbolic.arrays import as_exact_array, fractions_of
 from symbolic.errors import InputError, OptionError
 from symbolic.exact import exact_number
 from symbolic.loading import load_model
-from symbolic.network import Line
 from symbolic.static_shapes import free_inputs
 from verifier.cells import Cell, End, joined
-from verifier.event import Event
-from verifier.search import Goal, Search
+from verifier.search import Goal
 
 __all__ = ["TruncationSet", "truncation_set"]
 
@@ -103,23 +101,21 @@ def truncation_set(
         raise InputError("a + b at is not representable in doubles; choose at so that it is (0 is always possible).")
     arrays = {inputs[0].name: point}
     audited = prepare(loaded, rule, arrays, None, seed, False)
-    observed, _ = observe(audited, arrays, exact)
+    seen = observe(audited, arrays, exact)
     ends = [
         s * np.inf if v is None else float(exact_number(v, "lo or hi", error=OptionError) - origin)
         for s, v in ((-1.0, lo), (1.0, hi))
     ]
     one = Fraction(1)
-    search = Search(
-        Event(audited.network, Line.of(exact, beta, start.shape), observed),
-        NormalLaw(Fraction(0), one, one, Fraction(0), "two-sided"),
-        Goal("exhaustive", max_cells=max_iter),
+    options = SearchOptions(
+        law=NormalLaw(Fraction(0), one, one, Fraction(0), "two-sided"),
+        goal=Goal("exhaustive", max_cells=max_iter),
         reach=10.0,
         lo=ends[0],
         hi=ends[1],
         budget=budget,
-        refine=refiner(audited.proto, arrays, audited.network.moving, beta, audited.outputs, observed),
     )
-    cells = search.run().cells
+    cells = decide_line(audited, arrays, exact, beta, seen, options).cells
 
     def z(t: End) -> End:
         return t if isinstance(t, float) else t + origin

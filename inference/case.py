@@ -1,0 +1,141 @@
+"""One audited case: everything that went in, and how it becomes a result and a certificate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.certificate import Certificate, Parts
+from inference.hypothesis import Contrast, Hypothesis
+from inference.law import NormalLaw, PValue
+from inference.line import ExactLine
+from inference.noise import Noise
+from inference.observe import Observation, centre
+from inference.prepare import PATTERN, Audited
+from inference.result import InferenceResult
+from inference.runtime_agreement import compare
+from symbolic.arrays import rounded_to_graph_type
+from symbolic.errors import TieError
+from symbolic.static_shapes import free_inputs
+from verifier.cells import Cell
+from verifier.search import Goal, SearchResult
+
+__all__ = ["Case", "refuse_tie"]
+
+
+def refuse_tie(cells: Sequence[Cell]) -> None:
+    """Raise TieError if the observed point is not in the closure of the interior of the truncation set."""
+    touching = [c for c in cells if c.lo <= 0 <= c.hi]
+    if touching and all(c.verdict == "outside" for c in touching):
+        raise TieError(
+            "the observed input lies on an accidental tie: the selection holds there but nowhere near it on the line, so "
+            "the selective p-value is not defined; change the threshold, or add noise of known variance to the input."
+        )
+
+
+@dataclass(frozen=True)
+class Case:
+    """What an audit was about; the attributes are those of the certificate's entries."""
+
+    hypothesis: Hypothesis
+    audited: Audited
+    arrays: dict[str, NDArray[Any]]
+    reference: NDArray[Any] | None
+    noise: Noise
+    law: NormalLaw
+    line: ExactLine
+    seen: Observation
+    contrast: Contrast
+    mode: str
+
+    @property
+    def named(self) -> list[tuple[str, NDArray[Any]]]:
+        """The event: output names and values."""
+        return list(zip(self.audited.outputs, self.seen.observed, strict=True))
+
+    def result(self, found: SearchResult, goal: Goal, started: float) -> InferenceResult:
+        """Turn the cells of a search into a result."""
+        p = self.law.p_value(found.cells)
+        certificate = Certificate(self._parts(found, p))
+        return InferenceResult(
+            stat=float(self.line.stat),
+            p=p,
+            line=self.line,
+            cell_list=found.cells,
+            alternative=self.law.alternative,
+            null_value=self.law.null,
+            roi=self.contrast.roi,
+            non_roi=self.contrast.non_roi,
+            score_map=self._score_map(),
+            output=self._outputs(),
+            search_count=found.evaluations,
+            ended_by=found.ended_by,
+            seconds=time.perf_counter() - started,
+            warnings=(*self.audited.warnings, *self._warnings(found, goal)),
+            certificate=certificate,
+            run_runtime=lambda: compare(self.audited.proto, self.arrays, self.named),
+        )
+
+    def _score_map(self) -> NDArray[Any] | None:
+        score = centre(self.seen.shown.get(self.audited.score or ""))
+        if score is None:
+            return None
+        if getattr(self.hypothesis, "use_norm", False) and score.max() > score.min():
+            score = (score - score.min()) / (score.max() - score.min())
+        return np.asarray(score).squeeze()
+
+    def _outputs(self) -> Any:
+        values = [centre(self.seen.shown.get(name)) for name in self.audited.model_outputs]
+        return values[0] if len(values) == 1 else values
+
+    def _warnings(self, found: SearchResult, goal: Goal) -> list[str]:
+        messages = []
+        for value in free_inputs(self.audited.proto.graph):
+            kind = value.type.tensor_type.elem_type
+            if rounded_to_graph_type(self.arrays[value.name], kind, value.name)[1]:
+                messages.append(
+                    f"{value.name} is more precise than the model's input type: the certificate is about the array as "
+                    "given, a runtime gets it rounded."
+                )
+        if found.ended_by == "budget":
+            messages.append("the search ended at max_iter before its goal; the bounds are valid but wider than asked for.")
+        elif found.ended_by == "exhaustive" and goal.stop != "exhaustive":
+            messages.append("what is still undecided could not be decided; the bounds are valid but wider than asked for.")
+        return messages
+
+    def _parts(self, found: SearchResult, p: PValue) -> Parts:
+        spec = self.hypothesis.spec()
+        custom = spec["name"] == "custom"
+        if custom:
+            spec["outputs"] = [name for name, _ in self.named if not name.startswith(PATTERN)]
+        else:
+            spec["mask"] = self.audited.mask is not None
+        dof = self.noise.degrees_of_freedom
+        declared: dict[str, Any] = {
+            "kind": self.noise.kind,
+            "source": self.noise.source,
+            "degrees_of_freedom": None if dof is None else str(dof),
+        }
+        if self.noise.value is not None:
+            declared["value"] = str(self.noise.value)
+        return Parts(
+            audited=self.audited.proto,
+            model=self.audited.entry,
+            inputs=list(self.arrays.items()),
+            reference=self.reference,
+            hypothesis=spec,
+            eta=self.line.eta if custom else None,
+            conditioning="activation_pattern" if self.mode == "over_conditioning" else "selection",
+            noise=declared,
+            covariance=self.noise.array,
+            law={"family": "normal", "null_value": str(self.law.null), "alternative": self.law.alternative},
+            observed=self.named,
+            scale=self.line.scale,
+            cells=found.cells,
+            claim={"stat": str(self.line.stat), **p.decimals},
+        )
