@@ -24,7 +24,7 @@ from rich.text import Text
 import sureline as sl
 
 sys.path.append(str(Path(__file__).parents[1]))
-from example_tools.words import CERTIFIED, NOT_SAID, answer, bounds, prose, runtime  # noqa: E402
+from example_tools.words import CERTIFIED, NOT_SAID, answer, bounds, brief, prose, runtime  # noqa: E402
 
 LEVEL = 0.05
 SIDE = 4
@@ -96,8 +96,8 @@ def main() -> None:
         for case, side in (("intact", 0), ("erased", SIDE)):
             pair = noisy_pair(digits, number, side)
             result = ask(test, *pair)
-            meaningless = shown(ask(wrong, *pair).p_value) if case == "intact" else ""
-            naive, selective = shown(result.naive_p_value()), shown(result.p_value)
+            meaningless = brief(ask(wrong, *pair).p_value) if case == "intact" else ""
+            naive, selective = brief(result.naive_p_value()), brief(result.p_value)
             table.add_row(str(number + 1), case, f"{result.stat:+.1f}", naive, selective, meaningless)
             if number == 0:
                 first[case] = (pair, result)
@@ -109,11 +109,6 @@ def main() -> None:
     console.print(f"[bold]Noise[/bold]  {NOISE}")
     console.print(prose(NOT_SAID) + "\n")
     console.print(f"Certificates: {OUT}\n{time.perf_counter() - started:.1f} s in all")
-
-
-def shown(p: float) -> str:
-    """A p-value, red at or below the level."""
-    return f"[bold red]{p:.2g}[/bold red]" if p <= LEVEL else f"{p:.2g}"
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import kstest
 
+from example_tools.words import brief
+
 __all__ = ["Audited", "Condition", "condition", "draw", "run", "table"]
 
 Task = TypeVar("Task")
@@ -68,8 +70,8 @@ def condition(name: str, audits: Sequence[Audited | None], *, null_true: bool) -
     return Condition(name, done, len(audits) - len(done), null_true)
 
 
-def table(title: str, rows: Sequence[Condition]) -> None:
-    """Print the study; every figure in it is one that was just measured."""
+def table(title: str, rows: Sequence[Condition], *, support: int | None = None) -> None:
+    """Print the study; no p-value is shown smaller than ``support`` noise values can vouch for."""
     shown = Table(title=title, title_justify="left")
     for name in ("", "audits", "median p", "p ≤ 5 %", "uniform? KS", "naive ≤ 5 %", "naive KS", "checked"):
         shown.add_column(name, justify="left" if not name else "right")
@@ -77,7 +79,7 @@ def table(title: str, rows: Sequence[Condition]) -> None:
         p, naive = np.array([a.p for a in row.audits]), np.array([a.naive for a in row.audits])
         checked = [a.checked for a in row.audits if a.checked is not None]
         shown.add_row(
-            row.name, str(len(p)), f"{np.median(p):.2g}", f"{np.mean(p <= 0.05):.1%}",
+            row.name, str(len(p)), brief(float(np.median(p)), support, level=-1), f"{np.mean(p <= 0.05):.1%}",
             f"{kstest(p, 'uniform').pvalue:.2g}" if row.null_true else "",
             f"{np.mean(naive <= 0.05):.1%}",
             f"{kstest(naive, 'uniform').pvalue:.0e}" if row.null_true else "",

@@ -6,7 +6,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
 import sureline as sl
 
-__all__ = ["CERTIFIED", "NOT_SAID", "answer", "bounds", "prose", "runtime"]
+__all__ = ["CERTIFIED", "NOT_SAID", "answer", "bounds", "brief", "prose", "runtime", "supported"]
 
 
 DIGITS = 6
@@ -47,6 +47,20 @@ def answer(result: sl.InferenceResult, contrast: str, network: str, level: float
         model. At the level {100 * level:g} %, fixed beforehand, the difference is
         {verdicts[result.decision(level)]}.
     """)
+
+
+def brief(p: float, support: int | None = None, level: float = 0.05) -> str:
+    """A p-value for a table: red at or below the level, never smaller than a noise sample can vouch for."""
+    text = f"{p:.2g}" if support is None or p >= 1 / support else f"< 1/{support}"
+    return f"[bold red]{text}[/bold red]" if p <= level else text
+
+
+def supported(result: sl.InferenceResult, support: int) -> str:
+    """What the size of the noise sample says about a p-value."""
+    if result.inf_p >= 1 / support:
+        return ""
+    low, high = bounds(result)
+    return f" {support} noise values vouch for p < 1/{support}; the rest is the model's: {low} to {high}."
 
 
 def runtime(result: sl.InferenceResult) -> str:

@@ -12,14 +12,14 @@ import sys
 import time
 from pathlib import Path
 
-from data import FIRST_PLACE, LENGTH, contrast, variance_outside, window
+from data import FIRST_PLACE, FLOW, LENGTH, contrast, variance_outside, window
 from rich.console import Console
 from rich.table import Table
 
 import sureline as sl
 
 sys.path.append(str(Path(__file__).parents[1]))
-from example_tools.words import CERTIFIED, NOT_SAID, answer, bounds, prose, runtime  # noqa: E402
+from example_tools.words import CERTIFIED, NOT_SAID, answer, bounds, brief, prose, runtime, supported  # noqa: E402
 
 LEVEL = 0.05
 MODEL = Path(__file__).with_name("model.onnx")
@@ -60,10 +60,11 @@ def main() -> None:
     console = Console(width=min(Console().width, 100), highlight=False)
     console.print("\n" + prose(QUESTION) + "\n")
     test = sl.load(str(MODEL), sl.Selection(output="place", eta=contrast))
-    table = Table("years", "", "points at", "change", "naive p", "selective p", "cells", "checker")
+    table = Table("years", "", "points at", "change", "naive p", "p", "cells", "checker")
     for column in table.columns[2:]:
         column.justify = "right"
     results = []
+    support = len(FLOW) - LENGTH
     for first, kind in WINDOWS.items():
         variance, source = noise_of(first)
         result = test.inference(window(first), var=variance, noise_source=source)
@@ -75,8 +76,8 @@ def main() -> None:
             kind,
             str(last_before),
             f"{result.stat:+.0f}",
-            f"{result.naive_p_value():.2g}",
-            f"{result.p_value:.2g}",
+            brief(result.naive_p_value(), support),
+            brief(result.p_value, support),
             str(result.cells),
             "valid" if report.valid else "INVALID",
         )
@@ -86,7 +87,12 @@ def main() -> None:
     low, high = bounds(result)
     console.print(f"\n{last_before}: selective p {low} to {high} (certified). {runtime(result)}")
     mean = f"difference of the mean flow after and up to {last_before}"
-    console.print(answer(result, mean, "points at exactly this year", LEVEL) + " " + prose(PLACEBO))
+    console.print(
+        answer(result, mean, "points at exactly this year", LEVEL)
+        + supported(result, support)
+        + " "
+        + prose(PLACEBO)
+    )
     console.print("\n" + prose(CERTIFIED))
     console.print(f"[bold]Noise[/bold]  {source}")
     console.print(prose(NOT_SAID) + "\n")

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from data import PLACES, SIDE, Window, audited_windows, load_scans
+from data import NOISE_SAMPLE, PLACES, SIDE, Window, audited_windows, load_scans
 from picture import picture
 from question import BANNER, BRIGHTER, MODEL, ask, load, planted, region
 from rich.console import Console
@@ -25,7 +25,7 @@ from rich.text import Text
 import sureline as sl
 
 sys.path.append(str(Path(__file__).parents[1]))
-from example_tools.words import CERTIFIED, NOT_SAID, answer, bounds, prose, runtime  # noqa: E402
+from example_tools.words import CERTIFIED, NOT_SAID, answer, bounds, brief, prose, runtime, supported  # noqa: E402
 
 MIDDLE = 12
 """The middle slice of the volume."""
@@ -73,7 +73,7 @@ def table(unchanged: Audits, lesions: Audits) -> Table:
         cells = []
         for _, result in pair:
             for p in (result.naive_p_value(), result.p_value):
-                cells.append(f"[bold red]{p:.2g}[/bold red]" if p <= LEVEL else f"{p:.2g}")
+                cells.append(brief(p, NOISE_SAMPLE, LEVEL))
             cells.insert(len(cells) - 2, f"{result.stat:+.1f}")
         shown.add_row(str(number), *cells)
     return shown
@@ -95,7 +95,9 @@ def in_full(console: Console, case: str, window: Window, result: sl.InferenceRes
         f"{'valid' if report.valid else 'INVALID'}, {seconds:.2f} s; {runtime(result)}\n"
     )
     mean = "mean change of those nine pixels"
-    console.print(answer(result, mean, "points at exactly this place", LEVEL))
+    console.print(
+        answer(result, mean, "points at exactly this place", LEVEL) + supported(result, NOISE_SAMPLE)
+    )
 
 
 def main() -> None:

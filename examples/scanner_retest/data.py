@@ -8,6 +8,7 @@ own noise.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 
@@ -15,6 +16,7 @@ import numpy as np
 
 __all__ = [
     "MARGIN",
+    "NOISE_SAMPLE",
     "PLACES",
     "SIDE",
     "TRAINING_SLICES",
@@ -23,6 +25,7 @@ __all__ = [
     "covariance",
     "lesion",
     "load_scans",
+    "quiet_windows",
 ]
 
 SIDE = 12
@@ -37,6 +40,8 @@ HEAD = 80.0
 """A window is inside the head if every pixel of the two neighbouring slices is at least this bright."""
 QUIET = 14.0
 """Windows whose neighbours change more than this (root mean square) are left out: vessels pulse."""
+NOISE_SAMPLE = 1440
+"""Separate 3 x 3 squares of the training slices (noise_shape.py): they cannot vouch for p below 1/1440."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +76,16 @@ def load_scans() -> np.ndarray:
 
 
 def audited_windows(scans: np.ndarray) -> list[Window]:
-    """Windows of the slices not trained on, inside the head and quiet, judged by the slices beside."""
+    """All windows that may be audited."""
+    slices = [z for z in range(1, scans.shape[3] - 1) if z not in TRAINING_SLICES]
+    return quiet_windows(scans, slices)
+
+
+def quiet_windows(scans: np.ndarray, slice_indices: Sequence[int]) -> list[Window]:
+    """Windows of these slices inside the head and quiet, judged by the slices beside."""
     windows = []
-    _, rows, columns, slices = scans.shape
-    for z in range(1, slices - 1):
-        if z in TRAINING_SLICES:
-            continue
+    _, rows, columns, _ = scans.shape
+    for z in slice_indices:
         for i in range(0, rows - SIDE + 1, SIDE):
             for j in range(0, columns - SIDE + 1, SIDE):
                 beside = scans[:, i : i + SIDE, j : j + SIDE, [z - 1, z + 1]]

@@ -15,7 +15,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from data import PLACES, Window, audited_windows, load_scans
+from data import NOISE_SAMPLE, PLACES, Window, audited_windows, load_scans
 from question import MODEL, ask, load, planted
 
 import sureline as sl
@@ -59,7 +59,7 @@ def main() -> None:
         rows.append(condition(f"planted +{brighter}", run(audit, list(enumerate(tasks))), null_true=False))
     forgotten = run(partial(audit, correlated=False), list(enumerate(windows)))
     rows.append(condition("nothing happened, correlation ignored", forgotten, null_true=True))
-    table(f"Scanner test-retest: {len(windows)} windows", rows)
+    table(f"Scanner test-retest: {len(windows)} windows", rows, support=NOISE_SAMPLE)
     draw(HERE / "figures" / "study.png", "Scanner test-retest", [rows[0], rows[2], rows[4]])
 
 
