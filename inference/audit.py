@@ -87,10 +87,15 @@ class SelectiveInferenceModel:
     """A loaded model with a hypothesis; made by :func:`load`."""
 
     def __init__(
-        self, model: str | os.PathLike[str] | onnx.ModelProto | None, hypothesis: Hypothesis, seed: int | None = None
+        self,
+        model: str | os.PathLike[str] | onnx.ModelProto | None,
+        hypothesis: Hypothesis,
+        seed: int | None = None,
     ) -> None:
         if not isinstance(hypothesis, Hypothesis):
-            raise OptionError("hypothesis should be BackMeanDiff(...), NeighborMeanDiff(...), ReferenceMeanDiff(...) or Selection(...).")
+            raise OptionError(
+                "hypothesis should be BackMeanDiff(...), NeighborMeanDiff(...), ReferenceMeanDiff(...) or Selection(...)."
+            )
         if model is None and isinstance(hypothesis, Selection):
             model = hypothesis.graph
         if model is None:
@@ -190,7 +195,9 @@ class SelectiveInferenceModel:
         )
         found = decide_line(audited, arrays, tested, line.beta[: len(tested)], seen, options)
         refuse_tie(found.cells)
-        case = Case(self.hypothesis, audited, arrays, reference, noise, law, line, seen, contrast, inference_mode)
+        case = Case(
+            self.hypothesis, audited, arrays, reference, noise, law, line, seen, contrast, inference_mode
+        )
         return case.result(found, goal, started)
 
     def _inputs(self, x: Any) -> tuple[dict[str, NDArray[Any]], NDArray[Any] | None]:
@@ -215,7 +222,9 @@ class SelectiveInferenceModel:
             arrays[value.name] = array
         tested = arrays[wanted[self.hypothesis.i_idx].name] if self.hypothesis.i_idx < len(wanted) else None
         if reference is not None and tested is not None and reference.shape != tested.shape:
-            raise InputError(f"the reference has shape {reference.shape}, but the input has shape {tested.shape}.")
+            raise InputError(
+                f"the reference has shape {reference.shape}, but the input has shape {tested.shape}."
+            )
         return arrays, reference
 
     def _audited(self, arrays: dict[str, NDArray[Any]], mask: Any, pattern: bool) -> Audited:
@@ -235,7 +244,9 @@ class SelectiveInferenceModel:
         key = (digest.hexdigest(), pattern)
         if key not in self._prepared:
             self._prepared.clear()
-            self._prepared[key] = prepare(self.loaded, self.hypothesis, arrays, mask_array, self.seed, pattern)
+            self._prepared[key] = prepare(
+                self.loaded, self.hypothesis, arrays, mask_array, self.seed, pattern
+            )
         return self._prepared[key]
 
 
@@ -244,7 +255,10 @@ def _plain(x: Any, name: str) -> NDArray[Any]:
     array = as_exact_array(x, name)
     if array.dtype.kind == "O":
         floats = array.astype(np.float64)
-        if any(Fraction(f) != v for f, v in zip(floats.reshape(-1).tolist(), array.reshape(-1).tolist(), strict=True)):
+        if any(
+            Fraction(f) != v
+            for f, v in zip(floats.reshape(-1).tolist(), array.reshape(-1).tolist(), strict=True)
+        ):
             raise InputError(f"{name} holds fractions that no double can hold; round them first.")
         return floats
     return array

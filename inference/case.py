@@ -103,9 +103,13 @@ class Case:
                     "given, a runtime gets it rounded."
                 )
         if found.ended_by == "budget":
-            messages.append("the search ended at max_iter before its goal; the bounds are valid but wider than asked for.")
+            messages.append(
+                "the search ended at max_iter before its goal; the bounds are valid but wider than asked for."
+            )
         elif found.ended_by == "exhaustive" and goal.stop != "exhaustive":
-            messages.append("what is still undecided could not be decided; the bounds are valid but wider than asked for.")
+            messages.append(
+                "what is still undecided could not be decided; the bounds are valid but wider than asked for."
+            )
         return messages
 
     def _parts(self, found: SearchResult, p: PValue) -> Parts:

@@ -121,7 +121,10 @@ def assemble(parts: Parts) -> dict[str, bytes]:
         return {"file": name, "sha256": hashlib.sha256(content).hexdigest()}
 
     audited = {"file": "audited.onnx", "sha256": hashlib.sha256(files["audited.onnx"]).hexdigest()}
-    inputs = [{"name": name, **stored(f"input_{k}.npy", _npy(array))} for k, (name, array) in enumerate(parts.inputs)]
+    inputs = [
+        {"name": name, **stored(f"input_{k}.npy", _npy(array))}
+        for k, (name, array) in enumerate(parts.inputs)
+    ]
     reference = None if parts.reference is None else stored("reference.npy", _npy(parts.reference))
     hypothesis = dict(parts.hypothesis)
     if parts.eta is not None:
@@ -147,7 +150,9 @@ def assemble(parts: Parts) -> dict[str, bytes]:
         "assumptions": list(ASSUMPTIONS),
         "versions": {name: _version(name) for name in ("sureline", "onnx", "numpy", "python-flint")},
     }
-    files["certificate.json"] = (json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+    files["certificate.json"] = (
+        json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    ).encode()
     return files
 
 

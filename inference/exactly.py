@@ -38,7 +38,9 @@ def decided_exactly(
         values = graph.evaluate([(Fraction(0), Fraction(0))], bits)
         if all(np.array_equal(lo, hi) for lo, hi in values):
             return [np.array(lo[0]) for lo, _ in values]
-    raise TieError("the selection at the observed input cannot be decided at any precision; change the threshold slightly.")
+    raise TieError(
+        "the selection at the observed input cannot be decided at any precision; change the threshold slightly."
+    )
 
 
 def decider(

@@ -136,7 +136,8 @@ def _means(first: Bools, second: Bools) -> tuple[Fraction, ...]:
     a, b = Fraction(1, int(first.sum())), Fraction(-1, int(second.sum()))
     zero = Fraction(0)
     return tuple(
-        a if x else b if y else zero for x, y in zip(first.reshape(-1).tolist(), second.reshape(-1).tolist(), strict=True)
+        a if x else b if y else zero
+        for x, y in zip(first.reshape(-1).tolist(), second.reshape(-1).tolist(), strict=True)
     )
 
 
@@ -148,7 +149,9 @@ class BackMeanDiff(PresetHypothesis):
         roi = self._roi(observed, size)
         outside = ~roi if mask is None else ~roi & mask
         if not outside.any():
-            raise NoHypothesisError("the network marks every element: there is no background to compare with.")
+            raise NoHypothesisError(
+                "the network marks every element: there is no background to compare with."
+            )
         return Contrast(_means(roi, outside), roi.squeeze(), outside.squeeze())
 
 
@@ -190,7 +193,9 @@ class NeighborMeanDiff(PresetHypothesis):
     def contrast(self, observed: Sequence[NDArray[Any]], mask: Bools | None, size: int) -> Contrast:
         roi = self._roi(observed, size).squeeze()
         if roi.ndim not in (1, 2):
-            raise OptionError(f"a neighbourhood needs a score map of one or two axes; this one has shape {roi.shape}.")
+            raise OptionError(
+                f"a neighbourhood needs a score map of one or two axes; this one has shape {roi.shape}."
+            )
         near = dilated(roi, int(self.neighborhood_range)) & ~roi
         if mask is not None:
             near &= mask.reshape(roi.shape)

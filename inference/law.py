@@ -157,7 +157,9 @@ def _rounded(low: arb, high: arb, gaps: arb, certain: arb) -> PValue:
     )
 
 
-def _enclosure(alternative: Alternative, left: arb, right: arb, gap_left: arb, gap_right: arb) -> tuple[arb, arb]:
+def _enclosure(
+    alternative: Alternative, left: arb, right: arb, gap_left: arb, gap_right: arb
+) -> tuple[arb, arb]:
     """Exact lower and upper end (as balls of radius 0) of the p-values that completions of the gaps can give."""
     low, high = left + right + gap_right, left + gap_left + right
     f_lo, f_hi = left / low, (left + gap_left) / high  # P(z <= z_obs), least and greatest

@@ -91,7 +91,5 @@ def _dot(a: Sequence[Fraction], b: Sequence[Fraction]) -> Fraction:
     if not pairs:
         return Fraction(0)
     da, db = lcm(*{x.denominator for x, _ in pairs}), lcm(*{y.denominator for _, y in pairs})
-    total = sum(
-        x.numerator * (da // x.denominator) * (y.numerator * (db // y.denominator)) for x, y in pairs
-    )
+    total = sum(x.numerator * (da // x.denominator) * (y.numerator * (db // y.denominator)) for x, y in pairs)
     return Fraction(total, da * db)

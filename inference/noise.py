@@ -65,7 +65,9 @@ class Noise:
             A variance that is not positive, a matrix that is not symmetric or not positive definite, or a wrong length.
         """
         if isinstance(var, (int, float, str, Fraction, np.generic)) or np.ndim(var) == 0:  # type: ignore[call-overload]
-            value = exact_number(var if not isinstance(var, np.ndarray) else var.item(), "var", error=NoiseError)
+            value = exact_number(
+                var if not isinstance(var, np.ndarray) else var.item(), "var", error=NoiseError
+            )
             if value <= 0:
                 raise NoiseError(f"var is {var}; a variance must be positive.")
             return cls("scalar", value, None, source)
@@ -76,7 +78,11 @@ class Noise:
         if array.ndim == 2 and array.shape[0] == array.shape[1] and array.shape[0] in sizes:
             _require_definite(array)
             return cls("full", None, array, source)
-        if array.size in sizes and array.ndim != 2 or (array.size in sizes and array.size != array.shape[0] ** 2):
+        if (
+            array.size in sizes
+            and array.ndim != 2
+            or (array.size in sizes and array.size != array.shape[0] ** 2)
+        ):
             flat = array.reshape(-1)
             if not (flat > 0).all():
                 raise NoiseError("var has an entry that is not positive; every variance must be.")

@@ -68,7 +68,10 @@ def observe(audited: Audited, arrays: Mapping[str, NDArray[Any]], tested: Sequen
             raise ModelError(f"the output {name!r} is not discrete: a selection is boolean or integer.")
     if any(tie.any() for tie in ties):
         observed = decided_exactly(audited.proto, arrays, network.moving, audited.outputs)
-        kinds = [v.lo.dtype if isinstance(v, Range) else o.dtype for v, o in zip((values[n] for n in audited.outputs), observed, strict=True)]
+        kinds = [
+            v.lo.dtype if isinstance(v, Range) else o.dtype
+            for v, o in zip((values[n] for n in audited.outputs), observed, strict=True)
+        ]
         observed = [o.astype(kind) for o, kind in zip(observed, kinds, strict=True)]
     return Observation(observed, ties, values)
 

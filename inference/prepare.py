@@ -21,7 +21,10 @@ __all__ = ["PATTERN", "Audited", "prepare"]
 
 PATTERN = "sureline/pattern"
 """How the names of pattern outputs begin."""
-DISCRETE = {onnx.TensorProto.BOOL, *(getattr(onnx.TensorProto, t) for t in ("INT8", "INT16", "INT32", "INT64"))}
+DISCRETE = {
+    onnx.TensorProto.BOOL,
+    *(getattr(onnx.TensorProto, t) for t in ("INT8", "INT16", "INT32", "INT64")),
+}
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,9 @@ def prepare(
     """
     names = [value.name for value in free_inputs(loaded.proto.graph)]
     if not 0 <= hypothesis.i_idx < len(names):
-        raise OptionError(f"i_idx is {hypothesis.i_idx}, but the model has {len(names)} inputs ({', '.join(names)}).")
+        raise OptionError(
+            f"i_idx is {hypothesis.i_idx}, but the model has {len(names)} inputs ({', '.join(names)})."
+        )
     moving = names[hypothesis.i_idx]
     static = static_inputs(loaded.proto, {name: array.shape for name, array in arrays.items()})
     static, frozen = freeze_random(static, _shapes(static, arrays, moving), seed=seed)
@@ -121,7 +126,9 @@ def prepare(
         stored_mask = None if mask is None else mask_like(mask, added.shape)
     elif isinstance(hypothesis, Selection):
         if mask is not None:
-            raise OptionError("a rule of your own holds its mask inside its graph; mask= is for the preset hypotheses.")
+            raise OptionError(
+                "a rule of your own holds its mask inside its graph; mask= is for the preset hypotheses."
+            )
         proto, outputs = static, _discrete_outputs(static, hypothesis.outputs)
     else:
         raise OptionError(

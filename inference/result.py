@@ -175,7 +175,7 @@ class InferenceResult:
         return float(np.exp(min(0.0, self._log_naive + log_num_comparisons)))
 
     def decision(self, alpha: float | Fraction | str = 0.05) -> Decision:
-        """"reject" if sup_p <= alpha, "accept" (do not reject) if inf_p > alpha, else "undecided"."""
+        """ "reject" if sup_p <= alpha, "accept" (do not reject) if inf_p > alpha, else "undecided"."""
         level = Fraction(alpha)
         if Fraction(self.sup_p) <= level:
             return "reject"

@@ -95,10 +95,14 @@ def truncation_set(
     loaded = load_model(rule.graph)
     inputs = free_inputs(loaded.proto.graph)
     if len(inputs) != 1:
-        raise OptionError("truncation_set takes graphs of one input; fold the others into the graph as constants.")
+        raise OptionError(
+            "truncation_set takes graphs of one input; fold the others into the graph as constants."
+        )
     point = np.array([float(v) for v in exact]).reshape(start.shape)
     if any(Fraction(float(v)) != v for v in exact):
-        raise InputError("a + b at is not representable in doubles; choose at so that it is (0 is always possible).")
+        raise InputError(
+            "a + b at is not representable in doubles; choose at so that it is (0 is always possible)."
+        )
     arrays = {inputs[0].name: point}
     audited = prepare(loaded, rule, arrays, None, seed, False)
     seen = observe(audited, arrays, exact)
@@ -121,5 +125,9 @@ def truncation_set(
         return t if isinstance(t, float) else t + origin
 
     runs = [tuple((z(p), z(q)) for p, q in joined(cells, verdict)) for verdict in ("inside", "gap")]
-    inner = tuple(c for c in runs[1] if not (c[0] == -np.inf and lo is not None) and not (c[1] == np.inf and hi is not None))
+    inner = tuple(
+        c
+        for c in runs[1]
+        if not (c[0] == -np.inf and lo is not None) and not (c[1] == np.inf and hi is not None)
+    )
     return TruncationSet(runs[0], inner, cells)

@@ -71,7 +71,12 @@ def _bounds_on_piece(piece: Piece, slope: Array, a: Array, b: Array) -> tuple[Ar
     fv, sv, dv = piece.f(v0), slope * v0, piece.df(v0)
     g0 = fv - sv
     e0 = np.abs(fv) * piece.error + (np.abs(fv) + np.abs(sv)) * (8 * U) + piece.absolute + TINY
-    tilt = np.abs(dv - slope) + np.abs(dv) * piece.error + piece.absolute + (np.abs(dv) + np.abs(slope)) * (4 * U)
+    tilt = (
+        np.abs(dv - slope)
+        + np.abs(dv) * piece.error
+        + piece.absolute
+        + (np.abs(dv) + np.abs(slope)) * (4 * U)
+    )
     drop = tilt * np.maximum(b - v0, v0 - a) * UP * UP + TINY
     sign = 1.0 if piece.kind == "convex" else -1.0
     outer = np.maximum(sign * ga + ea, sign * gb + eb)
@@ -80,7 +85,9 @@ def _bounds_on_piece(piece: Piece, slope: Array, a: Array, b: Array) -> tuple[Ar
     return low - 4 * U * np.abs(low), high + 4 * U * np.abs(high)
 
 
-def _stationary(derivative: Callable[[Array], Array], rising: bool, slope: Array, a: Array, b: Array) -> Array:
+def _stationary(
+    derivative: Callable[[Array], Array], rising: bool, slope: Array, a: Array, b: Array
+) -> Array:
     """A point of [a, b] near f' = slope, by bisection on the monotone derivative (no rigour needed)."""
     lo, hi = a, b
     for _ in range(30):
@@ -137,7 +144,9 @@ def relax(a: Affine, curve: Curve) -> Affine:
         c0, d = slope * a.c, slope * a.d
         c = c0 + offset
         plain = (slope == 0) | (np.abs(slope) == 1)
-        rounding = np.where(plain, 0.0, sum_error(c0, d) + np.where(a.half_width() + np.abs(a.c) != 0, TINY, 0.0))
+        rounding = np.where(
+            plain, 0.0, sum_error(c0, d) + np.where(a.half_width() + np.abs(a.c) != 0, TINY, 0.0)
+        )
         rounding = rounding + np.where(offset == 0, 0.0, sum_error(c))
         r = np.where(slope == 0, 0.0, np.abs(slope) * a.r) + half + rounding
         c = np.where(undefined, np.nan, c)

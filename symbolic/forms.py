@@ -117,4 +117,3 @@ def maximum(a: Affine, b: Affine) -> Affine:
         np.where(take_a, a.d, np.where(take_b, b.d, d)),
         np.where(take_a, a.r, np.where(take_b, b.r, r * UP)),
     )
-

@@ -54,7 +54,9 @@ class Weights:
     def arranged(self, move: Callable[[Array], Array]) -> Weights:
         """The same weights in another layout."""
         radius = None if self.radius is None else np.ascontiguousarray(move(self.radius))
-        return Weights(np.ascontiguousarray(move(self.signed)), np.ascontiguousarray(move(self.absolute)), radius)
+        return Weights(
+            np.ascontiguousarray(move(self.signed)), np.ascontiguousarray(move(self.absolute)), radius
+        )
 
 
 def linear_map(

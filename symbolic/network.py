@@ -210,7 +210,13 @@ class Network:
         order = {id(node): k for k, node in enumerate(nodes)}
         for node, rule in steps:
             mine = order[id(node)]
-            dead = tuple({n for n in node.proto.input if uses.get(n) == mine and n not in keep and n not in self.constants})
+            dead = tuple(
+                {
+                    n
+                    for n in node.proto.input
+                    if uses.get(n) == mine and n not in keep and n not in self.constants
+                }
+            )
             size = sum(int(np.prod(values[n].shape)) for n in node.proto.output if n in values)
             self.steps.append(Step(node, rule, tuple(node.proto.input), tuple(node.proto.output), dead, size))
 
@@ -317,4 +323,3 @@ def support(model: onnx.ModelProto) -> list[tuple[str, int, str]]:
         return "exact" if operators[name].exact else "enclosed"
 
     return [(name, count, how(name)) for name, count in sorted(counts.items())]
-

@@ -101,7 +101,11 @@ def evaluate_exactly(node: Node, arrays: Sequence[np.ndarray[Any, Any] | None]) 
     for k, array in enumerate(arrays):
         proto.input.append("" if array is None else f"in{k}")
         if array is not None:
-            infos.append(helper.make_tensor_value_info(f"in{k}", helper.np_dtype_to_tensor_dtype(array.dtype), array.shape))
+            infos.append(
+                helper.make_tensor_value_info(
+                    f"in{k}", helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+                )
+            )
             feeds[f"in{k}"] = array
     outputs = [helper.make_empty_tensor_value_info(name) for name in proto.output if name]
     graph = helper.make_graph([proto], "node", infos, outputs)

@@ -121,7 +121,9 @@ class Batch:
         ones = (1,) * len(value.shape)
         sc, sd = self.scale_c.reshape(-1, *ones), self.scale_d.reshape(-1, *ones)
         c2, d2 = c * sc, c * sd
-        r2 = (r * (np.abs(sc) + np.abs(sd)) + sum_error(c2, d2) + np.where((c != 0) | (r != 0), TINY, 0.0)) * UP
+        r2 = (
+            r * (np.abs(sc) + np.abs(sd)) + sum_error(c2, d2) + np.where((c != 0) | (r != 0), TINY, 0.0)
+        ) * UP
         return Affine(*(np.broadcast_to(a, shape) for a in (c2, d2, r2)))
 
     @property

@@ -93,7 +93,11 @@ class Event:
         outcomes = []
         for k, (a, b) in enumerate(segments):
             if differs[k].any():
-                clearness = np.where(differs[k], np.where(np.isnan(margin[k]), 0.0, -margin[k] - np.abs(slope[k]) - r[k]), -np.inf)
+                clearness = np.where(
+                    differs[k],
+                    np.where(np.isnan(margin[k]), 0.0, -margin[k] - np.abs(slope[k]) - r[k]),
+                    -np.inf,
+                )
                 outcomes.append(Outcome(((a, b, int(clearness.argmax())),)))
             elif equal[k].all():
                 outcomes.append(Outcome(((a, b, -1),)))
@@ -111,7 +115,10 @@ class Event:
                 same = np.broadcast_to(value.value.reshape(1, -1), shape).astype(np.int64)
                 parts = [same, same, nothing, nothing, nothing]
             elif isinstance(value, Range):
-                lo, hi = (np.broadcast_to(v, (size, *value.shape)).reshape(shape).astype(np.int64) for v in (value.lo, value.hi))
+                lo, hi = (
+                    np.broadcast_to(v, (size, *value.shape)).reshape(shape).astype(np.int64)
+                    for v in (value.lo, value.hi)
+                )
                 m = value.margin
                 margins = [nothing] * 3 if m is None else [v.reshape(shape) for v in (m.c, m.d, m.r)]
                 parts = [lo, hi, *margins]
@@ -142,7 +149,10 @@ class Event:
             steep = known & (np.abs(slope) > 0) & np.isfinite(r) & np.isfinite(margin)
             # margin + r + slope tau < 0 certifies a difference: to the left of its root if the slope is positive
             root = np.where(steep, -(margin + r) / slope, np.nan)
-            up, down = np.where(steep & (slope > 0), root, -np.inf), np.where(steep & (slope < 0), root, np.inf)
+            up, down = (
+                np.where(steep & (slope > 0), root, -np.inf),
+                np.where(steep & (slope < 0), root, np.inf),
+            )
             i, j = int(up.argmax()), int(down.argmin())
             if up[i] > -1:
                 e = _step(m, h, up[i], -1, a, b)

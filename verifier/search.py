@@ -192,7 +192,9 @@ class Search:
         hi = np.array([w.hi for w in undecided] + [np.inf, self.limits[0]])
         left = self.law.log_mass(np.minimum(lo, 0), np.minimum(hi, 0))
         right = self.law.log_mass(np.maximum(lo, 0), np.maximum(hi, 0))
-        return self.law.bounds(*self.inside, float(np.logaddexp.reduce(left)), float(np.logaddexp.reduce(right)))
+        return self.law.bounds(
+            *self.inside, float(np.logaddexp.reduce(left)), float(np.logaddexp.reduce(right))
+        )
 
     def _heaviest(self) -> list[Waiting]:
         """The next batch: rays of one side never mix with finite segments."""

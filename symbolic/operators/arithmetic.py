@@ -16,6 +16,7 @@ from symbolic.operators.smooth import reciprocal
 from symbolic.rounding import UP, U
 from symbolic.values import Affine, Batch, Const, Range, Value
 
+
 def is_integer(value: Value | None) -> bool:
     """Whether a value is an integer or boolean constant."""
     return isinstance(value, Const) and not value.is_float
@@ -32,7 +33,10 @@ def on_integers_or(node: Node, inputs: Inputs, rule: Rule) -> Rule:
     present = [v for v in inputs if v is not None]
     if all(is_integer(v) for v in present):
         return lambda batch, values: exact_integers(node, values)
-    if any(isinstance(v, Range) and v.lo.dtype.kind in "iub" for v in present) and node.op_type in ("Mul", "Div"):
+    if any(isinstance(v, Range) and v.lo.dtype.kind in "iub" for v in present) and node.op_type in (
+        "Mul",
+        "Div",
+    ):
         raise ModelError(f"{node.label}: integer arithmetic on data is not supported.")
     return rule
 
@@ -208,4 +212,3 @@ def batch_normalization(node: Node, inputs: Inputs) -> Rule:
 
 def _moved(value: Const, move: Callable[[NDArray[Any]], NDArray[Any]]) -> Const:
     return Const(move(value.value), None if value.radius is None else move(value.radius))
-

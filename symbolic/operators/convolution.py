@@ -78,12 +78,21 @@ class Window:
         if shifts == 1:
             return self.places
         across = Window(
-            self.kernel[1:], self.strides[1:], self.dilations[1:], self.begin[1:], self.size_in[1:], self.size_out[1:]
+            self.kernel[1:],
+            self.strides[1:],
+            self.dilations[1:],
+            self.begin[1:],
+            self.size_in[1:],
+            self.size_out[1:],
         )
         start = max(0, -self.begin[0])
         stop = min(self.size_in[0], rows - self.begin[0])
         put, get = slice(start + self.begin[0], stop + self.begin[0]), slice(start, stop)
-        return [(offset, (put, *outs), (get, *ins)) for offset, outs, ins in across.places] if stop > start else []
+        return (
+            [(offset, (put, *outs), (get, *ins)) for offset, outs, ins in across.places]
+            if stop > start
+            else []
+        )
 
     def patch_buffer(self, channels: int, samples: int) -> Array:
         """Zeros for (channels, *patch, samples, *rows): what no patch reaches is padding."""
@@ -108,7 +117,9 @@ def window_of(node: Node, size_in: tuple[int, ...], kernel: tuple[int, ...]) -> 
     auto = node.text("auto_pad", "NOTSET")
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     if auto in ("SAME_UPPER", "SAME_LOWER"):
-        total = [max(0, (-(-m // s) - 1) * s + w - m) for m, s, w in zip(size_in, strides, reach, strict=True)]
+        total = [
+            max(0, (-(-m // s) - 1) * s + w - m) for m, s, w in zip(size_in, strides, reach, strict=True)
+        ]
         small = [t // 2 for t in total]
         large = [t - t // 2 for t in total]
         pads = small + large if auto == "SAME_UPPER" else large + small
@@ -138,7 +149,9 @@ def convolve(parts: Sequence[Array], kernel: Array, window: Window) -> list[Arra
     if window.is_pointwise:
         weight = kernel.reshape(groups, per_group, depth)
         return [
-            np.matmul(weight, x.reshape(-1, groups, depth, n_out)).reshape(-1, groups * per_group, *window.size_out)
+            np.matmul(weight, x.reshape(-1, groups, depth, n_out)).reshape(
+                -1, groups * per_group, *window.size_out
+            )
             for x in parts
         ]
     results = [np.empty((len(x), groups * per_group, *window.size_out)) for x in parts]
@@ -229,9 +242,7 @@ def conv_transpose(node: Node, inputs: Inputs) -> Rule:
     window = _transposed_window(node, size_in, taps)
     per_in, per_out = kernel.shape[0] // groups, kernel.shape[1]
     # (groups, out * taps, in): one product, then overlapping windows are added
-    weights = Weights.of(kernel).arranged(
-        lambda w: np.moveaxis(w.reshape(groups, per_in, -1), 1, 2)
-    )
+    weights = Weights.of(kernel).arranged(lambda w: np.moveaxis(w.reshape(groups, per_in, -1), 1, 2))
     shift = None if bias is None else _per_channel(bias, len(taps))
     terms = per_in * int(np.prod(taps))
     batched = x.shape[0]

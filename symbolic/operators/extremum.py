@@ -30,10 +30,15 @@ def strongest(x: Affine) -> Affine:
         field = Affine(*(v[(slice(None), *open_)] for v in (x.c, x.d, x.r)))
         while len(field.c) > 1:
             half = len(field.c) // 2
-            first, second = (Affine(*(v[s] for v in (field.c, field.d, field.r))) for s in (slice(half), slice(half, 2 * half)))
+            first, second = (
+                Affine(*(v[s] for v in (field.c, field.d, field.r)))
+                for s in (slice(half), slice(half, 2 * half))
+            )
             best = forms.maximum(first, second)
             rest = [v[2 * half :] for v in (field.c, field.d, field.r)]
-            field = Affine(*(np.concatenate([b, t]) for b, t in zip((best.c, best.d, best.r), rest, strict=True)))
+            field = Affine(
+                *(np.concatenate([b, t]) for b, t in zip((best.c, best.d, best.r), rest, strict=True))
+            )
         c[open_], d[open_], r[open_] = field.c[0], field.d[0], field.r[0]
     return Affine(c, d, r)
 
@@ -59,7 +64,9 @@ def _leads(x: Affine) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.b
     return winner, weak, strict
 
 
-def _positions(possible: NDArray[np.bool_], numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _positions(
+    possible: NDArray[np.bool_], numbers: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Smallest and largest of ``numbers`` (broadcast over the first axis) that are possible."""
     low = np.where(possible, numbers, np.iinfo(np.int64).max).min(axis=0)
     high = np.where(possible, numbers, -1).max(axis=0)

@@ -118,7 +118,9 @@ def _masked(margin: Affine, fixed: Bools, conjunction: bool) -> Affine | None:
         return None
     free = np.broadcast_to(fixed == conjunction, shape)
     other = -1.0 if conjunction else 1.0
-    return Affine(np.where(free, margin.c, other), np.where(free, margin.d, 0.0), np.where(free, margin.r, 0.0))
+    return Affine(
+        np.where(free, margin.c, other), np.where(free, margin.d, 0.0), np.where(free, margin.r, 0.0)
+    )
 
 
 @operator("Not")
@@ -168,10 +170,12 @@ def _choose(choice: Range, a: Affine, b: Affine) -> Affine:
         probe = Affine(*(np.zeros((a.c.shape[0], *(1,) * (rank - 1))),) * 3)
         a, b = forms.aligned(a, probe)[0], forms.aligned(b, probe)[0]
     both = forms.hull(a, b)
-    return Affine(*(
-        np.where(yes, x, np.where(maybe, m, y))
-        for x, y, m in zip((a.c, a.d, a.r), (b.c, b.d, b.r), (both.c, both.d, both.r), strict=True)
-    ))
+    return Affine(
+        *(
+            np.where(yes, x, np.where(maybe, m, y))
+            for x, y, m in zip((a.c, a.d, a.r), (b.c, b.d, b.r), (both.c, both.d, both.r), strict=True)
+        )
+    )
 
 
 # half-ulp relative error, half of the smallest subnormal, largest finite value
@@ -222,7 +226,9 @@ def _to_discrete(value: Value, kind: np.dtype, node: Node) -> Range:  # type: ig
     if isinstance(value, Range):
         if kind.kind == "b":
             zero = (value.lo == 0) & (value.hi == 0)
-            return Range((value.lo > 0) | (value.hi < 0), ~zero, value.margin if value.lo.dtype == bool else None)
+            return Range(
+                (value.lo > 0) | (value.hi < 0), ~zero, value.margin if value.lo.dtype == bool else None
+            )
         return Range(value.lo.astype(np.int64), value.hi.astype(np.int64), value.margin)
     form = value if isinstance(value, Affine) else Batch(1).lift(value)
     lo, hi = form.bounds()

@@ -62,7 +62,12 @@ def matmul(node: Node, inputs: Inputs) -> Rule:
     """numpy.matmul."""
     right = inputs[1]
     left = inputs[0]
-    if isinstance(right, Const) and right.value.ndim == 2 and not isinstance(left, Const) and left is not None:
+    if (
+        isinstance(right, Const)
+        and right.value.ndim == 2
+        and not isinstance(left, Const)
+        and left is not None
+    ):
         if len(left.shape) >= 2:
             return _right_product(Weights.of(right), None)
 
@@ -91,11 +96,15 @@ def matrix_product(node: Node, batch: Batch, a: Value | None, b: Value | None) -
     if isinstance(b, Const) and not isinstance(a, Const):
         matrix = Const(b.value[:, None], None if b.radius is None else b.radius[:, None]) if vector_b else b
         x = _with_axis(batch.lift(a), 1) if vector_a else batch.lift(a)
-        result = linear_map(_ranked(x, matrix.value.ndim), Weights.of(matrix), each(np.matmul), terms, batch, None)
+        result = linear_map(
+            _ranked(x, matrix.value.ndim), Weights.of(matrix), each(np.matmul), terms, batch, None
+        )
     elif isinstance(a, Const) and not isinstance(b, Const):
         matrix = Const(a.value[None], None if a.radius is None else a.radius[None]) if vector_a else a
         x = _with_axis(batch.lift(b), 2) if vector_b else batch.lift(b)
-        result = linear_map(_ranked(x, matrix.value.ndim), Weights.of(matrix), each(_left_apply), terms, batch, None)
+        result = linear_map(
+            _ranked(x, matrix.value.ndim), Weights.of(matrix), each(_left_apply), terms, batch, None
+        )
     else:
         x, y = batch.lift(a), batch.lift(b)
         x, y = _with_axis(x, 1) if vector_a else x, _with_axis(y, 2) if vector_b else y

@@ -59,7 +59,9 @@ def hard_sigmoid(node: Node, inputs: Inputs) -> Rule:
 
     alpha = float(node.attributes.get("alpha", float(np.float32(0.2))))
     beta = float(node.attributes.get("beta", 0.5))
-    clip = Curve((Piece(0.0, "linear"), Piece(1.0, "linear", slope=1.0), Piece(np.inf, "linear", intercept=1.0)))
+    clip = Curve(
+        (Piece(0.0, "linear"), Piece(1.0, "linear", slope=1.0), Piece(np.inf, "linear", intercept=1.0))
+    )
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         scaled = forms.scale(batch.lift(_moving(node, values[0])), np.array(alpha))
@@ -71,7 +73,9 @@ def hard_sigmoid(node: Node, inputs: Inputs) -> Rule:
 @operator("HardSwish", exact=False, homogeneous=False)
 def hard_swish(node: Node, inputs: Inputs) -> Rule:
     """x max(0, min(1, x / 6 + 1/2)): zero, a parabola, the identity."""
-    parabola = Piece(3.0, "convex", f=lambda v: v * (v + 3.0) / 6.0, df=lambda v: (2.0 * v + 3.0) / 6.0, absolute=2.0**-46)
+    parabola = Piece(
+        3.0, "convex", f=lambda v: v * (v + 3.0) / 6.0, df=lambda v: (2.0 * v + 3.0) / 6.0, absolute=2.0**-46
+    )
     return _curve_rule(node, Curve((Piece(-3.0, "linear"), parabola, Piece(np.inf, "linear", slope=1.0))))
 
 

@@ -17,7 +17,9 @@ from symbolic.values import Batch, Const, Value, map_value
 HALF = Fraction(1, 2)
 
 
-def coordinate(mode: str, x: int, scale: Fraction, n_in: int, n_out: int, roi: tuple[Fraction, Fraction]) -> Fraction:
+def coordinate(
+    mode: str, x: int, scale: Fraction, n_in: int, n_out: int, roi: tuple[Fraction, Fraction]
+) -> Fraction:
     """Where output x looks in the input (ONNX's coordinate_transformation_mode)."""
     if mode == "asymmetric":
         return Fraction(x) / scale
@@ -176,4 +178,6 @@ def _interpolator(axis: int, matrix: Const) -> Callable[[Batch, Value], Value]:
     def apply(x: Array, w: Array) -> Array:
         return np.ascontiguousarray(np.moveaxis(np.moveaxis(x, axis + 1, -1) @ w.T, -1, axis + 1))
 
-    return lambda batch, value: linear_map(batch.lift(value), weights, each(apply), max(terms, matrix.shape[1]), batch, None)
+    return lambda batch, value: linear_map(
+        batch.lift(value), weights, each(apply), max(terms, matrix.shape[1]), batch, None
+    )

@@ -80,8 +80,11 @@ def eye_like(node: Node, inputs: Inputs) -> Rule:
         raise ModelError(f"{node.label} needs a matrix.")
     eye = np.eye(*value.shape, k=node.attributes.get("k", 0))
     kind = node.attributes.get("dtype", onnx.TensorProto.FLOAT)
-    return fixed(eye.astype(onnx.helper.tensor_dtype_to_np_dtype(kind)).astype(np.float64) if kind in (1, 10, 11, 16)
-                 else eye.astype(onnx.helper.tensor_dtype_to_np_dtype(kind)))
+    return fixed(
+        eye.astype(onnx.helper.tensor_dtype_to_np_dtype(kind)).astype(np.float64)
+        if kind in (1, 10, 11, 16)
+        else eye.astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+    )
 
 
 @operator("Range")

@@ -30,14 +30,18 @@ def _tanh_slope(v: Array) -> Array:
 
 
 EXP = Curve((Piece(np.inf, "convex", f=np.exp, df=np.exp),))
-SIGMOID = Curve((
-    Piece(0.0, "convex", f=_sigmoid, df=_sigmoid_slope),
-    Piece(np.inf, "concave", f=_sigmoid, df=_sigmoid_slope),
-))
-TANH = Curve((
-    Piece(0.0, "convex", f=np.tanh, df=_tanh_slope),
-    Piece(np.inf, "concave", f=np.tanh, df=_tanh_slope),
-))
+SIGMOID = Curve(
+    (
+        Piece(0.0, "convex", f=_sigmoid, df=_sigmoid_slope),
+        Piece(np.inf, "concave", f=_sigmoid, df=_sigmoid_slope),
+    )
+)
+TANH = Curve(
+    (
+        Piece(0.0, "convex", f=np.tanh, df=_tanh_slope),
+        Piece(np.inf, "concave", f=np.tanh, df=_tanh_slope),
+    )
+)
 SMALLEST = 5e-324
 RECIPROCAL = Curve((Piece(np.inf, "convex", f=lambda v: 1.0 / v, df=lambda v: -1.0 / v / v),), start=SMALLEST)
 SQRT = Curve((Piece(np.inf, "concave", f=np.sqrt, df=lambda v: 0.5 / np.sqrt(v)),), start=SMALLEST)

@@ -1,0 +1,1 @@
+"""Hypotheses, truncated laws, certified p-values, results and certificates."""
