@@ -28,7 +28,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--nets", nargs="+", choices=list(CASES), help="which networks (default: all)")
     parser.add_argument("--seeds", type=int, default=3, help="inputs per network: seeds 0 .. N-1 (default 3)")
     parser.add_argument("--quick", action="store_true", help="the small networks and one seed")
-    parser.add_argument("--peer-timeout", type=float, default=900, help="seconds for one si4onnx run (900)")
+    parser.add_argument(
+        "--peer-timeout", type=float, default=900, help="processor seconds of a si4onnx run (900)"
+    )
     parser.add_argument("--only", choices=["si4onnx", "sureline", "none"], help="run this; rest cached")
     parser.add_argument("--no-check", action="store_true", help="do not time sl.check")
     parser.add_argument("--out", type=Path, default=CACHE / "compare", help="writes OUT.json and OUT.md")

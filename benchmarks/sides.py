@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Side:
-    """A tool: its interpreter, its script, and how long one run may take."""
+    """A tool: its interpreter, its script, and how many processor seconds a run may take."""
 
     tool: str
     python: str
@@ -45,20 +47,22 @@ class Side:
         command = [self.python, "-W", "ignore", script, case.name, str(seed), *self.arguments]
         path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH", "")]))
         environment = os.environ | ONE_THREAD | {"PYTHONPATH": path}
-        record: Record = {"case": case.name, "seed": seed, "tool": self.tool}
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=self.limit, env=environment
-            )
-        except subprocess.TimeoutExpired:
-            record["timeout"] = self.limit
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment, preexec_fn=self._limit_processor
+        )
+        if done.returncode == -signal.SIGXCPU:
+            record: Record = {"case": case.name, "seed": seed, "tool": self.tool, "timeout": self.limit}
+        elif done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            record = {"case": case.name, "seed": seed, "tool": self.tool, "error": last}
         else:
-            if done.returncode:
-                record["error"] = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            else:
-                record = json.loads(done.stdout.strip().splitlines()[-1])
+            record = json.loads(done.stdout.strip().splitlines()[-1])
         record["network"] = case.digest()
         target = self.stored(case, seed)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
         return record
+
+    def _limit_processor(self) -> None:
+        if self.limit is not None:
+            resource.setrlimit(resource.RLIMIT_CPU, (int(self.limit), int(self.limit) + 10))

@@ -40,7 +40,7 @@ def number(values: Iterable[float], style: str = ".3g") -> str:
 def ratio(pairs: Sequence[Pair]) -> tuple[float, bool] | None:
     """Median over seeds of their processor seconds per our processor second; whether it is a lower bound.
 
-    It is one where a time limit ended their run; then both sides count by wall clock.
+    It is one where a limit (of processor seconds, too) ended their run.
     """
     bound = False
     values = []
@@ -52,7 +52,7 @@ def ratio(pairs: Sequence[Pair]) -> tuple[float, bool] | None:
             values.append(theirs["cpu_seconds"] / ours["cpu_seconds"])
         elif "timeout" in theirs:
             bound = True
-            values.append(theirs["timeout"] / ours["seconds"])
+            values.append(theirs["timeout"] / ours["cpu_seconds"])
     return (statistics.median(values), bound) if values else None
 
 
