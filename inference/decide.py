@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,10 +14,14 @@ from inference.exactly import Decider, decider
 from inference.observe import Observation
 from inference.prepare import Audited
 from symbolic.network import Line
+from verifier.cells import covering, joined
 from verifier.event import Event
 from verifier.search import Goal, Law, Search, SearchResult
 
 __all__ = ["SearchOptions", "decide_line"]
+
+MOST_HALVINGS = 8
+"""Of a cell that exact arithmetic cannot confirm in one piece."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +70,23 @@ def decide_line(
         checked = _confirmed(found, exact)
         if checked is not None:
             return checked
-    return _run(Event(audited.network, line, seen.observed), options, exact)
+    return _settled_at_zero(_run(Event(audited.network, line, seen.observed), options, exact), exact)
+
+
+def _settled_at_zero(found: SearchResult, exact: Decider) -> SearchResult:
+    """Decide the gap that the observed point lies in, side by side, if the search found nothing inside: on an accidental
+    tie float64 only creeps towards it."""
+    if any(cell.verdict == "inside" for cell in found.cells):
+        return found
+    cells = [cell for cell in found.cells if cell.verdict != "gap"]
+    for gap in found.cells:
+        if gap.verdict == "gap" and gap.lo <= 0 <= gap.hi:
+            zero = Fraction(0)
+            if isinstance(gap.lo, Fraction) and gap.lo < zero:
+                cells.append(exact(gap.lo, zero))
+            if isinstance(gap.hi, Fraction) and gap.hi > zero:
+                cells.append(exact(zero, gap.hi))
+    return replace(found, cells=covering(cells))
 
 
 def _run(event: Event, options: SearchOptions, exact: Decider) -> SearchResult:
@@ -84,11 +104,22 @@ def _run(event: Event, options: SearchOptions, exact: Decider) -> SearchResult:
 
 
 def _confirmed(found: SearchResult, exact: Decider) -> SearchResult | None:
-    """The result if exact arithmetic confirms every inside cell, else None."""
-    for cell in found.cells:
-        if cell.verdict == "inside":
-            if not isinstance(cell.lo, Fraction) or not isinstance(cell.hi, Fraction):
-                return None
-            if exact(cell.lo, cell.hi).verdict != "inside":
-                return None
-    return found
+    """The result with every inside cell confirmed in exact arithmetic, in parts if need be; None if none is."""
+    cells = [cell for cell in found.cells if cell.verdict == "outside"]
+    waiting = [(cell.lo, cell.hi, 0) for cell in found.cells if cell.verdict == "inside"]
+    while waiting:
+        lo, hi, depth = waiting.pop()
+        if not isinstance(lo, Fraction) or not isinstance(hi, Fraction):
+            continue  # a ray: no claim
+        cell = exact(lo, hi)
+        if cell.verdict != "gap":
+            cells.append(cell)
+        elif depth < MOST_HALVINGS:
+            middle = Fraction(float((lo + hi) / 2))
+            if lo < middle < hi:
+                waiting += [(lo, middle, depth + 1), (middle, hi, depth + 1)]
+    if not any(cell.verdict == "inside" for cell in cells):
+        return None
+    covered = covering(cells)
+    whole = joined(found.cells, "inside") == joined(covered, "inside")
+    return replace(found, cells=covered, ended_by=found.ended_by if whole else "exhaustive")

@@ -137,6 +137,8 @@ class NormalLaw:
 def _rounded(low: arb, high: arb, gaps: arb, certain: arb) -> PValue:
     if high > 1:
         high = arb(1)
+    if not high > 0:  # the observed value is an end of the set: say "tiny" rather than "never"
+        high = arb(10) ** -400
     positive = low > 0
     log_low = low.log() if positive else arb(0)
     log_high = high.log()
