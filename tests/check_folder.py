@@ -46,11 +46,19 @@ def model() -> onnx.ModelProto:
 def audited() -> onnx.ModelProto:
     """The model with its selection: score > 1/2."""
     whole = model()
-    whole.graph.node.extend([
-        helper.make_node("Cast", ["score"], ["sureline/score"], name="sureline/score", to=TensorProto.DOUBLE),
-        helper.make_node("Greater", ["sureline/score", "sureline/threshold"], ["sureline/above"], name="sureline/above"),
-        helper.make_node("Identity", ["sureline/above"], ["sureline/selection"], name="sureline/selection"),
-    ])  # fmt: skip
+    whole.graph.node.extend(
+        [
+            helper.make_node(
+                "Cast", ["score"], ["sureline/score"], name="sureline/score", to=TensorProto.DOUBLE
+            ),
+            helper.make_node(
+                "Greater", ["sureline/score", "sureline/threshold"], ["sureline/above"], name="sureline/above"
+            ),
+            helper.make_node(
+                "Identity", ["sureline/above"], ["sureline/selection"], name="sureline/selection"
+            ),
+        ]
+    )
     whole.graph.initializer.append(numpy_helper.from_array(np.array(0.5), "sureline/threshold"))
     for name, kind in (("sureline/score", TensorProto.DOUBLE), ("sureline/selection", TensorProto.BOOL)):
         whole.graph.output.append(helper.make_tensor_value_info(name, kind, [1, 2]))
@@ -72,32 +80,71 @@ class Folder:
         self.input = np.array([[2.0, 0.25]])
         self.files: dict[str, bytes] = {}
         self.document: dict[str, Any] = {
-            "format": "sureline-certificate", "version": 1,
-            "model": {"sha256": _hash(self.model.SerializeToString(deterministic=True)), "nodes": 3, "initializers": 3,
-                      "outputs": 1, "seed": None, "random": []},
-            "audited": {"file": "audited.onnx"}, "inputs": [{"name": "x", "file": "input_0.npy"}], "reference": None,
-            "hypothesis": {"name": "BackMeanDiff", "threshold": "1/2", "i_idx": 0, "o_idx": 0, "post_process": [],
-                           "use_norm": False, "neighborhood_range": None, "mask": False},
+            "format": "sureline-certificate",
+            "version": 1,
+            "model": {
+                "sha256": _hash(self.model.SerializeToString(deterministic=True)),
+                "nodes": 3,
+                "initializers": 3,
+                "outputs": 1,
+                "seed": None,
+                "random": [],
+            },
+            "audited": {"file": "audited.onnx"},
+            "inputs": [{"name": "x", "file": "input_0.npy"}],
+            "reference": None,
+            "hypothesis": {
+                "name": "BackMeanDiff",
+                "threshold": "1/2",
+                "i_idx": 0,
+                "o_idx": 0,
+                "post_process": [],
+                "use_norm": False,
+                "neighborhood_range": None,
+                "mask": False,
+            },
             "conditioning": "selection",
             "noise": {"kind": "scalar", "value": "1", "source": None, "degrees_of_freedom": None},
             "law": {"family": "normal", "null_value": "0", "alternative": "two-sided"},
-            "observed": [{"output": "sureline/selection", "shape": [1, 2], "type": "bool",
-                          "values": base64.b64encode(b"\x80").decode()}],
-            "line": {"scale": "2"}, "cells": [list(c) for c in CELLS],
-            "claim": {"stat": "7/4", "inf_p": "0.72472249123", "sup_p": "7.2472249125e-1", "log_inf_p": "-0.32196646813",
-                      "log_sup_p": "-0.3219664680"},
-            "assumptions": [], "versions": {"sureline": "0"},
-        }  # fmt: skip
+            "observed": [
+                {
+                    "output": "sureline/selection",
+                    "shape": [1, 2],
+                    "type": "bool",
+                    "values": base64.b64encode(b"\x80").decode(),
+                }
+            ],
+            "line": {"scale": "2"},
+            "cells": [list(c) for c in CELLS],
+            "claim": {
+                "stat": "7/4",
+                "inf_p": "0.72472249123",
+                "sup_p": "7.2472249125e-1",
+                "log_inf_p": "-0.32196646813",
+                "log_sup_p": "-0.3219664680",
+            },
+            "assumptions": [],
+            "versions": {"sureline": "0"},
+        }
 
     def write(self, path: Path) -> Path:
         """Write the folder; every file gets the hash of what is written."""
         path.mkdir()
-        files = {"audited.onnx": self.audited.SerializeToString(), "input_0.npy": npy(self.input), **self.files}
+        files = {
+            "audited.onnx": self.audited.SerializeToString(),
+            "input_0.npy": npy(self.input),
+            **self.files,
+        }
         for name, content in files.items():
             (path / name).write_bytes(content)
         document = self.document
-        entries = [document["audited"], *document["inputs"], document["noise"], document["reference"] or {},
-                   document["hypothesis"].get("eta", {})]
+        entries = [
+            document["audited"],
+            *document["inputs"],
+            document["noise"],
+            document["reference"] or {},
+            document["hypothesis"].get("eta", {}),
+        ]
         for entry in entries:
             if isinstance(entry, dict) and "file" in entry and entry["file"] in files:
                 entry.setdefault("sha256", _hash(files[entry["file"]]))

@@ -19,10 +19,14 @@ from verifier.check_operators import Context
 __all__ = ["contradictions", "graph_of", "radius", "values_on"]
 
 
-def graph_of(model: onnx.ModelProto, inputs: dict[str, np.ndarray], moving: str, direction: np.ndarray) -> CheckedGraph:
+def graph_of(
+    model: onnx.ModelProto, inputs: dict[str, np.ndarray], moving: str, direction: np.ndarray
+) -> CheckedGraph:
     """The checker's graph, all tensors kept."""
     outputs = [v.name for v in model.graph.output]
-    return CheckedGraph.build(model, inputs, moving, [Fraction(v) for v in direction.reshape(-1).tolist()], outputs)
+    return CheckedGraph.build(
+        model, inputs, moving, [Fraction(v) for v in direction.reshape(-1).tolist()], outputs
+    )
 
 
 def values_on(graph: CheckedGraph, cells: list[Cell], bits: int | None) -> dict[str, Any]:
@@ -30,17 +34,18 @@ def values_on(graph: CheckedGraph, cells: list[Cell], bits: int | None) -> dict[
     constants, known = graph._constants(bits)
     ctx = Context(constants.ar, graph.moves, cache=constants.cache, maps=graph.maps)
     if math.isinf(cells[0][0]) or math.isinf(cells[0][1]):
-        ctx.scale, moving = graph._ray(ctx.ar, cells)
+        ctx.scale, moving = graph.line.on_rays(ctx.ar, cells)
     else:
-        moving = graph._input(ctx.ar, cells)
+        moving = graph.line.on_cells(ctx.ar, cells)
     values = {**known, graph.moving: moving}
     graph._run(ctx, [n for n in graph.nodes if graph.moves & set(n.outputs)], values, keep=True)
     return {name: v for name, v in values.items() if name in graph.moves}
 
 
-def contradictions(values: dict[str, Any], exact: dict[str, Any], k: int, tau: Fraction,
-                   factor: Fraction = Fraction(1)) -> list[str]:
-    """Tensors whose exact value at the point tau of cell k is not enclosed (times factor**degree on a ray)."""
+def contradictions(
+    values: dict[str, Any], exact: dict[str, Any], k: int, tau: Fraction, factor: Fraction = Fraction(1)
+) -> list[str]:
+    """Tensors whose exact value at tau in cell k is not enclosed (on a ray: times factor**degree)."""
     found = []
     for name, value in values.items():
         wanted = exact[name]

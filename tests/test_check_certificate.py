@@ -67,7 +67,12 @@ def both(*changes: Change) -> Change:
 
 def covariance(kind: str, values: Any) -> Change:
     def change(folder: Folder) -> None:
-        folder.document["noise"] = {"kind": kind, "file": "var.npy", "source": None, "degrees_of_freedom": None}
+        folder.document["noise"] = {
+            "kind": kind,
+            "file": "var.npy",
+            "source": None,
+            "degrees_of_freedom": None,
+        }
         folder.files["var.npy"] = npy(np.array(values))
 
     return change
@@ -81,8 +86,10 @@ CELL = ("cells", 5)
 FALSE: dict[str, Change] = {
     "an end moved outwards": both(document("cells", 2, 1, to="-9/8"), document("cells", 3, 0, to="-9/8")),
     "an end moved inwards": both(document("cells", 2, 0, to="-25/16"), document("cells", 1, 1, to="-25/16")),
-    "an end moved by very little": both(document("cells", 4, 1, to=f"{-2**79 - 1}/{2**81}"),
-                                        document("cells", 5, 0, to=f"{-2**79 - 1}/{2**81}")),
+    "an end moved by very little": both(
+        document("cells", 4, 1, to=f"{-(2**79) - 1}/{2**81}"),
+        document("cells", 5, 0, to=f"{-(2**79) - 1}/{2**81}"),
+    ),
     "a verdict": document("cells", 3, to=["-5/4", "-3/4", "inside"]),
     "the verdict of a ray": document("cells", 0, to=["-inf", "-2", "inside"]),
     "the other ray": document("cells", 6, to=["2", "inf", "outside", 0, 0]),
@@ -119,7 +126,9 @@ FALSE: dict[str, Change] = {
     "null value": document("law", "null_value", to="1"),
     "alternative": document("law", "alternative", to="less"),
     "threshold": document("hypothesis", "threshold", to="1/4"),
-    "threshold in both places": both(document("hypothesis", "threshold", to="1/4"), initializer("sureline/threshold", 0.25)),
+    "threshold in both places": both(
+        document("hypothesis", "threshold", to="1/4"), initializer("sureline/threshold", 0.25)
+    ),
     "stored threshold": initializer("sureline/threshold", 0.25),
     "hypothesis": document("hypothesis", "name", to="ReferenceMeanDiff"),
     "normalisation": document("hypothesis", "use_norm", to=True),
@@ -141,12 +150,16 @@ FALSE: dict[str, Change] = {
     "names of the selection": node(5, name="other"),
     "inputs of the selection": node(4, input=["sureline/threshold", "sureline/score"]),
     "a node too many": lambda folder: folder.audited.graph.node.extend(
-        [onnx.helper.make_node("Identity", ["h"], ["sureline/more"], name="sureline/more")]),
+        [onnx.helper.make_node("Identity", ["h"], ["sureline/more"], name="sureline/more")]
+    ),
     "a constant too many": lambda folder: folder.audited.graph.initializer.append(
-        numpy_helper.from_array(np.ones(1), "sureline/more")),
+        numpy_helper.from_array(np.ones(1), "sureline/more")
+    ),
     "an operator that is not supported": node(1, op_type="Erf"),
-    "a reference": both(document("reference", to={"file": "reference.npy"}),
-                        lambda folder: folder.files.update({"reference.npy": npy(folder.input)})),
+    "a reference": both(
+        document("reference", to={"file": "reference.npy"}),
+        lambda folder: folder.files.update({"reference.npy": npy(folder.input)}),
+    ),
     "hash of the input": document("inputs", 0, "sha256", to="0" * 64),
 }
 
@@ -171,12 +184,19 @@ UNUSABLE: dict[str, Change] = {
     "bits beyond the shape": observed(b"\x81"),
     "a step that is not known": document("hypothesis", "post_process", to=[{"name": "Exp"}]),
     "an infinite input": lambda folder: setattr(folder, "input", np.array([[np.inf, 0.25]])),
-    "a pickled input": lambda folder: folder.files.update({"input_0.npy": npy(np.array([[None, 1]], dtype=object))}),
+    "a pickled input": lambda folder: folder.files.update(
+        {"input_0.npy": npy(np.array([[None, 1]], dtype=object))}
+    ),
     "a truncated input": lambda folder: folder.files.update({"input_0.npy": npy(folder.input)[:-1]}),
-    "a truncated model": lambda folder: folder.files.update({"audited.onnx": folder.audited.SerializeToString()[:-9]}),
+    "a truncated model": lambda folder: folder.files.update(
+        {"audited.onnx": folder.audited.SerializeToString()[:-9]}
+    ),
     "a huge declared array": lambda folder: folder.files.update(
-        {"input_0.npy": npy(folder.input).replace(b"(1, 2)", b"(9999999999, 2)")[:128]}),
-    "an initializer twice": lambda folder: folder.audited.graph.initializer.append(folder.audited.graph.initializer[0]),
+        {"input_0.npy": npy(folder.input).replace(b"(1, 2)", b"(9999999999, 2)")[:128]}
+    ),
+    "an initializer twice": lambda folder: folder.audited.graph.initializer.append(
+        folder.audited.graph.initializer[0]
+    ),
 }
 
 
@@ -211,11 +231,16 @@ def test_what_cannot_be_read_is_unusable(name: str, tmp_path: Path) -> None:
 TRUE: dict[str, Change] = {
     "wider bounds": document("claim", "inf_p", to="0"),
     "no logarithm": document("claim", "log_inf_p", to="-inf"),
-    "a verdict given up": both(document("cells", 6, to=["2", "inf", "gap"]),
-                               document("claim", "inf_p", to="0.5"), document("claim", "sup_p", to="1"),
-                               document("claim", "log_inf_p", to="-inf"), document("claim", "log_sup_p", to="0")),
+    "a verdict given up": both(
+        document("cells", 6, to=["2", "inf", "gap"]),
+        document("claim", "inf_p", to="0.5"),
+        document("claim", "sup_p", to="1"),
+        document("claim", "log_inf_p", to="-inf"),
+        document("claim", "log_sup_p", to="0"),
+    ),
     "a finer cut": lambda folder: folder.document["cells"].__setitem__(
-        slice(5, 6), [["-1/4", "0", "inside"], ["0", "2", "inside"]]),
+        slice(5, 6), [["-1/4", "0", "inside"], ["0", "2", "inside"]]
+    ),
     "another true threshold": both(document("hypothesis", "threshold", to="1/2")),
     "the same variances": covariance("diagonal", [1.0, 1.0]),
     "the same covariance": covariance("full", np.eye(2)),
@@ -239,8 +264,9 @@ def test_another_model_or_input_is_rejected(tmp_path: Path) -> None:
         check(path, model=folder.model)
     other = Folder()  # the hash is right, but the audited graph is not of this model
     other.model.graph.node[1].op_type = "Abs"
-    other.document["model"]["sha256"] = __import__("hashlib").sha256(
-        other.model.SerializeToString(deterministic=True)).hexdigest()
+    other.document["model"]["sha256"] = (
+        __import__("hashlib").sha256(other.model.SerializeToString(deterministic=True)).hexdigest()
+    )
     with pytest.raises(InvalidCertificate):
         check(other.write(tmp_path / "two"), model=other.model)
 

@@ -16,10 +16,23 @@ from verifier.check_graph import CheckedGraph
 from verifier.check_integers import FAST
 from verifier.check_operators import OPERATORS
 
-MAY_REFUSE = ("does not hold finite real numbers", "training mode", "this mode is not supported", "aspect ratio policy", "tf_crop_and_resize beyond",
-              "indices in column order", "not a finite number", "no value at the observed input", "do not fit",
-              "the type is not supported", "a shape, axis or index is not constant", "fit the integer type",
-              "means different things", "index move with the input", "indices move with the input")
+MAY_REFUSE = (
+    "does not hold finite real numbers",
+    "training mode",
+    "this mode is not supported",
+    "aspect ratio policy",
+    "tf_crop_and_resize beyond",
+    "indices in column order",
+    "not a finite number",
+    "no value at the observed input",
+    "do not fit",
+    "the type is not supported",
+    "a shape, axis or index is not constant",
+    "fit the integer type",
+    "means different things",
+    "index move with the input",
+    "indices move with the input",
+)
 
 
 def outcome(test: NodeTest) -> str:
@@ -35,10 +48,18 @@ def outcome(test: NodeTest) -> str:
     outputs = [v.name for v in test.model.graph.output]
     model.graph.node.extend(onnx.helper.make_node("Shape", [name], [f"shape/{name}"]) for name in outputs)
     try:
-        graph = CheckedGraph.build(model, test.feeds, names[0], [Fraction(0)] * moving.size,
-                                   ["discrete", *(f"shape/{name}" for name in outputs)])
-        values = {**graph.constants[FAST][1], **values_on(graph, [(Fraction(0), Fraction(0))], FAST)} \
-            if FAST in graph.constants else {}
+        graph = CheckedGraph.build(
+            model,
+            test.feeds,
+            names[0],
+            [Fraction(0)] * moving.size,
+            ["discrete", *(f"shape/{name}" for name in outputs)],
+        )
+        values = (
+            {**graph.constants[FAST][1], **values_on(graph, [(Fraction(0), Fraction(0))], FAST)}
+            if FAST in graph.constants
+            else {}
+        )
     except InvalidCertificate as error:
         return "refused" if any(words in str(error) for words in MAY_REFUSE) else str(error)
     for name, wanted in zip(outputs, test.expected, strict=True):

@@ -12,10 +12,16 @@ from random_graphs import Case, suite
 
 from verifier.check_errors import InvalidCertificate, NotHomogeneous, Undecided
 from verifier.check_integers import EXACT, FAST
+from verifier.check_line import dyadic_above
 
 COUNT = 120
-REFUSED = ("this mode is not supported", "aspect ratio policy", "tf_crop_and_resize beyond", "means different things",
-           "indices in column order")
+REFUSED = (
+    "this mode is not supported",
+    "aspect ratio policy",
+    "tf_crop_and_resize beyond",
+    "means different things",
+    "indices in column order",
+)
 
 
 def built(case: Case) -> object:
@@ -48,7 +54,9 @@ def test_values_of_random_graphs_are_enclosed(part: int) -> None:
             for k, (lo, hi) in enumerate(cells):
                 tau = Fraction(int(rng.integers(-64, 65)), 64)
                 exact = case.at((lo + hi) / 2 + (hi - lo) / 2 * tau)
-                failures += [f"{number}, {bits} bits: {text}" for text in contradictions(values, exact, k, tau)]
+                failures += [
+                    f"{number}, {bits} bits: {text}" for text in contradictions(values, exact, k, tau)
+                ]
         start = Fraction(int(rng.integers(1, 400)), 2)
         for cell, sign in (((start, math.inf), 1), ((-math.inf, -start), -1)):
             try:
@@ -56,15 +64,11 @@ def test_values_of_random_graphs_are_enclosed(part: int) -> None:
             except (NotHomogeneous, Undecided):
                 break
             rays += 1
-            h = _half_of_ray(start)
+            h = dyadic_above(1 / (2 * start))
             s = 1 / (start * Fraction(int(rng.integers(1, 50))))
-            failures += [f"{number}, ray: {text}" for text in
-                         contradictions(values, case.at(sign / s), 0, s / h - 1, s)]
+            failures += [
+                f"{number}, ray: {text}"
+                for text in contradictions(values, case.at(sign / s), 0, s / h - 1, s)
+            ]
     assert not failures, failures[:20]
     assert built_graphs > 0.9 * COUNT / 4 and undecided < 0.2 * COUNT and rays
-
-
-def _half_of_ray(start: Fraction) -> Fraction:
-    from verifier.check_graph import _dyadic_above
-
-    return _dyadic_above(1 / (2 * start))

@@ -1,4 +1,4 @@
-"""The checker imports the standard library, onnx, numpy, flint and itself; nothing of the rest of Sureline."""
+"""The checker imports the standard library, onnx, numpy, flint and itself; nothing else of Sureline."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ def test_imports(path: Path) -> None:
 
 
 def test_nothing_else_is_loaded() -> None:
-    code = "import sys, verifier.check; print([m for m in sys.modules if m.split('.')[0] in " \
-           "('symbolic', 'inference', 'sureline', 'scipy', 'onnxruntime', 'torch')])"
+    code = (
+        "import sys, verifier.check; print([m for m in sys.modules if m.split('.')[0] in "
+        "('symbolic', 'inference', 'sureline', 'scipy', 'onnxruntime', 'torch')])"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert out.stdout.strip() == "[]"
 

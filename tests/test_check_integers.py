@@ -32,8 +32,11 @@ def forms(draw: Any, count: int = 4) -> tuple[int | None, list[Form]]:
         parts = []
         for low in (True, True, False):
             top = draw(sizes)
-            parts.append(np.array(draw(st.lists(st.integers(-top if low else 0, top), min_size=n, max_size=n)),
-                                  dtype=object).reshape(shape))
+            parts.append(
+                np.array(
+                    draw(st.lists(st.integers(-top if low else 0, top), min_size=n, max_size=n)), dtype=object
+                ).reshape(shape)
+            )
         made.append(Form(*(ar.integers(p) for p in parts), draw(st.integers(-70, 10))))
     return bits, made
 
@@ -75,7 +78,11 @@ def test_binary_operations(name: str, data: tuple[int | None, list[Form]], t: Fr
 def test_unary_operations(data: tuple[int | None, list[Form]], t: Fraction) -> None:
     bits, (a,) = data
     ar = Arithmetic(bits)
-    for out, exact in ((relu(ar, a), lambda v: max(v, Fraction(0))), (absolute(ar, a), abs), (ar.negative(a), lambda v: -v)):
+    for out, exact in (
+        (relu(ar, a), lambda v: max(v, Fraction(0))),
+        (absolute(ar, a), abs),
+        (ar.negative(a), lambda v: -v),
+    ):
         for index in np.ndindex(out.c.shape):
             assert_contains(out, index, t, [exact(v) for v in at(a, index, t)])
 
@@ -99,11 +106,22 @@ def test_tournament(data: tuple[int | None, list[Form]], t: Fraction) -> None:
         assert_contains(out, (cell,), t, [max(low for low, _ in ends), max(high for _, high in ends)])
 
 
-@given(data=forms(2), t=st.fractions(-1, 1).filter(lambda t: abs(t) < 1), name=st.sampled_from(sorted(COMPARISONS)))
-def test_comparisons_hold_on_the_open_cell(data: tuple[int | None, list[Form]], t: Fraction, name: str) -> None:
+@given(
+    data=forms(2),
+    t=st.fractions(-1, 1).filter(lambda t: abs(t) < 1),
+    name=st.sampled_from(sorted(COMPARISONS)),
+)
+def test_comparisons_hold_on_the_open_cell(
+    data: tuple[int | None, list[Form]], t: Fraction, name: str
+) -> None:
     bits, (a, b) = data
-    truth = {"Greater": lambda x, y: x > y, "GreaterOrEqual": lambda x, y: x >= y, "Less": lambda x, y: x < y,
-             "LessOrEqual": lambda x, y: x <= y, "Equal": lambda x, y: x == y}[name]
+    truth = {
+        "Greater": lambda x, y: x > y,
+        "GreaterOrEqual": lambda x, y: x >= y,
+        "Less": lambda x, y: x < y,
+        "LessOrEqual": lambda x, y: x <= y,
+        "Equal": lambda x, y: x == y,
+    }[name]
     out = COMPARISONS[name](Arithmetic(bits), a, b)
     for index in np.ndindex(out.lo.shape):
         values = {truth(x, y) for x in at(a, index, t) for y in at(b, index, t)}
@@ -119,19 +137,33 @@ def test_zero_is_not_greater_than_zero_and_a_touching_end_is_decided() -> None:
     assert COMPARISONS["GreaterOrEqual"](ar, zero, zero).lo[0, 0] == 1
 
 
-@given(bits=st.sampled_from(PRECISIONS), inner=st.sampled_from([1, 2, 9, 40, 700]), seed=st.integers(0, 10**6),
-       extreme=st.booleans(), kind=st.sampled_from(["float32", "float64", "integers", "third"]))
+@given(
+    bits=st.sampled_from(PRECISIONS),
+    inner=st.sampled_from([1, 2, 9, 40, 700]),
+    seed=st.integers(0, 10**6),
+    extreme=st.booleans(),
+    kind=st.sampled_from(["float32", "float64", "integers", "third"]),
+)
 def test_linear_maps(bits: int | None, inner: int, seed: int, extreme: bool, kind: str) -> None:
     rng = np.random.default_rng(seed)
     ar = Arithmetic(bits)
-    stored: Any = rng.normal(size=(2, 2, inner)) * (2.0 ** rng.integers(-40, 40, size=(2, 2, inner)) if extreme else 1)
-    stored = {"float32": stored.astype(np.float32), "float64": stored, "integers": np.rint(stored * 4).clip(-9e15, 9e15),
-              "third": np.array([Fraction(int(v), 3) for v in rng.integers(-9, 9, stored.size)],
-                                dtype=object).reshape(stored.shape)}[kind]
+    stored: Any = rng.normal(size=(2, 2, inner)) * (
+        2.0 ** rng.integers(-40, 40, size=(2, 2, inner)) if extreme else 1
+    )
+    stored = {
+        "float32": stored.astype(np.float32),
+        "float64": stored,
+        "integers": np.rint(stored * 4).clip(-9e15, 9e15),
+        "third": np.array(
+            [Fraction(int(v), 3) for v in rng.integers(-9, 9, stored.size)], dtype=object
+        ).reshape(stored.shape),
+    }[kind]
     n, cells = inner + 2, 2
     tops = [int(rng.choice([0, 1, 2**30, BIG])) for _ in range(3)]
-    c, d, r = ([int(v) if not extreme else int(np.sign(v)) * top for v in rng.integers(-top, top + 1, n * cells)]
-               for top in tops)
+    c, d, r = (
+        [int(v) if not extreme else int(np.sign(v)) * top for v in rng.integers(-top, top + 1, n * cells)]
+        for top in tops
+    )
     shaped = [ar.integers(np.array(a, dtype=object).reshape(n, cells)) for a in (c, d, [abs(v) for v in r])]
     x, index = Form(*shaped, -17), rng.integers(0, n + 1, (2, inner, 3))
     out = linear(ar, Weights.of(ar, ar.constant(stored)), x, index)
@@ -139,8 +171,17 @@ def test_linear_maps(bits: int | None, inner: int, seed: int, extreme: bool, kin
     padded = [np.concatenate([np.array(a, dtype=object), np.zeros((1, cells), dtype=object)]) for a in shaped]
     for g, o, k, cell in np.ndindex(2, 2, 3, cells):
         weights = [Fraction(v) for v in stored[g, o].tolist()]
-        pc, pd, pr = (sum(((abs(w) if which == 2 else w) * int(padded[which][index[g, i, k], cell])
-                           for i, w in enumerate(weights)), Fraction(0)) / 2**17 for which in range(3))
+        pc, pd, pr = (
+            sum(
+                (
+                    (abs(w) if which == 2 else w) * int(padded[which][index[g, i, k], cell])
+                    for i, w in enumerate(weights)
+                ),
+                Fraction(0),
+            )
+            / 2**17
+            for which in range(3)
+        )
         assert_contains(out, (g, o, k, cell), t, [pc + pd * t - pr, pc + pd * t + pr])
         if bits is EXACT and kind != "third" and not any(tops[2:]):
             assert at(out, (g, o, k, cell), t) == (pc + pd * t,) * 2
@@ -154,7 +195,9 @@ def test_constants_are_what_they_are(bits: int | None, stored: list[float]) -> N
         assert_contains(form, (k, 0), Fraction(0), [Fraction(v)])
 
 
-@given(numerator=st.integers(-(10**9), 10**9), denominator=st.integers(1, 1000), bits=st.sampled_from(PRECISIONS))
+@given(
+    numerator=st.integers(-(10**9), 10**9), denominator=st.integers(1, 1000), bits=st.sampled_from(PRECISIONS)
+)
 def test_truncation(numerator: int, denominator: int, bits: int | None) -> None:
     value = Fraction(numerator, denominator)
     ar = Arithmetic(bits)

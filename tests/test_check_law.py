@@ -16,7 +16,9 @@ def holds(law: Law, inside: list[tuple], gaps: list[tuple] = (), **claims: str |
     """The first claim that is not confirmed."""
     numbers = {"inf_p": Fraction(0), "sup_p": Fraction(1), "log_inf_p": None, "log_sup_p": Fraction(0)}
     given = {k: None if v is None else Fraction(v) for k, v in claims.items()}
-    return confirm(law, [tuple(map(end, c)) for c in inside], [tuple(map(end, c)) for c in gaps], {**numbers, **given})
+    return confirm(
+        law, [tuple(map(end, c)) for c in inside], [tuple(map(end, c)) for c in gaps], {**numbers, **given}
+    )
 
 
 def end(v: object) -> Fraction | float:
@@ -39,7 +41,9 @@ def law(stat: str, alternative: str = "two-sided", q: str = "1", null: str = "0"
         ("0", "two-sided", "1", "0", "1", "1"),
     ],
 )
-def test_the_whole_line_gives_the_naive_p(stat: str, alternative: str, q: str, null: str, low: str, high: str) -> None:
+def test_the_whole_line_gives_the_naive_p(
+    stat: str, alternative: str, q: str, null: str, low: str, high: str
+) -> None:
     case = law(stat, alternative, q, null)
     assert holds(case, [(-INF, INF)], inf_p=low, sup_p=high) is None
     assert holds(case, [(-INF, 0), (0, INF)], inf_p=low, sup_p=high) is None
@@ -57,7 +61,9 @@ def test_logarithms_at_forty_standard_deviations() -> None:
 
 def test_a_very_narrow_set_far_out() -> None:
     width = Fraction(1, 10**16)
-    assert holds(law("40"), [(-width, width)], inf_p="0.99999999999999799", sup_p="0.99999999999999801") is None
+    assert (
+        holds(law("40"), [(-width, width)], inf_p="0.99999999999999799", sup_p="0.99999999999999801") is None
+    )
     assert holds(law("40"), [(-width, 3 * width)], inf_p="0.499999999999", sup_p="0.500000000001") is None
 
 

@@ -1,15 +1,13 @@
 """The independent checker: is every claim of a certificate true?
 
 No search and no tolerance. Everything is derived again from the stored files: the selection nodes from the
-hypothesis, eta from the observed selection, the line from eta, the covariance and the input; then the observed
-selection, every cell, and the p-value. It imports nothing of the rest of Sureline.
+hypothesis, eta from the observed selection, the line from eta, the covariance and the input; then the
+observed selection, every cell, and the p-value. It imports nothing of the rest of Sureline.
 """
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -17,28 +15,18 @@ from typing import Any
 import numpy as np
 import onnx
 
-from .check_certificate import (
-    CellClaim,
-    Certificate,
-    file_bytes,
-    parse_json,
-    parse_npy,
-    rational,
-    read_certificate,
-)
+from .check_cells import confirm_cells, confirm_observed
+from .check_certificate import Certificate, read_certificate
 from .check_contrast import Line, contrast, line
 from .check_errors import InvalidCertificate, UnusableCertificate
-from .check_graph import Cell, CheckedGraph
-from .check_integers import EXACT, FAST, Array
+from .check_graph import CheckedGraph
+from .check_integers import Array
 from .check_law import Law, confirm
 from .check_model import compare_inputs, compare_model, parse_model
+from .check_reading import file_bytes, parse_json, parse_npy, rational
 from .check_selection import compare_selection, free_inputs
 
 __all__ = ["CheckReport", "InvalidCertificate", "UnusableCertificate", "check"]
-
-LADDER = (FAST, 128, 256, 512, EXACT)
-HALVINGS = 5
-CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -60,8 +48,11 @@ class CheckReport:
     valid: bool = True
 
     def __str__(self) -> str:
-        lines = [f"valid: {self.inf_p} <= p <= {self.sup_p}",
-                 f"{self.cells} cells confirmed: {self.inside} inside, {self.outside} outside, {self.gaps} gaps (no claim)"]
+        lines = [
+            f"valid: {self.inf_p} <= p <= {self.sup_p}",
+            f"{self.cells} cells confirmed: {self.inside} inside, {self.outside} outside, "
+            f"{self.gaps} gaps (no claim)",
+        ]
         return "\n".join([*lines, *self.notes])
 
 
@@ -91,7 +82,9 @@ def check(path: str | os.PathLike[str], model: Any = None, input: Any = None) ->
     try:
         return _check(read_certificate(path), model, input)
     except (MemoryError, RecursionError) as error:
-        raise UnusableCertificate(f"the certificate cannot be checked here: {type(error).__name__}") from error
+        raise UnusableCertificate(
+            f"the certificate cannot be checked here: {type(error).__name__}"
+        ) from error
 
 
 def _check(certificate: Certificate, model: Any, given: Any) -> CheckReport:
@@ -113,14 +106,19 @@ def _check(certificate: Certificate, model: Any, given: Any) -> CheckReport:
             raise InvalidCertificate(f"the selection does not depend on tensor {name!r}")
         return graph.shapes[name]
 
-    event = compare_selection(audited, entry, hypothesis, document["conditioning"] == "activation_pattern", shape)
+    event = compare_selection(
+        audited, entry, hypothesis, document["conditioning"] == "activation_pattern", shape
+    )
     if names != event:
         raise InvalidCertificate("the observed outputs are not those of the hypothesis")
     if model is not None:
         compare_model(audited, entry, model)
     if given is not None:
-        array = parse_npy(file_bytes(os.path.realpath(given)), "the input") if isinstance(
-            given, (str, os.PathLike)) else np.asarray(given)
+        array = (
+            parse_npy(file_bytes(os.path.realpath(given)), "the input")
+            if isinstance(given, (str, os.PathLike))
+            else np.asarray(given)
+        )
         if array.shape != x.shape or array.tolist() != x.tolist():
             raise InvalidCertificate("the certificate is about another input")
     if found.stat != Fraction(document["claim"]["stat"]):
@@ -128,8 +126,8 @@ def _check(certificate: Certificate, model: Any, given: Any) -> CheckReport:
     for name, array in zip(names, observed, strict=True):
         if array.shape != graph.shapes[name]:
             raise InvalidCertificate(f"the observed value of {name!r} does not have the shape of that output")
-    _confirm_observed(graph, observed)
-    _confirm_cells(graph, certificate.cells, observed)
+    confirm_observed(graph, observed)
+    confirm_cells(graph, certificate.cells, observed)
     _confirm_p(certificate, found)
     return _report(certificate, model is not None, given is not None)
 
@@ -153,7 +151,9 @@ def _line(certificate: Certificate, audited: onnx.ModelProto, x: Array) -> Line:
             raise InvalidCertificate("eta.json does not hold one number per element of the input")
         eta = [rational(v, "an entry of eta.json") for v in listed]
     else:
-        masks = [onnx.numpy_helper.to_array(t) for t in audited.graph.initializer if t.name == "sureline/mask"]
+        masks = [
+            onnx.numpy_helper.to_array(t) for t in audited.graph.initializer if t.name == "sureline/mask"
+        ]
         if bool(masks) != hypothesis["mask"] or certificate.observed[0].dtype != np.bool_:
             raise InvalidCertificate("the mask of the audited graph is not that of the hypothesis")
         if masks and (masks[0].dtype != np.bool_ or masks[0].shape != certificate.observed[0].shape):
@@ -164,98 +164,24 @@ def _line(certificate: Certificate, audited: onnx.ModelProto, x: Array) -> Line:
     return line(eta, noise, var, values, x.size, Fraction(document["line"]["scale"]))
 
 
-def _confirm_observed(graph: CheckedGraph, observed: Sequence[Array]) -> None:
-    """The observed selection is that of the graph at t = 0."""
-    for bits in LADDER:
-        verdicts = [(lo[0], hi[0]) for lo, hi in graph.evaluate([(Fraction(0), Fraction(0))], bits)]
-        for name, (lo, hi), value in zip(graph.outputs, verdicts, observed, strict=True):
-            if ((lo > value) | (hi < value)).any():
-                raise InvalidCertificate(f"the observed value of {name!r} is not that of the graph at the input")
-        if all((lo == hi).all() for lo, hi in verdicts):
-            return
-    raise InvalidCertificate("the selection at the input cannot be confirmed")
-
-
-def _confirm_cells(graph: CheckedGraph, cells: Sequence[CellClaim], observed: Sequence[Array]) -> None:
-    """Every verdict holds on its whole open cell."""
-    claims = [(k, c) for k, c in enumerate(cells) if c.verdict != "gap"]
-    for _, c in claims:
-        if c.verdict == "outside" and not (c.output < len(observed) and c.element < observed[c.output].size):
-            raise InvalidCertificate(f"the witness of the cell from {_text(c.lo)} does not exist")
-    for start in range(0, len(claims), CHUNK):
-        part = claims[start:start + CHUNK]
-        states = _states(graph, [(c.lo, c.hi) for _, c in part], [c for _, c in part], observed, FAST)
-        for (k, claim), state in zip(part, states, strict=True):
-            if state != 1 and not _persist(graph, claim, observed):
-                what = "is not confirmed"
-                if _states(graph, [_middle((claim.lo, claim.hi))], [claim], observed, FAST) == [-1]:
-                    what = "is false"
-                raise InvalidCertificate(
-                    f"cell {k}, from {_text(claim.lo)} to {_text(claim.hi)}: the verdict {claim.verdict!r} {what}")
-
-
-def _states(graph: CheckedGraph, cells: list[Cell], claims: list[CellClaim], observed: Sequence[Array],
-            bits: int | None) -> list[int]:
-    """1 where the claim is confirmed on the cell, -1 where it is refuted, else 0."""
-    found = graph.evaluate(cells, bits)
-    states = []
-    for i, claim in enumerate(claims):
-        if claim.verdict == "inside":
-            differ = any(((lo[i] > v) | (hi[i] < v)).any() for (lo, hi), v in zip(found, observed, strict=True))
-            equal = all(((lo[i] == v) & (hi[i] == v)).all() for (lo, hi), v in zip(found, observed, strict=True))
-            states.append(-1 if differ else int(equal))
-        else:
-            lo, hi = (a[i].reshape(-1)[claim.element] for a in found[claim.output])
-            value = observed[claim.output].reshape(-1)[claim.element]
-            states.append(1 if lo > value or hi < value else -int(lo == hi))
-    return states
-
-
-def _persist(graph: CheckedGraph, claim: CellClaim, observed: Sequence[Array]) -> bool:
-    """The cell with more bits, and in halves, until it is confirmed or refuted somewhere."""
-    whole: Cell = (claim.lo, claim.hi)
-    if _states(graph, [_middle(whole)], [claim], observed, FAST) == [-1]:
-        return False
-    pending = [whole]
-    for _ in range(HALVINGS):
-        pending = [piece for cell in pending for piece in _pieces(cell)]
-        states = _states(graph, pending, [claim] * len(pending), observed, FAST)
-        if -1 in states:
-            return False
-        pending = [cell for cell, state in zip(pending, states, strict=True) if state == 0]
-        if not pending:
-            return True
-    return any(_states(graph, [whole], [claim], observed, bits) == [1] for bits in LADDER[1:])
-
-
-def _middle(cell: Cell) -> Cell:
-    """A point of the cell."""
-    lo, hi = cell
-    if math.isinf(lo) or math.isinf(hi):
-        m = Fraction(0) if math.isinf(lo) and math.isinf(hi) else (
-            max(2 * Fraction(lo), Fraction(1)) if math.isinf(hi) else min(2 * Fraction(hi), Fraction(-1)))
-    else:
-        m = (Fraction(lo) + Fraction(hi)) / 2
-    return m, m
-
-
-def _pieces(cell: Cell) -> list[Cell]:
-    """The two open halves and the point between them; a point stays one."""
-    m = _middle(cell)[0]
-    return [cell] if cell[0] == cell[1] else [(cell[0], m), (m, m), (m, cell[1])]
-
-
 def _confirm_p(certificate: Certificate, found: Line) -> None:
     document, claims = certificate.document, certificate.claims
-    law = Law(found.stat, Fraction(document["line"]["scale"]), found.q, Fraction(document["law"]["null_value"]),
-              document["law"]["alternative"])
+    law = Law(
+        found.stat,
+        Fraction(document["line"]["scale"]),
+        found.q,
+        Fraction(document["law"]["null_value"]),
+        document["law"]["alternative"],
+    )
     by = {kind: [(c.lo, c.hi) for c in certificate.cells if c.verdict == kind] for kind in ("inside", "gap")}
     inf_p, sup_p = claims["inf_p"], claims["sup_p"]
     if inf_p is None or sup_p is None or not 0 <= inf_p <= sup_p <= 1:
         raise InvalidCertificate("the claimed bounds of p are not in order between 0 and 1")
     failed = confirm(law, by["inside"], by["gap"], claims)
     if failed is not None:
-        raise InvalidCertificate(f"claim.{failed} = {document['claim'][failed]} does not follow from the cells")
+        raise InvalidCertificate(
+            f"claim.{failed} = {document['claim'][failed]} does not follow from the cells"
+        )
 
 
 def _report(certificate: Certificate, model_checked: bool, input_checked: bool) -> CheckReport:
@@ -268,11 +194,20 @@ def _report(certificate: Certificate, model_checked: bool, input_checked: bool) 
         notes.append("the input was not compared with an input file (--input)")
     if document["noise"]["kind"] == "full":
         notes.append("the covariance is positive definite up to 1e-12 of its largest variance")
-    counts = {kind: sum(c.verdict == kind for c in certificate.cells) for kind in ("inside", "outside", "gap")}
-    return CheckReport(len(certificate.cells), counts["inside"], counts["outside"], counts["gap"], claim["inf_p"],
-                       claim["sup_p"], claim["log_inf_p"], claim["log_sup_p"], rederived, model_checked, input_checked,
-                       tuple(notes))
-
-
-def _text(end: Fraction | float) -> str:
-    return f"{float(end):.6g}" if math.isinf(end) or len(str(end)) > 24 else str(end)
+    counts = {
+        kind: sum(c.verdict == kind for c in certificate.cells) for kind in ("inside", "outside", "gap")
+    }
+    return CheckReport(
+        len(certificate.cells),
+        counts["inside"],
+        counts["outside"],
+        counts["gap"],
+        claim["inf_p"],
+        claim["sup_p"],
+        claim["log_inf_p"],
+        claim["log_sup_p"],
+        rederived,
+        model_checked,
+        input_checked,
+        tuple(notes),
+    )

@@ -43,8 +43,10 @@ def contrast(hypothesis: dict[str, Any], roi: Array, mask: Array | None, size: i
     if not other.any():
         raise InvalidCertificate("there is nothing to compare the observed selection with")
     shares = Fraction(1, int(roi.sum())), Fraction(-1, int(other.sum()))
-    return [shares[0] if a else shares[1] if b else Fraction(0)
-            for a, b in zip(roi.reshape(-1), other.reshape(-1), strict=True)]
+    return [
+        shares[0] if a else shares[1] if b else Fraction(0)
+        for a, b in zip(roi.reshape(-1), other.reshape(-1), strict=True)
+    ]
 
 
 def _neighbourhood(roi: Array, reach: int) -> Array:
@@ -61,8 +63,14 @@ def _neighbourhood(roi: Array, reach: int) -> Array:
     return (near & ~flat).reshape(roi.shape)
 
 
-def line(eta: list[Fraction], noise: dict[str, Any], var: Array | None, values: list[Fraction], model_size: int,
-         scale: Fraction) -> Line:
+def line(
+    eta: list[Fraction],
+    noise: dict[str, Any],
+    var: Array | None,
+    values: list[Fraction],
+    model_size: int,
+    scale: Fraction,
+) -> Line:
     """The line through the noise vector `values`, whose first `model_size` entries are the model's input."""
     sigma_eta = _covariance_times(eta, noise, var, model_size)
     q = sum((a * b for a, b in zip(eta, sigma_eta, strict=True) if a), Fraction(0))
@@ -71,11 +79,16 @@ def line(eta: list[Fraction], noise: dict[str, Any], var: Array | None, values: 
     stat = sum((a * b for a, b in zip(eta, values, strict=True) if a), Fraction(0))
     factor = scale / q
     known: dict[Fraction, Fraction] = {}
-    return Line(q, stat, [known.setdefault(v, v * factor) if v not in known else known[v]
-                          for v in sigma_eta[:model_size]])
+    return Line(
+        q,
+        stat,
+        [known.setdefault(v, v * factor) if v not in known else known[v] for v in sigma_eta[:model_size]],
+    )
 
 
-def _covariance_times(eta: list[Fraction], noise: dict[str, Any], var: Array | None, half: int) -> list[Fraction]:
+def _covariance_times(
+    eta: list[Fraction], noise: dict[str, Any], var: Array | None, half: int
+) -> list[Fraction]:
     """Sigma * eta; a covariance of half the length is used for both halves, which are then independent."""
     n = len(eta)
     if noise["kind"] == "scalar":
@@ -84,9 +97,13 @@ def _covariance_times(eta: list[Fraction], noise: dict[str, Any], var: Array | N
             raise InvalidCertificate("the variance is not positive")
         return [value * v for v in eta]
     size = var.shape[0] if var is not None and var.ndim else 0
-    if var is None or size not in (half, n) or var.shape != ((size,) if noise["kind"] == "diagonal" else (size, size)):
+    if (
+        var is None
+        or size not in (half, n)
+        or var.shape != ((size,) if noise["kind"] == "diagonal" else (size, size))
+    ):
         raise InvalidCertificate("the covariance does not have the shape of the noise vector")
-    parts = [eta[k:k + size] for k in range(0, n, size)]
+    parts = [eta[k : k + size] for k in range(0, n, size)]
     if noise["kind"] == "diagonal":
         diagonal = [Fraction(v) for v in var.tolist()]
         if min(diagonal) <= 0:
@@ -103,7 +120,9 @@ def _covariance_times(eta: list[Fraction], noise: dict[str, Any], var: Array | N
     out = []
     for part in parts:
         sums = [Fraction(0)] * size
-        for value in set(part) - {Fraction(0)}:  # eta has few different values: exact sums of columns for each
+        for value in set(part) - {
+            Fraction(0)
+        }:  # eta has few different values: exact sums of columns for each
             columns = rows[:, [v == value for v in part]].sum(axis=1)
             sums = [s + value * int(c) for s, c in zip(sums, columns, strict=True)]
         out += [s * Fraction(2) ** sigma.e for s in sums]
@@ -113,8 +132,8 @@ def _covariance_times(eta: list[Fraction], noise: dict[str, Any], var: Array | N
 def _require_definite(ar: Arithmetic, sigma: Form, var: Array) -> None:
     """Sigma + tau*I is positive definite, tau = 1e-12 times the largest variance.
 
-    A float Cholesky factor L of Sigma + tau/2*I is only a guess; the proof is that Sigma + tau*I - L*L' , computed
-    in exact integers, is strictly diagonally dominant with a positive diagonal (Gershgorin).
+    A float Cholesky factor L of Sigma + tau/2*I is only a guess; the proof is that Sigma + tau*I - L*L' ,
+    computed in exact integers, is strictly diagonally dominant with a positive diagonal (Gershgorin).
     """
     n = len(var)
     largest = max(Fraction(v) for v in var.diagonal().tolist())
@@ -126,15 +145,17 @@ def _require_definite(ar: Arithmetic, sigma: Form, var: Array) -> None:
     except np.linalg.LinAlgError as error:
         raise InvalidCertificate("the covariance is not positive definite") from error
     factor = ar.constant(guess)
-    weights = Weights.of(ar, Form(factor.c[None], factor.d[None], factor.r[None], factor.e))
-    columns = Form(*(np.ascontiguousarray(a[..., 0].T) for a in (factor.c, factor.d, factor.r)), factor.e)
+    weights = Weights.of(ar, factor.each(lambda a: a[None]))
+    columns = factor.each(lambda a: np.ascontiguousarray(a[..., 0].T))
     square = linear(ar, weights, columns, np.arange(n).reshape(1, n, 1))  # (1, n, 1) with n cells: L L'
-    square = Form(*(a.reshape(n, n) for a in (square.c, square.d, square.r)), square.e)
-    left, right = ar.aligned([Form(*(a[..., 0] for a in (sigma.c, sigma.d, sigma.r)), sigma.e), square])
+    square = square.each(lambda a: a.reshape(n, n))
+    left, right = ar.aligned([sigma.each(lambda a: a[..., 0]), square])
     rest = left.c - right.c
     unit = Fraction(2) ** left.e
     shift = tau / unit
     diagonal = objects([rest[i, i] for i in range(n)])
     others = np.abs(rest).sum(axis=1) - np.abs(diagonal)
     if any(int(d) + shift <= int(o) for d, o in zip(diagonal, others, strict=True)):
-        raise InvalidCertificate("the covariance is not positive definite (tolerance 1e-12 of its largest variance)")
+        raise InvalidCertificate(
+            "the covariance is not positive definite (tolerance 1e-12 of its largest variance)"
+        )

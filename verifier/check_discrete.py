@@ -1,7 +1,8 @@
 """Discrete tensors (booleans, integers, indices): what is known of them on each open cell.
 
-A `Discrete` holds integer bounds lo <= hi; an element is known where they meet. Comparisons of affine forms follow
-the rule for open cells: ``c + d*t +- r > 0`` for all t in (-1, 1) if c >= |d| + r and (d != 0 or c > r).
+A `Discrete` holds integer bounds lo <= hi; an element is known where they meet. Comparisons of affine forms
+follow the rule for open cells: ``c + d*t +- r > 0`` for all t in (-1, 1) if c >= |d| + r and (d != 0 or c >
+r).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Discrete:
     @property
     def shape(self) -> tuple[int, ...]:
         """The tensor's shape, without the axis of cells."""
-        return self.lo.shape[:-1]
+        return tuple(self.lo.shape[:-1])
 
     @classmethod
     def known(cls, values: Any) -> Discrete:
@@ -87,8 +88,10 @@ COMPARISONS: dict[str, Callable[[Arithmetic, Any, Any], Discrete]] = {
 LOGIC: dict[str, Callable[[Discrete, Discrete], Discrete]] = {
     "And": lambda a, b: Discrete(a.lo & b.lo, a.hi & b.hi),
     "Or": lambda a, b: Discrete(a.lo | b.lo, a.hi | b.hi),
-    "Xor": lambda a, b: Discrete(np.where((a.lo == a.hi) & (b.lo == b.hi), a.lo ^ b.lo, 0),
-                                 np.where((a.lo == a.hi) & (b.lo == b.hi), a.lo ^ b.lo, 1)),
+    "Xor": lambda a, b: Discrete(
+        np.where((a.lo == a.hi) & (b.lo == b.hi), a.lo ^ b.lo, 0),
+        np.where((a.lo == a.hi) & (b.lo == b.hi), a.lo ^ b.lo, 1),
+    ),
 }
 
 
@@ -100,7 +103,9 @@ def logical_not(a: Discrete) -> Discrete:
 def sign(v: Form) -> Discrete:
     """-1, 0 or 1."""
     above, at_least, at_most, below = _sides(v)
-    return Discrete(np.where(above, 1, np.where(at_least, 0, -1)), np.where(below, -1, np.where(at_most, 0, 1)))
+    return Discrete(
+        np.where(above, 1, np.where(at_least, 0, -1)), np.where(below, -1, np.where(at_most, 0, 1))
+    )
 
 
 def to_form(ar: Arithmetic, a: Form | Discrete) -> Form:
@@ -111,7 +116,9 @@ def to_form(ar: Arithmetic, a: Form | Discrete) -> Form:
 
 
 def to_integer(ar: Arithmetic, v: Form, truncate: bool) -> Discrete:
-    """A form as integers: truncated towards zero, or the integers in its bounds where it is known to be one."""
+    """A form as integers: truncated towards zero, or the integers in its bounds where it is known to be
+    one.
+    """
     lo, hi = (a.astype(object) for a in ar.bounds(v))
     k = max(-v.e, 0)
     lo, hi = lo << max(v.e, 0), hi << max(v.e, 0)
@@ -125,10 +132,11 @@ def to_integer(ar: Arithmetic, v: Form, truncate: bool) -> Discrete:
 
 
 def first_best(ar: Arithmetic, rows: Form, least: bool = False, last: bool = False) -> Array:
-    """Which index along the first axis can be the first (last) best one: a boolean array of the shape of `rows`.
+    """Which index along the first axis can be the first (last) best one: a boolean array of the shape of
+    `rows`.
 
-    The guess g is the best one at the centre of the cell. Row j cannot win where row g certainly beats it: greater,
-    or at least as great and first.
+    The guess g is the best one at the centre of the cell. Row j cannot win where row g certainly beats it:
+    greater, or at least as great and first.
     """
     rows = replace(ar.negative(rows), same=rows.same) if least else rows
     count = len(rows.c)
@@ -139,4 +147,5 @@ def first_best(ar: Arithmetic, rows: Form, least: bool = False, last: bool = Fal
         same = np.take_along_axis(np.broadcast_to(rows.same, rows.c.shape), guess, axis=0)
     winner = rows.each(lambda x: np.take_along_axis(x, guess, axis=0), same=same)
     above, at_least, _, _ = _sides(ar.subtract(winner, rows))
-    return ~(above | (at_least & (order < guess if last else order > guess))) | (order == guess)
+    beaten = above | (at_least & (order < guess if last else order > guess))
+    return np.asarray(~beaten | (order == guess))

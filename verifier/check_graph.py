@@ -1,8 +1,9 @@
 """An ONNX graph on the line x(t) = x_obs + beta*t: what its discrete outputs are on cells of t.
 
-On a ray (L, inf), L > 0, the graph must be homogeneous of degree one in the moving input and the constants that
-are added to it; then with s = 1/t in (0, 1/L) its input is x_obs*s + beta, every added constant is multiplied by
-s, and all signs and winners are those of t. On (-inf, U), s = 1/|t| and the input is x_obs*s - beta.
+On a ray (L, inf), L > 0, the graph must be homogeneous of degree one in the moving input and the constants
+that are added to it; then with s = 1/t in (0, 1/L) its input is x_obs*s + beta, every added constant is
+multiplied by s, and all signs and winners are those of t. On (-inf, U), s = 1/|t| and the input is x_obs*s
+- beta.
 """
 
 from __future__ import annotations
@@ -21,14 +22,13 @@ from . import check_operators_linear, check_operators_resize  # noqa: F401  (the
 from .check_discrete import COMPARISONS, Discrete
 from .check_errors import InvalidCertificate, NotHomogeneous, Undecided
 from .check_identity import number_elements
-from .check_integers import EXACT, FAST, Arithmetic, Array, Form, objects
+from .check_integers import EXACT, FAST, Arithmetic, Array, Form
+from .check_line import Cell, MovingInput
 from .check_operators import LARGEST_TENSOR, OPERATORS, STILL, Context, Node, Value
 from .check_operators_structure import make_constant
 
 __all__ = ["Cell", "CheckedGraph", "Verdict"]
 
-End = Fraction | float
-Cell = tuple[End, End]
 Verdict = tuple[Array, Array]
 MEMORY = 1 << 29
 TIED = {"Max", "Min", "MaxPool", "ReduceMax", "ReduceMin", "Sub", "ArgMax", "ArgMin", *COMPARISONS}
@@ -42,10 +42,7 @@ class CheckedGraph:
     nodes: list[Node]
     stored: dict[str, Array]
     moving: str
-    observed: list[int]
-    observed_exponent: int
-    direction: list[Fraction]
-    shape: tuple[int, ...]
+    line: MovingInput
     outputs: list[str]
     moves: set[str] = field(default_factory=set)
     elements: int = 0
@@ -56,9 +53,17 @@ class CheckedGraph:
     fixed: dict[str, Verdict] = field(default_factory=dict)
 
     @classmethod
-    def build(cls, model: onnx.ModelProto, inputs: dict[str, Array], moving: str, beta: Sequence[Fraction],
-              outputs: list[str]) -> CheckedGraph:
-        """Read the graph of `model`; `inputs` holds every input (exact), `beta` the direction of `moving`, flat."""
+    def build(
+        cls,
+        model: onnx.ModelProto,
+        inputs: dict[str, Array],
+        moving: str,
+        beta: Sequence[Fraction],
+        outputs: list[str],
+    ) -> CheckedGraph:
+        """Read the graph of `model`; `inputs` holds every input (exact), `beta` the direction of `moving`,
+        flat.
+        """
         if model.functions:
             model = onnx.inliner.inline_local_functions(model)
         stored: dict[str, Array] = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
@@ -66,11 +71,10 @@ class CheckedGraph:
         for name, a in stored.items():
             if a.size > LARGEST_TENSOR:
                 raise InvalidCertificate(f"tensor {name!r} is larger than {LARGEST_TENSOR} elements")
-        x = np.asarray(inputs[moving])
-        whole, e = _exact(x)
-        if len(beta) != len(whole):
-            raise InvalidCertificate(f"the direction has {len(beta)} entries, the input {len(whole)}")
-        graph = cls(_nodes(model), stored, moving, whole, e, list(beta), x.shape, list(outputs))
+        if model.graph.sparse_initializer:
+            raise InvalidCertificate("sparse initializers are not supported")
+        line = MovingInput.of(np.asarray(inputs[moving]), beta)
+        graph = cls(_nodes(model), stored, moving, line, list(outputs))
         graph._trace()
         return graph
 
@@ -103,7 +107,7 @@ class CheckedGraph:
         for bits in (FAST, 256, EXACT):
             ctx = Context(Arithmetic(bits), self.moves, maps=self.maps)
             values = {name: make_constant(ctx, a) for name, a in self.stored.items() if name in needed}
-            values[self.moving] = self._input(ctx.ar, [(Fraction(0), Fraction(0))])
+            values[self.moving] = self.line.on_cells(ctx.ar, [(Fraction(0), Fraction(0))])
             try:
                 self._run(ctx, self.nodes, values, keep=True)
             except Undecided:
@@ -114,15 +118,17 @@ class CheckedGraph:
 
     def _number(self, values: dict[str, Any]) -> None:
         """Find equal and fixed elements, if the input has any to start from."""
-        entries = list(zip(self.observed, self.direction, strict=True))
-        still = np.array([b == 0 for b in self.direction], dtype=bool).reshape(self.shape)
+        entries = self.line.pairs()
+        still = np.array([b == 0 for _, b in entries], dtype=bool).reshape(self.line.shape)
         if len(set(entries)) == len(entries) and not still.any():
             return
         numbers, known = number_elements(self.nodes, self.moving, entries, still, values, self.maps)
         read = {name for node in self.nodes if node.op in TIED for name in node.inputs}
         self.same = {name: a[..., None] for name, a in known.items() if name in read}
         fixed = np.array(numbers.fixed)
-        masks = {name: fixed[known[name]] for name in self.outputs if name in known and fixed[known[name]].any()}
+        masks = {
+            name: fixed[known[name]] for name in self.outputs if name in known and fixed[known[name]].any()
+        }
         for bits in (FAST, 256, EXACT) if masks else ():
             found = dict(zip(self.outputs, self.evaluate([(Fraction(0), Fraction(0))], bits), strict=True))
             if all((found[name][0] == found[name][1])[0][mask].all() for name, mask in masks.items()):
@@ -171,9 +177,9 @@ class CheckedGraph:
     def evaluate(self, cells: list[Cell], bits: int | None = FAST) -> list[Verdict]:
         """Bounds lo <= hi of every output on the open cells, as arrays (cells, *shape); lo = hi where known.
 
-        `bits` is the precision: up to 60 the fast carrier, more the wide one, None exact. A cell (t, t) is a point.
-        Where nothing is known (no enclosure, or a ray of a graph that is not homogeneous) lo and hi are the least
-        and greatest int64.
+        `bits` is the precision: up to 60 the fast carrier, more the wide one, None exact. A cell (t, t) is
+        a point. Where nothing is known (no enclosure, or a ray of a graph that is not homogeneous) lo and
+        hi are the least and greatest int64.
         """
         bits = FAST if bits is not None and bits <= FAST else bits
         per_cell = self.elements * (400 if bits == FAST else 2000)
@@ -183,24 +189,31 @@ class CheckedGraph:
         for kind in (False, True):
             batch = [i for i, ray in enumerate(rays) if ray == kind]
             for start in range(0, len(batch), step):
-                part = batch[start:start + step]
+                part = batch[start : start + step]
                 for i, verdicts in zip(part, self._batch([cells[i] for i in part], bits), strict=True):
                     found[i] = verdicts
-        return [(np.stack([f[k][0] for f in found]), np.stack([f[k][1] for f in found]))
-                for k in range(len(self.outputs))]
+        return [
+            (np.stack([f[k][0] for f in found]), np.stack([f[k][1] for f in found]))
+            for k in range(len(self.outputs))
+        ]
 
     def _batch(self, cells: list[Cell], bits: int | None) -> list[list[Verdict]]:
-        nothing = [tuple(np.full(self.shapes[name], v, dtype=np.int64)
-                         for v in (np.iinfo(np.int64).min, np.iinfo(np.int64).max)) for name in self.outputs]
+        nothing = [
+            tuple(
+                np.full(self.shapes[name], v, dtype=np.int64)
+                for v in (np.iinfo(np.int64).min, np.iinfo(np.int64).max)
+            )
+            for name in self.outputs
+        ]
         if not cells:
             return []
         constants, known = self._constants(bits)
         ctx = Context(constants.ar, self.moves, cache=constants.cache, maps=self.maps)
         try:
             if math.isinf(cells[0][0]) or math.isinf(cells[0][1]):
-                ctx.scale, moving = self._ray(ctx.ar, cells)
+                ctx.scale, moving = self.line.on_rays(ctx.ar, cells)
             else:
-                moving = self._input(ctx.ar, cells)
+                moving = self.line.on_cells(ctx.ar, cells)
             values: dict[str, Any] = {**known, self.moving: moving}
             self._run(ctx, [n for n in self.nodes if self.moves & set(n.outputs)], values)
         except NotHomogeneous:
@@ -210,7 +223,10 @@ class CheckedGraph:
             rest = iter(self._batch([c for i, c in enumerate(cells) if i not in bad], bits))
             return [nothing if i in bad else next(rest) for i in range(len(cells))]  # type: ignore[misc]
         out = [self._settled(name, values[name]) for name in self.outputs]
-        return [[(lo[..., i % lo.shape[-1]], hi[..., i % hi.shape[-1]]) for lo, hi in out] for i in range(len(cells))]
+        return [
+            [(lo[..., i % lo.shape[-1]], hi[..., i % hi.shape[-1]]) for lo, hi in out]
+            for i in range(len(cells))
+        ]
 
     def _settled(self, name: str, value: Discrete) -> Verdict:
         """The bounds of an output; elements that do not depend on t have their value at t = 0."""
@@ -219,45 +235,6 @@ class CheckedGraph:
         mask, known = (a[..., None] for a in self.fixed[name])
         return np.where(mask, known, value.lo), np.where(mask, known, value.hi)
 
-    def _input(self, ar: Arithmetic, cells: list[Cell]) -> Form:
-        """x_obs + beta*(m + h*t) for cells (m - h, m + h)."""
-        middles = [(Fraction(lo) + Fraction(hi)) / 2 for lo, hi in cells]
-        halves = [(Fraction(hi) - Fraction(lo)) / 2 for lo, hi in cells]
-        one = [Fraction(1)] * len(cells)
-        return self._line(ar, one, [Fraction(0)] * len(cells), middles, halves)
-
-    def _ray(self, ar: Arithmetic, cells: list[Cell]) -> tuple[Form, Form]:
-        """The scale s = h + h*t with h = 1/(2|L|), and the input x_obs*s +- beta; Undecided where the ray holds 0."""
-        starts = [Fraction(lo if math.isinf(hi) else -hi) if math.isinf(lo) != math.isinf(hi) else Fraction(0)
-                  for lo, hi in cells]
-        bad = [i for i, start in enumerate(starts) if start <= 0]
-        if bad:
-            raise Undecided(bad)
-        halves = [_dyadic_above(1 / (2 * start)) for start in starts]
-        signs = [Fraction(1 if math.isinf(hi) else -1) for _, hi in cells]
-        h, e = _common(halves)
-        scale = ar.form(objects(h)[None], e, objects(h)[None])
-        scale = Form(scale.c[0], scale.d[0], scale.r[0], scale.e, 1)
-        form = self._line(ar, halves, halves, signs, [Fraction(0)] * len(cells))
-        return scale, Form(form.c, form.d, form.r, form.e, 1)
-
-    def _line(self, ar: Arithmetic, x0: list[Fraction], x1: list[Fraction], b0: list[Fraction],
-              b1: list[Fraction]) -> Form:
-        """x_obs*(x0 + x1*t) + beta*(b0 + b1*t) per cell, all four dyadic."""
-        if any(v.denominator & (v.denominator - 1) for v in x0 + x1 + b0 + b1):
-            raise InvalidCertificate("an end of a cell is not a dyadic number")
-        numbers, e = _common(x0 + x1 + b0 + b1)
-        n = len(x0)
-        parts = [objects(numbers[k * n:(k + 1) * n]) for k in range(4)]
-        beta, beta_e, inexact = _directions(self.direction)
-        x = objects(self.observed)[:, None]
-        low = min(self.observed_exponent, beta_e)
-        x, beta = x << (self.observed_exponent - low), beta[:, None] << (beta_e - low)
-        c, d = x * parts[0] + beta * parts[2], x * parts[1] + beta * parts[3]
-        r = (inexact[:, None] << (beta_e - low)) * (np.abs(parts[2]) + np.abs(parts[3]))
-        c, d, r = (a.reshape(*self.shape, n) for a in (c, d, r))
-        return ar.form(c, low + e, d, r)
-
 
 def _nodes(model: onnx.ModelProto) -> list[Node]:
     versions = {o.domain: o.version for o in model.opset_import}
@@ -265,7 +242,9 @@ def _nodes(model: onnx.ModelProto) -> list[Node]:
     nodes = []
     for index, proto in enumerate(model.graph.node):
         if proto.domain not in ("", "ai.onnx"):
-            raise InvalidCertificate(f"node {proto.name or proto.output[0]!r} has the unknown domain {proto.domain!r}")
+            raise InvalidCertificate(
+                f"node {proto.name or proto.output[0]!r} has the unknown domain {proto.domain!r}"
+            )
         attributes: dict[str, Any] = {}
         try:
             for name, declared in onnx.defs.get_schema(proto.op_type, opset).attributes.items():
@@ -277,40 +256,21 @@ def _nodes(model: onnx.ModelProto) -> list[Node]:
             if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
                 raise InvalidCertificate(f"operator {proto.op_type} with a subgraph is not supported")
             value = onnx.helper.get_attribute_value(attribute)
-            attributes[attribute.name] = list(value) if not isinstance(value, (bytes, float, int)) and hasattr(
-                value, "__iter__") else value
-        nodes.append(Node(index, proto.op_type, proto.name, tuple(proto.input), tuple(proto.output), opset, proto,
-                          attributes))
+            attributes[attribute.name] = (
+                list(value)
+                if not isinstance(value, (bytes, float, int)) and hasattr(value, "__iter__")
+                else value
+            )
+        nodes.append(
+            Node(
+                index,
+                proto.op_type,
+                proto.name,
+                tuple(proto.input),
+                tuple(proto.output),
+                opset,
+                proto,
+                attributes,
+            )
+        )
     return nodes
-
-
-def _exact(x: Array) -> tuple[list[int], int]:
-    """A float or integer array as integers times 2**e, exactly."""
-    if x.dtype.kind not in "fiub" or not np.isfinite(x).all():
-        raise InvalidCertificate("an input does not hold finite real numbers")
-    return _common([Fraction(v) for v in x.reshape(-1).tolist()])
-
-
-def _common(numbers: list[Fraction]) -> tuple[list[int], int]:
-    """Dyadic rationals as integers times one power of two."""
-    e = -max((v.denominator.bit_length() - 1 for v in numbers), default=0)
-    return [int(v * 2**-e) for v in numbers], e
-
-
-def _directions(beta: list[Fraction]) -> tuple[Array, int, Array]:
-    """The direction as integers times 2**e, and 1 where that is rounded down (entries that are not dyadic)."""
-    plain = all(v.denominator & (v.denominator - 1) == 0 for v in beta)
-    least = min((abs(v) for v in beta if v), default=Fraction(1))
-    e = -max((v.denominator.bit_length() - 1 for v in beta), default=0) if plain else min(0, _log2(least)) - 320
-    scaled = [v * 2**-e for v in beta]
-    return (objects([math.floor(v) for v in scaled]), e, objects([int(v.denominator > 1) for v in scaled]))
-
-
-def _log2(v: Fraction) -> int:
-    return v.numerator.bit_length() - v.denominator.bit_length()
-
-
-def _dyadic_above(v: Fraction) -> Fraction:
-    """A dyadic number at least v, at most a 2**-30th above it."""
-    k = 31 - _log2(v)
-    return Fraction(math.ceil(v * Fraction(2) ** k)) / Fraction(2) ** k

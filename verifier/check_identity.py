@@ -1,9 +1,9 @@
 """Elements that are the same function of t: value numbering over the graph.
 
-Inputs with equal (x_obs, beta) get equal numbers, and equal operations on equal numbers give equal numbers. So
-equal numbers are equal functions of t. A comparison that ties on a whole cell because its two sides are the
-same expression (a constant background, duplicate patches) is decided by this, whatever the rounding. A number is
-*fixed* if nothing in it depends on t: such an element has its value at t = 0 everywhere.
+Inputs with equal (x_obs, beta) get equal numbers, and equal operations on equal numbers give equal numbers.
+So equal numbers are equal functions of t. A comparison that ties on a whole cell because its two sides are
+the same expression (a constant background, duplicate patches) is decided by this, whatever the rounding. A
+number is *fixed* if nothing in it depends on t: such an element has its value at t = 0 everywhere.
 """
 
 from __future__ import annotations
@@ -16,14 +16,38 @@ import onnx
 
 from .check_discrete import COMPARISONS, LOGIC, Discrete
 from .check_integers import Array, Form
-from .check_operators import REALS, Node
+from .check_operators import Node
+from .check_operators_cast import REALS
 from .check_operators_structure import MOVED
 from .check_smooth import FUNCTIONS
 
 __all__ = ["Numbers", "number_elements"]
 
-ELEMENTWISE = {"Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean", "Neg", "Abs", "Relu", "LeakyRelu", "PRelu",
-               "Clip", "HardSigmoid", "HardSwish", "Not", "Sign", "Where", "Cast", *FUNCTIONS, *COMPARISONS, *LOGIC}
+ELEMENTWISE = {
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Max",
+    "Min",
+    "Sum",
+    "Mean",
+    "Neg",
+    "Abs",
+    "Relu",
+    "LeakyRelu",
+    "PRelu",
+    "Clip",
+    "HardSigmoid",
+    "HardSwish",
+    "Not",
+    "Sign",
+    "Where",
+    "Cast",
+    *FUNCTIONS,
+    *COMPARISONS,
+    *LOGIC,
+}
 WINDOWED = {"Conv", "MaxPool", "AveragePool"}
 LARGEST_TABLE = 1 << 24
 
@@ -69,26 +93,44 @@ class Numbers:
     def constant(self, value: Form | Discrete) -> Array:
         """Constants are the same where their values are."""
         if isinstance(value, Discrete):
-            keys: list[Any] = [("whole", int(a)) if a == b else None
-                               for a, b in zip(value.lo[..., 0].flat, value.hi[..., 0].flat, strict=True)]
+            keys: list[Any] = [
+                ("whole", int(a)) if a == b else None
+                for a, b in zip(value.lo[..., 0].flat, value.hi[..., 0].flat, strict=True)
+            ]
         else:
             unit = Fraction(2) ** value.e
-            keys = [("real", int(c) * unit) if r == 0 else None
-                    for c, r in zip(value.c[..., 0].flat, value.r[..., 0].flat, strict=True)]
-        return np.array([self.new(True) if k is None else self.of(k, True) for k in keys],
-                        dtype=np.int64).reshape(value.shape)
+            keys = [
+                ("real", int(c) * unit) if r == 0 else None
+                for c, r in zip(value.c[..., 0].flat, value.r[..., 0].flat, strict=True)
+            ]
+        return np.array(
+            [self.new(True) if k is None else self.of(k, True) for k in keys], dtype=np.int64
+        ).reshape(value.shape)
 
 
-def number_elements(nodes: list[Node], moving: str, entries: list[Any], still: Array, values: dict[str, Any],
-                    maps: dict[Any, Any]) -> tuple[Numbers, dict[str, Array]]:
+def number_elements(
+    nodes: list[Node],
+    moving: str,
+    entries: list[Any],
+    still: Array,
+    values: dict[str, Any],
+    maps: dict[Any, Any],
+) -> tuple[Numbers, dict[str, Array]]:
     """Numbers for all moving tensors.
 
-    `entries` are the pairs (x_obs, beta) of the input, `still` says which have beta = 0; `values` are the values of
-    all tensors at t = 0, and `maps` the index maps of the structural and windowed nodes.
+    `entries` are the pairs (x_obs, beta) of the input, `still` says which have beta = 0; `values` are the
+    values of all tensors at t = 0, and `maps` the index maps of the structural and windowed nodes.
     """
     numbers = Numbers()
-    known = {moving: np.array([numbers.of(("input", entry), bool(fixed)) for entry, fixed in
-                               zip(entries, still.flat, strict=True)], dtype=np.int64).reshape(still.shape)}
+    known = {
+        moving: np.array(
+            [
+                numbers.of(("input", entry), bool(fixed))
+                for entry, fixed in zip(entries, still.flat, strict=True)
+            ],
+            dtype=np.int64,
+        ).reshape(still.shape)
+    }
     moves = {moving}
     for node in nodes:
         if not any(name in moves for name in node.inputs) or node.op in ("Shape", "Size", "EyeLike"):
@@ -110,21 +152,32 @@ def number_elements(nodes: list[Node], moving: str, entries: list[Any], still: A
     return numbers, known
 
 
-def _outputs(node: Node, numbers: Numbers, operand: Any, values: dict[str, Any],
-             maps: dict[Any, Any]) -> dict[str, Array]:
+def _outputs(
+    node: Node, numbers: Numbers, operand: Any, values: dict[str, Any], maps: dict[Any, Any]
+) -> dict[str, Array]:
     """The numbers of a node's outputs, as far as this file knows them."""
     first = node.outputs[0]
-    if node.op == "Cast" and REALS.get(node.get("to"), 0) is None and isinstance(values[node.inputs[0]], Form):
+    if (
+        node.op == "Cast"
+        and REALS.get(node.get("to"), 0) is None
+        and isinstance(values[node.inputs[0]], Form)
+    ):
         return {first: operand(node.inputs[0])}
     if node.op in ELEMENTWISE:
         operands = np.broadcast_arrays(*(operand(name) for name in node.inputs if name))
-        key = (node.op, tuple(bool(name) for name in node.inputs), str(sorted(
-            (k, v) for k, v in node.attributes.items() if not isinstance(v, onnx.TensorProto))))
+        key = (
+            node.op,
+            tuple(bool(name) for name in node.inputs),
+            str(sorted((k, v) for k, v in node.attributes.items() if not isinstance(v, onnx.TensorProto))),
+        )
         rows = np.stack([a.reshape(-1) for a in operands], axis=1)
         return {first: numbers.rows(key, rows).reshape(operands[0].shape)}
     if node.op in MOVED and node.index in maps:
-        data = [operand(name).reshape(-1) for k, name in enumerate(node.inputs)
-                if name and (node.op == "Concat" or k == 0 or node.op == "Pad" and k == 2)]
+        data = [
+            operand(name).reshape(-1)
+            for k, name in enumerate(node.inputs)
+            if name and (node.op == "Concat" or k == 0 or node.op == "Pad" and k == 2)
+        ]
         if node.op == "Pad" and len(data) == 1:
             data.append(np.array([numbers.of(("real", Fraction(node.get("value") or 0)), True)]))
         flat = np.concatenate(data)
@@ -137,8 +190,8 @@ def _outputs(node: Node, numbers: Numbers, operand: Any, values: dict[str, Any],
                 return {}
             out = values[first].shape
             each = out[1] // len(index)
-            rows = [numbers.rows((node.index, g), x[table].T) for g, table in enumerate(index)]
-            channels = np.array([numbers.channels(row, each) for row in rows])
+            patches = [numbers.rows((node.index, g), x[table].T) for g, table in enumerate(index)]
+            channels = np.array([numbers.channels(row, each) for row in patches])
             return {first: np.moveaxis(channels.reshape(out[1], out[0], *shape), 0, 1)}
         found, index = maps[node.index]
         if index.size > LARGEST_TABLE:

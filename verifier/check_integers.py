@@ -1,10 +1,11 @@
 """Affine forms with integer coefficients: the only numbers of the checker.
 
-A tensor on a batch of cells is ``(c + d*t +- r) * 2**e`` for t in (-1, 1): arrays ``c``, ``d``, ``r >= 0`` of
-integers with the cells on their LAST axis (one cell, d = 0, for a constant), and one exponent ``e``. The same
-code runs on two carriers. *Fast*: numpy int64, every |c|, |d|, r kept below 2**60, so that c + d + r and the
-sums in this file stay below 2**63. *Wide*: Python integers in object arrays, rounded to ``bits`` bits, or never
-rounded by +, -, * and max when ``bits`` is None (``exact``). Whatever a shift cuts off is added to r.
+A tensor on a batch of cells is ``(c + d*t +- r) * 2**e`` for t in (-1, 1): arrays ``c``, ``d``, ``r >= 0``
+of integers with the cells on their LAST axis (one cell, d = 0, for a constant), and one exponent ``e``. The
+same code runs on two carriers. *Fast*: numpy int64, every |c|, |d|, r kept below 2**60, so that c + d + r
+and the sums in this file stay below 2**63. *Wide*: Python integers in object arrays, rounded to ``bits``
+bits, or never rounded by +, -, * and max when ``bits`` is None (``exact``). Whatever a shift cuts off is
+added to r.
 
 ``degree`` is 1 for what scales with the moving input on a ray (see check_graph), else 0. ``same`` numbers the
 elements: equal numbers >= 0 are equal functions of t (see check_identity); None where nothing is known.
@@ -26,7 +27,7 @@ Array = np.ndarray[Any, Any]
 FAST = 60
 EXACT = None
 EXACT_FILL = 192  # in exact mode only relaxations round; they do so at this many bits
-SLOPE = 15  # bits of a relaxation's slope
+SLOPE = 30  # bits of a relaxation's slope
 
 
 def magnitude(a: Array) -> int:
@@ -48,7 +49,7 @@ class Form:
     @property
     def shape(self) -> tuple[int, ...]:
         """The tensor's shape, without the axis of cells."""
-        return self.c.shape[:-1]
+        return tuple(self.c.shape[:-1])
 
     @property
     def size(self) -> int:
@@ -90,7 +91,7 @@ class Arithmetic:
         if wanted > 0:
             c, d, r, e = c << wanted, d << wanted, r << wanted, e - wanted
         form = self.normal(c, d, r, e)
-        return Form(*(self.integers(a) for a in (form.c, form.d, form.r)), form.e, degree)
+        return Form(self.integers(form.c), self.integers(form.d), self.integers(form.r), form.e, degree)
 
     def constant(self, values: Array) -> Form:
         """A float, integer or Fraction array as a constant (one cell, d = 0)."""
@@ -101,8 +102,11 @@ class Arithmetic:
             dyadic = all(v.denominator == 1 for v in scaled)
             k, scaled = (k, scaled) if dyadic else (k + 256, [v * 2**256 for v in scaled])
             r = [int(v.denominator > 1) for v in scaled]
-            return self.form(objects([v.numerator // v.denominator for v in scaled]).reshape(values.shape), -k,
-                             r=objects(r).reshape(values.shape))
+            return self.form(
+                objects([v.numerator // v.denominator for v in scaled]).reshape(values.shape),
+                -k,
+                r=objects(r).reshape(values.shape),
+            )
         if values.dtype.kind in "iub":
             return self.form(values.astype(object), 0)
         if not np.isfinite(values).all():
@@ -123,7 +127,9 @@ class Arithmetic:
 
     # ---- rounding -----------------------------------------------------------------------------------------
 
-    def normal(self, c: Array, d: Array, r: Array, e: int, degree: int = 0, same: Array | None = None) -> Form:
+    def normal(
+        self, c: Array, d: Array, r: Array, e: int, degree: int = 0, same: Array | None = None
+    ) -> Form:
         """The form, shifted down until it fits."""
         if self.bits is not None:
             over = max(magnitude(c), magnitude(d), magnitude(r)).bit_length() - self.bits
@@ -181,7 +187,8 @@ class Arithmetic:
         """``p, error`` with a*b = (p +- error) * 2**60 (fast) or p exactly (wide)."""
         if not self.fast:
             return a * b, 0
-        # 30-bit halves: ah, bh in [-2**30, 2**30], al, bl in [0, 2**30); |cross| < 2**61 and |p| <= 2**60 + 2**31.
+        # 30-bit halves: ah, bh in [-2**30, 2**30], al, bl in [0, 2**30); |cross| < 2**61 and |p| <= 2**60 +
+        # 2**31.
         ah, al, bh, bl = a >> 30, a & _LOW, b >> 30, b & _LOW
         cross = ah * bl + al * bh
         lost = ((cross & _LOW) | (al * bl)) != 0
@@ -238,7 +245,9 @@ def objects(values: list[Any]) -> Array:
 
 
 def _down(c: Array, d: Array, r: Array, k: int) -> tuple[Array, Array, Array]:
-    """c, d, r divided by 2**k: c and d to the nearest (each within half a unit), what they lose goes into r."""
+    """c, d, r divided by 2**k: c and d to the nearest (each within half a unit), what they lose goes into
+    r.
+    """
     mask, half = (1 << k) - 1, 1 << (k - 1)
     lost = ((c & mask) != 0) | ((d & mask) != 0)
     return (c + half) >> k, (d + half) >> k, ((r + mask) >> k) + lost.astype(r.dtype)

@@ -1,7 +1,8 @@
 """The p-value of a truncated normal law from the certified cells, in ball arithmetic.
 
-Masses are differences of the complementary error function in whichever tail is stable, so they keep their relative
-accuracy at 40 standard deviations; for very narrow sets the precision is raised until it is enough.
+Masses are differences of the complementary error function in whichever tail is stable, so they keep their
+relative accuracy at 40 standard deviations; for very narrow sets the precision is raised until it is
+enough.
 """
 
 from __future__ import annotations
@@ -37,12 +38,16 @@ class Bounds:
     most: arb
 
 
-def confirm(law: Law, inside: Sequence[tuple[End, End]], gaps: Sequence[tuple[End, End]],
-            claims: dict[str, Fraction | None]) -> str | None:
+def confirm(
+    law: Law,
+    inside: Sequence[tuple[End, End]],
+    gaps: Sequence[tuple[End, End]],
+    claims: dict[str, Fraction | None],
+) -> str | None:
     """The first of the claims inf_p, sup_p, log_inf_p, log_sup_p that is not confirmed, or None.
 
-    None as a claim of log_inf_p is minus infinity. A claim is confirmed if it is at most (at least) every number of
-    the ball of the least (greatest) p.
+    None as a claim of log_inf_p is minus infinity. A claim is confirmed if it is at most (at least) every
+    number of the ball of the least (greatest) p.
     """
     failed: str | None = None
     before = ctx.prec
@@ -77,7 +82,10 @@ def _bounds(law: Law, inside: Sequence[tuple[End, End]], gaps: Sequence[tuple[En
     one = arb(1)
     if not inside:
         return Bounds(None, one)
-    low = (left / (left + right + gap_right), (right + gap_right) / (left + right + gap_right))  # F_lo, 1 - F_lo
+    low = (
+        left / (left + right + gap_right),
+        (right + gap_right) / (left + right + gap_right),
+    )  # F_lo, 1 - F_lo
     high = ((left + gap_left) / (left + gap_left + right), right / (left + gap_left + right))
     if law.alternative == "less":
         least, most = low[0], high[0]
@@ -117,10 +125,8 @@ def _standard(law: Law, t: End, root: arb) -> arb | float:
 
 def _mass(a: arb | float, b: arb | float) -> arb:
     """Twice the mass between a and b, in units of sqrt(2) standard deviations."""
-    if isinstance(a, float) and isinstance(b, float):
-        return arb(2)
     if isinstance(a, float):
-        return (-b).erfc()
+        return arb(2) if isinstance(b, float) else (-b).erfc()
     if isinstance(b, float):
         return a.erfc()
     mass = (-b).erfc() - (-a).erfc() if b < 0 else a.erfc() - b.erfc()

@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from .check_certificate import file_bytes
 from .check_errors import InvalidCertificate, UnusableCertificate
 from .check_integers import Array
 from .check_operators import LARGEST_TENSOR
+from .check_reading import file_bytes
 
 __all__ = ["compare_inputs", "compare_model", "parse_model"]
 
@@ -24,7 +24,10 @@ def parse_model(content: bytes, name: str) -> onnx.ModelProto:
     """A model without external data whose stored tensors have bounded sizes."""
     try:
         model = onnx.load_model_from_string(content)
-        tensors = [*model.graph.initializer, *(a.t for n in model.graph.node for a in n.attribute if a.HasField("t"))]
+        tensors = [
+            *model.graph.initializer,
+            *(a.t for n in model.graph.node for a in n.attribute if a.HasField("t")),
+        ]
         if any(t.data_location == onnx.TensorProto.EXTERNAL or t.external_data for t in tensors):
             raise UnusableCertificate(f"{name} keeps data outside the file")
         if any(np.prod([float(max(d, 0)) for d in t.dims]) > LARGEST_TENSOR for t in tensors):
@@ -45,9 +48,12 @@ def compare_inputs(inputs: list[onnx.ValueInfoProto], arrays: list[tuple[str, Ar
         dims = value.type.tensor_type.shape.dim
         if not value.type.tensor_type.HasField("shape"):
             continue
-        if len(dims) != array.ndim or any(d.HasField("dim_value") and d.dim_value != n
-                                          for d, n in zip(dims, array.shape, strict=True)):
-            raise InvalidCertificate(f"input {name!r} does not have the shape that the audited graph declares")
+        if len(dims) != array.ndim or any(
+            d.HasField("dim_value") and d.dim_value != n for d, n in zip(dims, array.shape, strict=True)
+        ):
+            raise InvalidCertificate(
+                f"input {name!r} does not have the shape that the audited graph declares"
+            )
 
 
 def compare_model(audited: onnx.ModelProto, entry: dict[str, Any], given: Any) -> None:
@@ -62,30 +68,39 @@ def compare_model(audited: onnx.ModelProto, entry: dict[str, Any], given: Any) -
     graph, whole = model.graph, audited.graph
     drawn = [n for n in graph.node if n.op_type in RANDOM and n.domain in ("", "ai.onnx")]
     nodes = [n for n in graph.node if not (n.op_type in RANDOM and n.domain in ("", "ai.onnx"))]
-    if list(whole.node[:entry["nodes"]]) != nodes:
+    if list(whole.node[: entry["nodes"]]) != nodes:
         raise InvalidCertificate("the nodes of the audited graph are not those of the model")
-    stored = {t.name: t for t in whole.initializer[:entry["initializers"]]}
+    stored = {t.name: t for t in whole.initializer[: entry["initializers"]]}
     names = [t.name for t in graph.initializer] + [n.output[0] for n in drawn]
     if list(stored) != names or any(stored[t.name] != t for t in graph.initializer):
         raise InvalidCertificate("the weights of the audited graph are not those of the model")
     if entry["random"] != [n.output[0] for n in drawn]:
         raise InvalidCertificate("the certificate does not name the random tensors of the model")
     _compare_drawn(audited, drawn, stored, entry["seed"])
-    for what, mine, theirs in (("inputs", whole.input, graph.input),
-                               ("outputs", whole.output[:entry["outputs"]], graph.output)):
+    for what, mine, theirs in (
+        ("inputs", whole.input, graph.input),
+        ("outputs", whole.output[: entry["outputs"]], graph.output),
+    ):
         if [(v.name, v.type.tensor_type.elem_type) for v in mine] != [
-                (v.name, v.type.tensor_type.elem_type) for v in theirs]:
+            (v.name, v.type.tensor_type.elem_type) for v in theirs
+        ]:
             raise InvalidCertificate(f"the {what} of the audited graph are not those of the model")
     if _versions(audited) != _versions(model) or list(audited.functions) != list(model.functions):
-        raise InvalidCertificate("the operator versions or functions of the audited graph are not those of the model")
+        raise InvalidCertificate(
+            "the operator versions or functions of the audited graph are not those of the model"
+        )
 
 
 def _versions(model: onnx.ModelProto) -> dict[str, int]:
     return {"" if o.domain == "ai.onnx" else o.domain: o.version for o in model.opset_import}
 
 
-def _compare_drawn(audited: onnx.ModelProto, drawn: list[onnx.NodeProto], stored: dict[str, onnx.TensorProto],
-                   seed: int | None) -> None:
+def _compare_drawn(
+    audited: onnx.ModelProto,
+    drawn: list[onnx.NodeProto],
+    stored: dict[str, onnx.TensorProto],
+    seed: int | None,
+) -> None:
     if not drawn:
         return
     if seed is None:
@@ -104,11 +119,17 @@ def _compare_drawn(audited: onnx.ModelProto, drawn: list[onnx.NodeProto], stored
             shape = tuple(d.dim_value for d in source.shape.dim)
             kind = kind or source.elem_type
         kind = kind or onnx.TensorProto.FLOAT
-        if np.prod([float(n) for n in shape]) > LARGEST_TENSOR or tuple(tensor.dims) != shape or tensor.data_type != kind:
+        if (
+            np.prod([float(n) for n in shape]) > LARGEST_TENSOR
+            or tuple(tensor.dims) != shape
+            or tensor.data_type != kind
+        ):
             raise InvalidCertificate(f"the random tensor {tensor.name!r} has another shape or type")
         if "Normal" in node.op_type:
             values = rng.normal(given.get("mean", 0.0), given.get("scale", 1.0), size=shape)
         else:
             values = rng.uniform(given.get("low", 0.0), given.get("high", 1.0), size=shape)
-        if not np.array_equal(numpy_helper.to_array(tensor), values.astype(helper.tensor_dtype_to_np_dtype(kind))):
+        if not np.array_equal(
+            numpy_helper.to_array(tensor), values.astype(helper.tensor_dtype_to_np_dtype(kind))
+        ):
             raise InvalidCertificate(f"the random tensor {tensor.name!r} is not what the seed {seed} draws")

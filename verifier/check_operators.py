@@ -1,13 +1,14 @@
 """The operators of ONNX on forms and discrete tensors: the registry, and the elementwise ones.
 
-An operator is a function ``(context, node, inputs) -> outputs``. Inputs are `Form` (real tensors), `Discrete`
-(boolean and integer tensors) or None (left out). Its meaning is that of real arithmetic on the stored constants.
+An operator is a function ``(context, node, inputs) -> outputs``. Inputs are `Form` (real tensors),
+`Discrete` (boolean and integer tensors) or None (left out). Its meaning is that of real arithmetic on the
+stored constants.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -16,7 +17,7 @@ import onnx
 
 from .check_discrete import COMPARISONS, LOGIC, Discrete, logical_not, sign, to_form, to_integer
 from .check_errors import InvalidCertificate, NotHomogeneous
-from .check_integers import Arithmetic, Array, Form, magnitude
+from .check_integers import Arithmetic, Array, Form
 from .check_relaxations import absolute, maximum, minimum, relu, select
 from .check_smooth import FUNCTIONS, smooth
 
@@ -96,14 +97,40 @@ class Context:
         return self.product(a, smooth(self.ar, "Reciprocal", b))
 
 
-# Inputs that must not depend on the moving input: weights, and what fixes shapes and places of elements. Only of
-# these may anything be cached.
+# Inputs that must not depend on the moving input: weights, and what fixes shapes and places of elements.
+# Only of these may anything be cached.
 STILL: dict[str, tuple[int, ...]] = {
-    **dict.fromkeys(("Conv", "ConvTranspose", "PRelu", "Reshape", "Squeeze", "Unsqueeze", "Gather", "GatherElements",
-                     "GatherND", "Split", "Expand", "Tile", "Upsample", "ReduceSum", "ReduceMean", "ReduceMax",
-                     "ReduceMin", "ReduceL1"), (1,)),
-    "BatchNormalization": (1, 2, 3, 4), "Slice": (1, 2, 3, 4), "Pad": (1, 3), "Dropout": (1, 2), "Resize": (1, 2, 3),
-    "ConstantOfShape": (0,), "Range": (0, 1, 2)}
+    **dict.fromkeys(
+        (
+            "Conv",
+            "ConvTranspose",
+            "PRelu",
+            "Reshape",
+            "Squeeze",
+            "Unsqueeze",
+            "Gather",
+            "GatherElements",
+            "GatherND",
+            "Split",
+            "Expand",
+            "Tile",
+            "Upsample",
+            "ReduceSum",
+            "ReduceMean",
+            "ReduceMax",
+            "ReduceMin",
+            "ReduceL1",
+        ),
+        (1,),
+    ),
+    "BatchNormalization": (1, 2, 3, 4),
+    "Slice": (1, 2, 3, 4),
+    "Pad": (1, 3),
+    "Dropout": (1, 2),
+    "Resize": (1, 2, 3),
+    "ConstantOfShape": (0,),
+    "Range": (0, 1, 2),
+}
 
 Operator = Callable[[Context, Node, list[Any]], Any]
 OPERATORS: dict[str, Operator] = {}
@@ -137,6 +164,14 @@ def _integers_only(inputs: list[Any]) -> bool:
     return all(isinstance(v, Discrete) for v in inputs if v is not None)
 
 
+STEPS: dict[str, Callable[[Arithmetic, Form, Form], Form]] = {
+    **dict.fromkeys(("Add", "Sum", "Mean"), Arithmetic.add),
+    "Sub": Arithmetic.subtract,
+    "Max": maximum,
+    "Min": minimum,
+}
+
+
 @operator("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Neg", "Abs", "Relu", "Mean")
 def _arithmetic(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     ar = ctx.ar
@@ -157,13 +192,13 @@ def _reals(ctx: Context, node: Node, v: list[Form]) -> Form:
     if node.op == "Div":
         return ctx.quotient(*v)
     v = ctx.alike(*v)
-    if node.op in ("Neg", "Abs", "Relu"):
-        return {"Neg": ar.negative, "Abs": lambda x: absolute(ar, x), "Relu": lambda x: relu(ar, x)}[node.op](v[0])
-    step = {"Add": ar.add, "Sum": ar.add, "Mean": ar.add, "Sub": ar.subtract,
-            "Max": lambda a, b: maximum(ar, a, b), "Min": lambda a, b: minimum(ar, a, b)}[node.op]
+    if node.op == "Neg":
+        return ar.negative(v[0])
+    if node.op in ("Abs", "Relu"):
+        return (absolute if node.op == "Abs" else relu)(ar, v[0])
     total = v[0]
     for x in v[1:]:
-        total = step(total, x)
+        total = STEPS[node.op](ar, total, x)
     return total if node.op != "Mean" else ctx.product(total, ctx.number(Fraction(1, len(v))))
 
 
@@ -235,45 +270,8 @@ def _where(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     condition, a, b = inputs
     if _integers_only([a, b]):
         yes, no = condition.lo != 0, condition.hi == 0
-        return Discrete(np.where(yes, a.lo, np.where(no, b.lo, np.minimum(a.lo, b.lo))),
-                        np.where(yes, a.hi, np.where(no, b.hi, np.maximum(a.hi, b.hi))))
+        return Discrete(
+            np.where(yes, a.lo, np.where(no, b.lo, np.minimum(a.lo, b.lo))),
+            np.where(yes, a.hi, np.where(no, b.hi, np.maximum(a.hi, b.hi))),
+        )
     return select(ctx.ar, condition.lo, condition.hi, *ctx.alike(a, b))
-
-
-REALS = {onnx.TensorProto.FLOAT: None, onnx.TensorProto.DOUBLE: None,
-         onnx.TensorProto.FLOAT16: (11, -24, 65504), onnx.TensorProto.BFLOAT16: (8, -133, None)}
-WHOLE = {onnx.TensorProto.INT8: (-(2**7), 2**7), onnx.TensorProto.INT16: (-(2**15), 2**15),
-         onnx.TensorProto.INT32: (-(2**31), 2**31), onnx.TensorProto.INT64: (-(2**52), 2**52),
-         onnx.TensorProto.UINT8: (0, 2**8), onnx.TensorProto.UINT16: (0, 2**16), onnx.TensorProto.UINT32: (0, 2**32)}
-
-
-@operator("Cast")
-def _cast(ctx: Context, node: Node, inputs: list[Any]) -> Value:
-    """Between floats of 32 and 64 bits the identity; narrower floats add their rounding error; else a step."""
-    v, to, ar = inputs[0], node.get("to"), ctx.ar
-    if to in REALS:
-        out, narrow = to_form(ar, v), REALS[to]
-        if narrow is None or isinstance(v, Discrete) and max(magnitude(v.lo), magnitude(v.hi)) <= 256:
-            return out
-        if out.degree:
-            raise NotHomogeneous("Cast")
-        lo, hi = ar.bounds(out)
-        size = np.maximum(np.abs(lo), np.abs(hi))
-        bits, least, largest = narrow
-        if largest is not None and (size.astype(object) * Fraction(2) ** out.e > largest).any():
-            raise node.refuse("a value overflows float16")
-        extra = (size >> bits) + 1
-        out = replace(out, r=out.r + extra, same=None)
-        return ar.add(out, ar.form(np.zeros((1,), dtype=object), least - 1, r=np.ones((1,), dtype=object)))
-    if to == onnx.TensorProto.BOOL:
-        zero = Discrete.known(0)
-        return logical_not(COMPARISONS["Equal"](ar, v, zero if isinstance(v, Discrete) else to_form(ar, zero)))
-    if to in WHOLE:
-        if isinstance(v, Form) and v.degree:
-            raise NotHomogeneous("Cast")
-        out_integers = v if isinstance(v, Discrete) else to_integer(ar, v, truncate=True)
-        least_int, end = WHOLE[to]
-        if (out_integers.lo < least_int).any() or (out_integers.hi >= end).any():
-            raise node.refuse("a value does not fit the integer type")
-        return out_integers
-    raise node.refuse("the type is not supported")

@@ -1,4 +1,4 @@
-"""Resize and Upsample: a gather (nearest) or one small matrix per axis (linear, cubic), in exact rationals."""
+"""Resize and Upsample: a gather (nearest) or a small matrix per axis (linear, cubic), in exact rationals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def _resize(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     scales, sizes = _scales(ctx, node, inputs)
     bounded(node, sizes)
     regions = _regions(node, inputs, len(sizes))
-    where = [_sources(node, n, m, s, region) for n, m, s, region in zip(x.shape, sizes, scales, regions, strict=True)]
+    where = [
+        _sources(node, n, m, s, region)
+        for n, m, s, region in zip(x.shape, sizes, scales, regions, strict=True)
+    ]
     mode = node.get("mode", b"nearest")
     if mode == b"nearest":
         picked = [[_nearest(node, v, n) for v in axis] for axis, n in zip(where, x.shape, strict=True)]
@@ -35,8 +38,13 @@ def _resize(ctx: Context, node: Node, inputs: list[Any]) -> Value:
         raise node.refuse("this mode is not supported")
     taps = _linear if mode == b"linear" else lambda f: _cubic(f, Fraction(node.get("cubic_coeff_a")))
     exclude = bool(node.get("exclude_outside"))
-    weights = ctx.once(node, lambda: [_prepared(ctx, axis, n, m, taps, exclude)
-                                      for axis, n, m in zip(where, x.shape, sizes, strict=True)])
+    weights = ctx.once(
+        node,
+        lambda: [
+            _prepared(ctx, axis, n, m, taps, exclude)
+            for axis, n, m in zip(where, x.shape, sizes, strict=True)
+        ],
+    )
     for axis, matrix in enumerate(weights):
         if matrix is not None:
             x = _along(ctx, x, axis, matrix)
@@ -90,7 +98,9 @@ def _regions(node: Node, inputs: list[Any], rank: int) -> list[tuple[Fraction, F
     return regions
 
 
-def _sources(node: Node, n: int, m: int, scale: Fraction, region: tuple[Fraction, Fraction]) -> list[Fraction]:
+def _sources(
+    node: Node, n: int, m: int, scale: Fraction, region: tuple[Fraction, Fraction]
+) -> list[Fraction]:
     """The coordinate in the input of every coordinate of the output."""
     if m > 1 << 16:
         raise node.refuse("an axis longer than 65,536")
@@ -122,8 +132,12 @@ def _sources(node: Node, n: int, m: int, scale: Fraction, region: tuple[Fraction
 
 def _nearest(node: Node, v: Fraction, n: int) -> int:
     rounding = node.get("nearest_mode", b"floor") if node.op == "Resize" and node.opset >= 11 else b"floor"
-    k = {b"floor": math.floor(v), b"ceil": math.ceil(v), b"round_prefer_floor": math.ceil(v - HALF),
-         b"round_prefer_ceil": math.floor(v + HALF)}[rounding]
+    k = {
+        b"floor": math.floor(v),
+        b"ceil": math.ceil(v),
+        b"round_prefer_floor": math.ceil(v - HALF),
+        b"round_prefer_ceil": math.floor(v + HALF),
+    }[rounding]
     return min(max(k, 0), n - 1)
 
 
@@ -143,7 +157,7 @@ def _cubic(f: Fraction, a: Fraction) -> list[tuple[int, Fraction]]:
 
 def _matrix(axis: list[Fraction], n: int, taps: Any, exclude: bool) -> Array:
     """Rows: the weights of the input's elements in one element of the output; the edge is repeated."""
-    matrix = np.zeros((len(axis), n), dtype=object) + Fraction(0)
+    matrix: Array = np.full((len(axis), n), Fraction(0), dtype=object)
     for row, v in zip(matrix, axis, strict=True):
         base = math.floor(v)
         for k, weight in taps(v - base):

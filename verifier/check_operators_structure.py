@@ -1,7 +1,7 @@
 """Operators that only move elements, by one mechanism; and those that make constants out of shapes.
 
-The reference operator of the onnx package runs once on an array of indices: the result IS the gather map, with
-the standard's own meaning of axes, steps, pads and batches.
+The reference operator of the onnx package runs once on an array of indices: the result IS the gather map,
+with the standard's own meaning of axes, steps, pads and batches.
 """
 
 from __future__ import annotations
@@ -21,9 +21,30 @@ __all__ = ["bounded", "gather", "make_constant"]
 
 ALL = "all"
 MOVED: dict[str, Any] = {  # which inputs hold elements; the others are shapes, axes and indices
-    "Concat": ALL, "Pad": (0, 2), **dict.fromkeys(
-        ("Identity", "Dropout", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split",
-         "Expand", "Tile", "GatherElements", "GatherND", "DepthToSpace", "SpaceToDepth"), (0,))}
+    "Concat": ALL,
+    "Pad": (0, 2),
+    **dict.fromkeys(
+        (
+            "Identity",
+            "Dropout",
+            "Transpose",
+            "Reshape",
+            "Flatten",
+            "Squeeze",
+            "Unsqueeze",
+            "Slice",
+            "Gather",
+            "Split",
+            "Expand",
+            "Tile",
+            "GatherElements",
+            "GatherND",
+            "DepthToSpace",
+            "SpaceToDepth",
+        ),
+        (0,),
+    ),
+}
 
 
 @operator(*MOVED)
@@ -57,7 +78,8 @@ def _maps(node: Node, inputs: list[Any]) -> list[Array]:
         if v is not None and _is_data(node, k):
             size = math.prod(v.shape)
             feeds[name if k == 0 or node.op != "Concat" else f"{name}/{k}"] = np.arange(
-                start, start + size).reshape(v.shape)
+                start, start + size
+            ).reshape(v.shape)
             start += size
         elif v is not None:
             feeds[name] = whole_numbers(node, v)
@@ -69,8 +91,9 @@ def _maps(node: Node, inputs: list[Any]) -> list[Array]:
         return [_pad(node, feeds, inputs)]
     if node.op in ("Squeeze", "Unsqueeze"):  # the reference implementation removes axes one by one
         axes = feeds[node.inputs[1]].reshape(-1).tolist() if len(feeds) > 1 else node.get("axes")
-        change = np.squeeze if node.op == "Squeeze" else np.expand_dims
-        return [change(feeds[node.inputs[0]], None if axes is None else tuple(axes))]
+        if node.op == "Squeeze":
+            return [np.squeeze(feeds[node.inputs[0]], None if axes is None else tuple(axes))]
+        return [np.expand_dims(feeds[node.inputs[0]], tuple(axes))]
     del proto.output[:]
     proto.output.extend(f"out{k}" for k in range(len(node.outputs)))
     return [np.asarray(out, dtype=np.int64) for out in run_reference(node, proto, feeds)]
@@ -78,9 +101,13 @@ def _maps(node: Node, inputs: list[Any]) -> list[Array]:
 
 def run_reference(node: Node, proto: onnx.NodeProto, feeds: dict[str, Array]) -> list[Array]:
     """The reference implementation of one node, on integer arrays."""
-    info = [onnx.helper.make_tensor_value_info(n, onnx.helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
-            for n, a in feeds.items()]
-    outputs = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.UNDEFINED, None) for n in proto.output if n]
+    info = [
+        onnx.helper.make_tensor_value_info(n, onnx.helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
+        for n, a in feeds.items()
+    ]
+    outputs = [
+        onnx.helper.make_tensor_value_info(n, onnx.TensorProto.UNDEFINED, None) for n in proto.output if n
+    ]
     graph = onnx.helper.make_graph([proto], "one", info, outputs)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", node.opset)])
     try:
@@ -93,7 +120,7 @@ def _pad(node: Node, feeds: dict[str, Array], inputs: list[Any]) -> Array:
     """Pad by numpy.pad, the element after the input's being the pad value; negative pads cut."""
     x = feeds[node.inputs[0]]
     pads = node.get("pads", node.get("paddings")) if node.opset < 11 else feeds[node.inputs[1]].tolist()
-    axes = range(x.ndim)
+    axes = list(range(x.ndim))
     if len(inputs) > 3 and inputs[3] is not None:
         axes = [int(a) % x.ndim for a in whole_numbers(node, inputs[3])]
     widths = [(0, 0)] * x.ndim
@@ -135,19 +162,25 @@ def gather(ctx: Context, data: list[Any], index: Array) -> Value:
         return Discrete(*out)
     same = [f.same for f in forms]
     numbers = moved([s for s in same if s is not None]) if all(s is not None for s in same) else None
-    return Form(*out, forms[0].e, forms[0].degree, numbers)
+    return Form(out[0], out[1], out[2], forms[0].e, forms[0].degree, numbers)
 
 
 @operator("Shape", "Size")
 def _shape(ctx: Context, node: Node, inputs: list[Any]) -> Discrete:
     shape = list(inputs[0].shape)
-    return Discrete.known(math.prod(shape) if node.op == "Size" else shape[node.get("start", 0):node.get("end")])
+    return Discrete.known(
+        math.prod(shape) if node.op == "Size" else shape[node.get("start", 0) : node.get("end")]
+    )
 
 
 def make_constant(ctx: Context, tensor: Array) -> Value:
     """A stored tensor: floats as the rationals they are, integers and booleans as themselves."""
     if tensor.dtype.kind in "iub":
-        if tensor.dtype.kind != "b" and tensor.size and max(abs(int(tensor.max())), abs(int(tensor.min()))) >= 2**62:
+        if (
+            tensor.dtype.kind != "b"
+            and tensor.size
+            and max(abs(int(tensor.max())), abs(int(tensor.min()))) >= 2**62
+        ):
             tensor = np.clip(tensor, -(2**62), 2**62)  # "to the end" in Slice, and nothing else
         return Discrete.known(tensor)
     return ctx.ar.constant(tensor)
@@ -155,8 +188,12 @@ def make_constant(ctx: Context, tensor: Array) -> Value:
 
 @operator("Constant")
 def _constant(ctx: Context, node: Node, inputs: list[Any]) -> Value:
-    for name, kind in (("value_float", np.float32), ("value_floats", np.float32), ("value_int", np.int64),
-                       ("value_ints", np.int64)):
+    for name, kind in (
+        ("value_float", np.float32),
+        ("value_floats", np.float32),
+        ("value_int", np.int64),
+        ("value_ints", np.int64),
+    ):
         if node.get(name) is not None:
             return make_constant(ctx, np.array(node.get(name), dtype=kind))
     return make_constant(ctx, onnx.numpy_helper.to_array(node.get("value")))

@@ -17,17 +17,57 @@ SHAPE_ONLY = {"Shape", "Size", "EyeLike"}
 SIGNS = {"Relu", "LeakyRelu", "PRelu", "Abs", "Sign"}
 DISCRETE = {"Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "ArgMax", "ArgMin"}
 LINEAR = {
-    "Add", "Sub", "Sum", "Mean", "Neg", "Identity", "Concat", "And", "Or", "Not", "Xor", "Where", "ReduceSum",
-    "ReduceMean", "AveragePool", "GlobalAveragePool", "Reshape", "Transpose", "Slice", "Gather", "GatherElements",
-    "GatherND", "Split", "Flatten", "Squeeze", "Unsqueeze", "DepthToSpace", "SpaceToDepth", "Dropout", "Pad"}
+    "Add",
+    "Sub",
+    "Sum",
+    "Mean",
+    "Neg",
+    "Identity",
+    "Concat",
+    "And",
+    "Or",
+    "Not",
+    "Xor",
+    "Where",
+    "ReduceSum",
+    "ReduceMean",
+    "AveragePool",
+    "GlobalAveragePool",
+    "Reshape",
+    "Transpose",
+    "Slice",
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "Split",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "DepthToSpace",
+    "SpaceToDepth",
+    "Dropout",
+    "Pad",
+}
 LINEAR_IN_FIRST = {"Expand", "Tile", "Resize", "Upsample", "BatchNormalization", "Div"}
 BILINEAR = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Mul"}
-FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
+FLOATS = {
+    onnx.TensorProto.FLOAT,
+    onnx.TensorProto.DOUBLE,
+    onnx.TensorProto.FLOAT16,
+    onnx.TensorProto.BFLOAT16,
+}
 
 
-def pattern_nodes(rebuilt: Any, nodes: list[onnx.NodeProto], own: int, moving: str, selection: list[str],
-                  types: dict[str, int], shape: Callable[[str], tuple[int, ...]],
-                  stored: dict[str, onnx.TensorProto]) -> list[str]:
+def pattern_nodes(
+    rebuilt: Any,
+    nodes: list[onnx.NodeProto],
+    own: int,
+    moving: str,
+    selection: list[str],
+    types: dict[str, int],
+    shape: Callable[[str], tuple[int, ...]],
+    stored: dict[str, onnx.TensorProto],
+) -> list[str]:
     """Add the pattern nodes for `nodes` (the first `own` are the model's); the names of their outputs."""
     moves, needed = {moving}, set(selection)
     for node in nodes:
@@ -36,19 +76,28 @@ def pattern_nodes(rebuilt: Any, nodes: list[onnx.NodeProto], own: int, moving: s
     for node in reversed(nodes):
         if needed & set(node.output):
             needed.update(node.input)
-    stored = stored | {n.output[0]: a.t for n in nodes if n.op_type == "Constant" for a in n.attribute if a.name == "value"}
+    stored = stored | {
+        n.output[0]: a.t for n in nodes if n.op_type == "Constant" for a in n.attribute if a.name == "value"
+    }
     maker = _Maker(rebuilt, types, shape, stored)
     for index, node in enumerate(nodes):
         moved = [name in moves for name in node.input]
         if any(moved) and moves & set(node.output) and not maker.add(node, moved, index < own):
             if needed & set(node.output):
-                raise InvalidCertificate(f"the activation pattern does not determine {node.op_type} node {node.name!r}")
+                raise InvalidCertificate(
+                    f"the activation pattern does not determine {node.op_type} node {node.name!r}"
+                )
     return maker.found
 
 
 class _Maker:
-    def __init__(self, rebuilt: Any, types: dict[str, int], shape: Callable[[str], tuple[int, ...]],
-                 stored: dict[str, onnx.TensorProto]) -> None:
+    def __init__(
+        self,
+        rebuilt: Any,
+        types: dict[str, int],
+        shape: Callable[[str], tuple[int, ...]],
+        stored: dict[str, onnx.TensorProto],
+    ) -> None:
         self.rebuilt, self.types, self.shape, self.stored = rebuilt, types, shape, stored
         self.found: list[str] = []
 
@@ -60,8 +109,11 @@ class _Maker:
         self.rebuilt.node(op, [a, b], self.next())
 
     def scalar(self, word: str, value: float, kind: int, numbered: bool = False) -> str:
-        name = f"sureline/{word}{len(self.found)}" if numbered else (
-            f"sureline/{word}/{onnx.TensorProto.DataType.Name(kind).lower()}")
+        name = (
+            f"sureline/{word}{len(self.found)}"
+            if numbered
+            else (f"sureline/{word}/{onnx.TensorProto.DataType.Name(kind).lower()}")
+        )
         return str(self.rebuilt.constant(name, value, helper.tensor_dtype_to_np_dtype(kind)))
 
     def add(self, node: onnx.NodeProto, moved: list[bool], of_model: bool) -> bool:
@@ -81,7 +133,7 @@ class _Maker:
             self.hard_sigmoid(x, attributes, kind)
         elif op in ("Max", "Min"):
             for i, a in enumerate(node.input):
-                for b in node.input[i + 1:]:
+                for b in node.input[i + 1 :]:
                     self.compare(a, b)
         elif op == "MaxPool":
             pooled = f"sureline/pooled{len(self.found)}"

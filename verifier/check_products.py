@@ -1,12 +1,13 @@
 """Linear maps of affine forms by float64 matrix products that carry integers exactly.
 
-Integers are cut into signed limbs, ``x = sum_i x_i * 2**(p*i)`` with |x_i| <= 2**(p-1). A float64 product of a
-limb of the weights with a limb of the values is exact, in whatever order BLAS adds (with or without fused
-operations), when every partial sum is an integer of at most 2**53; the sum over a row of the weights' |limbs|
-times 2**(p-1) bounds all of them, and p is chosen so that it is.
+Integers are cut into signed limbs, ``x = sum_i x_i * 2**(p*i)`` with |x_i| <= 2**(p-1). A float64 product
+of a limb of the weights with a limb of the values is exact, in whatever order BLAS adds (with or without
+fused operations), when every partial sum is an integer of at most 2**53; the sum over a row of the weights'
+|limbs| times 2**(p-1) bounds all of them, and p is chosen so that it is.
 
-A map is given in one normal form: ``y[g, o, n] = sum_k w[g, o, k] * x[index[g, k, n]]`` over the flattened input,
-where index = input size stands for a zero (padding). Convolutions, matrix products and interpolations are it.
+A map is given in one normal form: ``y[g, o, n] = sum_k w[g, o, k] * x[index[g, k, n]]`` over the flattened
+input, where index = input size stands for a zero (padding). Convolutions, matrix products and
+interpolations are it.
 """
 
 from __future__ import annotations
@@ -43,14 +44,21 @@ class Weights:
             lost = (c & ((1 << over) - 1)) != 0
             c, r, e = (c + (1 << (over - 1))) >> over, -(-r >> over) + lost, e + over
         limbs = split(c, WIDTH)
-        return cls(np.concatenate(limbs, axis=1), tuple(_row_sum(limb) for limb in limbs), e,
-                   _coarse(np.abs(c)), _coarse(r) if r.any() else None)
+        return cls(
+            np.concatenate(limbs, axis=1),
+            tuple(_row_sum(limb) for limb in limbs),
+            e,
+            _coarse(np.abs(c)),
+            _coarse(r) if r.any() else None,
+        )
 
     def part(self, inner: slice) -> Weights:
         """The weights on a part of the inner dimension."""
         limbs, count = self.limbs[..., inner], len(self.rows)
         rows = tuple(_row_sum(limb) for limb in np.split(limbs, count, axis=1))
-        above, *errors = ((a[..., inner], k) for a, k in (self.above, *([self.errors] if self.errors else [])))
+        above, *errors = (
+            (a[..., inner], k) for a, k in (self.above, *([self.errors] if self.errors else []))
+        )
         return Weights(limbs, rows, self.e, above, errors[0] if errors else None)
 
 
@@ -59,8 +67,10 @@ def linear(ar: Arithmetic, w: Weights, x: Form, index: Array) -> Form:
     width = _width(max(w.rows))
     if width < NARROWEST:
         half = w.limbs.shape[-1] // 2
-        return ar.add(linear(ar, w.part(slice(0, half)), x, index[:, :half]),
-                      linear(ar, w.part(slice(half, None)), x, index[:, half:]))
+        return ar.add(
+            linear(ar, w.part(slice(0, half)), x, index[:, :half]),
+            linear(ar, w.part(slice(half, None)), x, index[:, half:]),
+        )
     cells = x.c.shape[-1]
     c, d, r, e = (*(a.reshape(-1, cells) for a in (x.c, x.d, x.r)), x.e)
     over = max(magnitude(c), magnitude(d)).bit_length() - (2 * width - 1)
@@ -76,14 +86,20 @@ def linear(ar: Arithmetic, w: Weights, x: Form, index: Array) -> Form:
     if w.errors is not None:
         radii.append(_bound(*w.errors, np.abs(c) + np.abs(d) + r, index))
     # Everything is added in units of 2**down, chosen so that no sum reaches 2**60 in the fast carrier.
-    sizes = [sum(rows * magnitude(limb) << (WIDTH * j + width * i)
-                 for j, rows in enumerate(w.rows) for i, limb in enumerate(part)) for part in limbs]
+    sizes = [
+        sum(
+            rows * magnitude(limb) << (WIDTH * j + width * i)
+            for j, rows in enumerate(w.rows)
+            for i, limb in enumerate(part)
+        )
+        for part in limbs
+    ]
     sizes.append(sum(magnitude(a) << k for a, k in radii))
     down = max(0, max(sizes).bit_length() - 58) if ar.fast else 0
     radius = ar.integers(np.zeros(products.shape[:1] + products.shape[2:4] + (cells,), dtype=np.int64))
     for a, k in radii:
         radius = radius + (ar.integers(a) << (k - down) if k >= down else -(-ar.integers(a) >> (down - k)))
-    sums = [np.zeros_like(radius), np.zeros_like(radius)]
+    center, slope = np.zeros_like(radius), np.zeros_like(radius)
     for which, part in enumerate(limbs):
         for i in range(len(part)):
             for j in range(len(w.rows)):
@@ -91,8 +107,8 @@ def linear(ar: Arithmetic, w: Weights, x: Form, index: Array) -> Form:
                 k = WIDTH * j + width * i - down
                 if k < 0:
                     radius += (a & ((1 << -k) - 1)) != 0
-                sums[which] += a << k if k >= 0 else a >> -k
-    return ar.normal(*sums, radius, e + w.e + down, x.degree)
+                (slope if which else center)[:] += a << k if k >= 0 else a >> -k
+    return ar.normal(center, slope, radius, e + w.e + down, x.degree)
 
 
 def split(a: Array, width: int) -> list[Array]:
@@ -113,7 +129,9 @@ def _bound(above: Array, coarse: int, plane: Array, index: Array) -> tuple[Array
 
 
 def _gathered(weights: Array, planes: list[Array], index: Array) -> Array:
-    """The exact products of float64 `weights` (G, O, K) with the planes (n, cells): (G, O, N * planes * cells)."""
+    """The exact products of float64 `weights` (G, O, K) with the planes (n, cells): (G, O, N * planes *
+    cells).
+    """
     padded = np.zeros((planes[0].shape[0] + 1, len(planes), planes[0].shape[1]))
     for i, plane in enumerate(planes):
         padded[:-1, i] = plane
@@ -125,8 +143,8 @@ def _gathered(weights: Array, planes: list[Array], index: Array) -> Array:
         return out
     step = max(1, BLOCK // (groups * inner * columns))
     for start in range(0, positions, step):
-        block = padded.take(index[:, :, start:start + step], axis=0).reshape(groups, inner, -1)
-        out[:, :, start * columns:(start + step) * columns] = np.matmul(weights, block)
+        block = padded.take(index[:, :, start : start + step], axis=0).reshape(groups, inner, -1)
+        out[:, :, start * columns : (start + step) * columns] = np.matmul(weights, block)
     return out
 
 
@@ -136,7 +154,9 @@ def _width(row: int) -> int:
 
 
 def _row_sum(limb: Array) -> int:
-    """The largest sum of |limb| over a row; exact, as the entries are integers and a row is shorter than 2**30."""
+    """The largest sum of |limb| over a row; exact, as the entries are integers and a row is shorter than
+    2**30.
+    """
     return int(np.abs(limb).sum(axis=-1).max(initial=0))
 
 

@@ -1,9 +1,9 @@
 """Piecewise-linear functions of affine forms: everything is a maximum of two.
 
-Where ``v = a - b`` keeps its sign on the cell, max(a, b) is the winner, copied. Elsewhere, for any slope s in
-[0, 1], ``max(a, b) = s*a + (1-s)*b + m`` with m in [0, M] and M = max((1-s)*hi, -s*lo) over lo <= v <= hi: the
-hinge max(v, 0) - s*v is convex, 0 at v = 0 and greatest at an end. Any s is sound; the chord's, hi/(hi - lo), is
-the best one and is taken to 15 bits.
+Where ``v = a - b`` keeps its sign on the cell, max(a, b) is the winner, copied. Elsewhere, for any slope s
+in [0, 1], ``max(a, b) = s*a + (1-s)*b + m`` with m in [0, M] and M = max((1-s)*hi, -s*lo) over lo <= v <=
+hi: the hinge max(v, 0) - s*v is convex, 0 at v = 0 and greatest at an end. Any s is sound: it is a guess,
+near the chord's hi/(hi - lo), which is the best one, and 30 bits long.
 """
 
 from __future__ import annotations
@@ -82,31 +82,35 @@ def absolute(ar: Arithmetic, v: Form) -> Form:
 
 
 def _chord(c: Array, span: Array) -> tuple[Array, Array]:
-    """The slope s of the chord in units of 2**-15, and half the greatest residual M, rounded up.
+    """A slope s near the chord's in units of 2**-30, and half the greatest residual M, rounded up.
 
-    |c| < span < 2**62, so hi = c + span < 2**63, and M <= span.
+    |c| < span < 2**62 in the fast carrier, so hi = c + span < 2**63, and M <= hi - lo < 2**63.
     """
     one = 1 << SLOPE
     lo, hi = c - span, c + span
-    s = np.minimum(hi // ((span >> (SLOPE - 1)) + 1), one)
+    if c.dtype == object:
+        s = (hi << (SLOPE - 1)) // span
+    else:
+        s = np.clip((hi / span * (one >> 1)).astype(np.int64), 0, one)
     return s, (np.maximum(_scaled(hi, one - s), _scaled(-lo, s)) + 2) >> 1
 
 
 def _scaled(x: Array, s: Array) -> Array:
-    """x * s / 2**15 for |s| <= 2**15, rounded down by less than 1, with no intermediate above |x|."""
+    """x * s / 2**30 for |s| <= 2**30, rounded down by less than 1; no intermediate exceeds 2**60 or |x|."""
     return (x >> SLOPE) * s + (((x & ((1 << SLOPE) - 1)) * s) >> SLOPE)
 
 
 def select(ar: Arithmetic, lo: Array, hi: Array, a: Form, b: Form) -> Form:
-    """Where(condition, a, b) for a condition between the booleans lo <= hi: the hull where it is not known."""
+    """Where(condition, a, b) for a condition between lo and hi: the hull where it is not known."""
     a, b = ar.aligned([a, b])
     yes, no = lo != 0, hi == 0
     out = [np.where(yes, x, y) for x, y in ((a.c, b.c), (a.d, b.d), (a.r, b.r))]
     shape = np.broadcast_shapes(out[0].shape, yes.shape)
     where = np.nonzero(np.broadcast_to(~yes & ~no, shape))
     if where[0].size:  # b + [0, 1]*(a - b): the middle of both, and half their greatest distance
-        (ac, ad, a_r), (bc, bd, br) = ([np.broadcast_to(z, shape)[where] for z in (f.c, f.d, f.r)]
-                                       for f in (a, b))
+        (ac, ad, a_r), (bc, bd, br) = (
+            [np.broadcast_to(z, shape)[where] for z in (f.c, f.d, f.r)] for f in (a, b)
+        )
         out[0][where], out[1][where] = (ac + bc) >> 1, (ad + bd) >> 1
         out[2][where] = ((np.abs(ac - bc) + np.abs(ad - bd)) >> 1) + np.maximum(a_r, br) + 3
     return ar.normal(out[0], out[1], out[2], a.e, a.degree)

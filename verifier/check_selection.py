@@ -37,13 +37,16 @@ class Rebuilt:
     def constant(self, name: str, value: Any, dtype: Any) -> str:
         """Add an initializer of which value, shape and type are known."""
         wanted = np.asarray(value, dtype=dtype)
-        self.constants[name] = lambda a: a.dtype == wanted.dtype and a.shape == wanted.shape and bool((a == wanted).all())
+        self.constants[name] = lambda a: (
+            a.dtype == wanted.dtype and a.shape == wanted.shape and bool((a == wanted).all())
+        )
         return name
 
     def scalar(self, name: str, value: Fraction) -> None:
         """Add a double that is exactly `value`."""
         self.constants[name] = lambda a: (
-            a.dtype == np.float64 and a.shape == () and bool(np.isfinite(a)) and Fraction(float(a)) == value)
+            a.dtype == np.float64 and a.shape == () and bool(np.isfinite(a)) and Fraction(float(a)) == value
+        )
 
 
 def free_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
@@ -62,8 +65,9 @@ def element_types(model: onnx.ModelProto) -> dict[str, int]:
     return types | {t.name: t.data_type for t in graph.initializer}
 
 
-def compare_selection(model: onnx.ModelProto, entry: dict[str, Any], hypothesis: dict[str, Any], pattern: bool,
-                      shape: Shape) -> list[str]:
+def compare_selection(
+    model: onnx.ModelProto, entry: dict[str, Any], hypothesis: dict[str, Any], pattern: bool, shape: Shape
+) -> list[str]:
     """Confirm that what follows the model in the audited graph is the selection of `hypothesis`.
 
     Returns the names of the outputs that form the event.
@@ -82,16 +86,18 @@ def compare_selection(model: onnx.ModelProto, entry: dict[str, Any], hypothesis:
     rebuilt = Rebuilt(opset)
     if hypothesis["name"] == "custom":
         outputs, declared = list(hypothesis["outputs"]), []
-        missing = [name for name in outputs if name not in {v.name for v in graph.output[:own[2]]}]
+        missing = [name for name in outputs if name not in {v.name for v in graph.output[: own[2]]}]
         if missing or len(set(outputs)) != len(outputs):
-            raise InvalidCertificate(f"output {(missing or outputs)[0]!r} of the selection is missing or named twice")
+            raise InvalidCertificate(
+                f"output {(missing or outputs)[0]!r} of the selection is missing or named twice"
+            )
     else:
         if hypothesis["o_idx"] >= own[2]:
             raise InvalidCertificate("o_idx names no output of the model")
         _score(rebuilt, hypothesis, moving, graph.output[hypothesis["o_idx"]].name, types, shape)
         outputs, declared = ["sureline/selection"], ["sureline/score", "sureline/selection"]
     if pattern:
-        nodes = [*graph.node[:own[0]], *rebuilt.nodes]
+        nodes = [*graph.node[: own[0]], *rebuilt.nodes]
         values = {t.name: t for t in graph.initializer}
         found = pattern_nodes(rebuilt, nodes, own[0], moving, outputs, types, shape, values)
         outputs, declared = outputs + found, declared + found
@@ -107,8 +113,9 @@ def _no_own_names(graph: onnx.GraphProto, nodes: int, initializers: int, outputs
         raise InvalidCertificate("a tensor of the model has a name that belongs to the selection")
 
 
-def _score(rebuilt: Rebuilt, hypothesis: dict[str, Any], x: str, score: str, types: dict[str, int],
-           shape: Shape) -> None:
+def _score(
+    rebuilt: Rebuilt, hypothesis: dict[str, Any], x: str, score: str, types: dict[str, int], shape: Shape
+) -> None:
     kind = types.get(score, 0)
     if kind not in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16):
         raise InvalidCertificate("the score output of the model is no float tensor")
@@ -137,8 +144,16 @@ def _score(rebuilt: Rebuilt, hypothesis: dict[str, Any], x: str, score: str, typ
         rebuilt.node("Identity", ["sureline/above"], "sureline/selection")
 
 
-def _step(rebuilt: Rebuilt, step: dict[str, Any], p: str, x: str, score: str, kind: int, types: dict[str, int],
-          shape: Shape) -> str:
+def _step(
+    rebuilt: Rebuilt,
+    step: dict[str, Any],
+    p: str,
+    x: str,
+    score: str,
+    kind: int,
+    types: dict[str, int],
+    shape: Shape,
+) -> str:
     name, rank = step["name"], len(shape(score))
     dtype = helper.tensor_dtype_to_np_dtype(kind)
     if name == "InputDiff":
@@ -167,10 +182,13 @@ def _step(rebuilt: Rebuilt, step: dict[str, Any], p: str, x: str, score: str, ki
         if axes == 2:
             weights = [v * w for v in weights for w in weights]
         rebuilt.constants[f"{p}/kernel"] = lambda a: (
-            a.dtype == dtype and a.shape == (channels, 1, *[n] * axes)
-            and all(_near(a[c].reshape(-1), weights) for c in range(channels)))
-    return rebuilt.node("Conv", [score, f"{p}/kernel"], p, group=channels, kernel_shape=[n] * axes,
-                        pads=[n // 2] * (2 * axes))
+            a.dtype == dtype
+            and a.shape == (channels, 1, *[n] * axes)
+            and all(_near(a[c].reshape(-1), weights) for c in range(channels))
+        )
+    return rebuilt.node(
+        "Conv", [score, f"{p}/kernel"], p, group=channels, kernel_shape=[n] * axes, pads=[n // 2] * (2 * axes)
+    )
 
 
 def _gaussian(n: int, sigma: Fraction) -> list[arb]:
@@ -189,23 +207,29 @@ def _near(stored: Array, exact: list[arb]) -> bool:
     """Whether each stored number is within two units in the last place of the exact one."""
     for value, ball in zip(stored, exact, strict=True):
         unit = abs(Fraction(float(np.nextafter(value, value.dtype.type(np.inf)))) - Fraction(float(value)))
-        if not np.isfinite(value) or not abs(ball - arb(float(value))) <= arb(fmpq(2 * unit.numerator, unit.denominator)):
+        if not np.isfinite(value) or not abs(ball - arb(float(value))) <= arb(
+            fmpq(2 * unit.numerator, unit.denominator)
+        ):
             return False
     return True
 
 
 def _compare(graph: onnx.GraphProto, own: list[int], rebuilt: Rebuilt, declared: list[str]) -> None:
-    added = graph.node[own[0]:]
+    added = graph.node[own[0] :]
     for have, want in zip(added, rebuilt.nodes, strict=False):
         if have != want:
-            raise InvalidCertificate(f"node {have.name!r} is not the {want.op_type} node {want.name!r} of the hypothesis")
+            raise InvalidCertificate(
+                f"node {have.name!r} is not the {want.op_type} node {want.name!r} of the hypothesis"
+            )
     if len(added) != len(rebuilt.nodes):
-        raise InvalidCertificate(f"the hypothesis has {len(rebuilt.nodes)} nodes, the audited graph {len(added)}")
-    stored = {t.name: numpy_helper.to_array(t) for t in graph.initializer[own[1]:]}
+        raise InvalidCertificate(
+            f"the hypothesis has {len(rebuilt.nodes)} nodes, the audited graph {len(added)}"
+        )
+    stored = {t.name: numpy_helper.to_array(t) for t in graph.initializer[own[1] :]}
     if len(stored) != len(graph.initializer) - own[1] or stored.keys() != rebuilt.constants.keys():
         raise InvalidCertificate("the constants of the selection are not those of the hypothesis")
     for name, fits in rebuilt.constants.items():
         if not fits(stored[name]):
             raise InvalidCertificate(f"the constant {name!r} is not that of the hypothesis")
-    if [v.name for v in graph.output[own[2]:]] != declared:
+    if [v.name for v in graph.output[own[2] :]] != declared:
         raise InvalidCertificate("the outputs of the audited graph are not those of the hypothesis")

@@ -1,8 +1,9 @@
 """Smooth functions of affine forms, element by element in ball arithmetic.
 
-For any slope s, ``f(v) = s*v + u`` with u between the least and the greatest value of f(v) - s*v over the range
-[lo, hi] of v. The range is cut where the curvature of f changes sign. On a piece where f is convex (concave), the
-greatest (least) value is at an end, and the tangent at any point of the piece bounds the other side.
+For any slope s, ``f(v) = s*v + u`` with u between the least and the greatest value of f(v) - s*v over the
+range [lo, hi] of v. The range is cut where the curvature of f changes sign. On a piece where f is convex
+(concave), the greatest (least) value is at an end, and the tangent at any point of the piece bounds the
+other side.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ DEFAULT_BITS = 256  # in exact mode
 
 @dataclass(frozen=True)
 class Smooth:
-    """A function, a point where its slope is s, the signs of its curvature left and right of 0, its domain."""
+    """A function, a point where its slope is s, the signs of its curvature on both sides of 0, its domain."""
 
     f: Callable[[arb], arb]
     slope: Callable[[arb], arb]
@@ -48,11 +49,17 @@ def _logistic_root(s: arb) -> arb:
 FUNCTIONS = {
     "Exp": Smooth(arb.exp, arb.exp, arb.log, 1, 1, domain="small"),
     "Log": Smooth(arb.log, lambda v: 1 / v, lambda s: 1 / s, -1, -1, domain="positive"),
-    "Sqrt": Smooth(arb.sqrt, lambda v: 1 / (2 * v.sqrt()), lambda s: 1 / (4 * s * s), -1, -1, domain="nonnegative"),
-    "Reciprocal": Smooth(lambda v: 1 / v, lambda v: -1 / (v * v), lambda s: (-1 / s).sqrt(), -1, 1, True, "nonzero"),
+    "Sqrt": Smooth(
+        arb.sqrt, lambda v: 1 / (2 * v.sqrt()), lambda s: 1 / (4 * s * s), -1, -1, domain="nonnegative"
+    ),
+    "Reciprocal": Smooth(
+        lambda v: 1 / v, lambda v: -1 / (v * v), lambda s: (-1 / s).sqrt(), -1, 1, True, "nonzero"
+    ),
     "Sigmoid": Smooth(_sigmoid, lambda v: _sigmoid(v) * _sigmoid(-v), _logistic_root, 1, -1, True),
     "Tanh": Smooth(arb.tanh, lambda v: 1 - v.tanh() ** 2, lambda s: _logistic_root(s / 4) / 2, 1, -1, True),
-    "Softplus": Smooth(lambda v: v.exp().log1p(), _sigmoid, lambda s: (s / (1 - s)).log(), 1, 1, domain="small"),
+    "Softplus": Smooth(
+        lambda v: v.exp().log1p(), _sigmoid, lambda s: (s / (1 - s)).log(), 1, 1, domain="small"
+    ),
 }
 
 
@@ -73,8 +80,10 @@ def smooth(ar: Arithmetic, name: str, v: Form) -> Form:
             chord = (rule.f(y) - rule.f(x)) / (y - x) if a < b else arb(0)
             chords[a, b] = chord.mid() if chord.is_finite() else arb(0)
         slopes, e = _integers(list(chords.values()), bits // 2)
-        ranges = [_range(rule, _ball(a, v.e), _ball(b, v.e), _ball(s, e))
-                  for (a, b), s in zip(chords, slopes, strict=True)]
+        ranges = [
+            _range(rule, _ball(a, v.e), _ball(b, v.e), _ball(s, e))
+            for (a, b), s in zip(chords, slopes, strict=True)
+        ]
         lows, e_low = _integers([low.lower() for low, _ in ranges], bits)
         highs, e_high = _integers([high.upper() for _, high in ranges], bits, up=True)
     finally:
@@ -82,7 +91,10 @@ def smooth(ar: Arithmetic, name: str, v: Form) -> Form:
     order = {end: k for k, end in enumerate(chords)}
     at = np.array([order[end] for end in ends], dtype=np.int64).reshape(lo.shape)
     unit = min(e_low, e_high)
-    low, high = objects([x << (e_low - unit) for x in lows])[at], objects([x << (e_high - unit) for x in highs])[at]
+    low, high = (
+        objects([x << (e_low - unit) for x in lows])[at],
+        objects([x << (e_high - unit) for x in highs])[at],
+    )
     offset = ar.form(low + high, unit - 1, r=high - low)
     if not any(slopes):
         return offset

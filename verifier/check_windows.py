@@ -43,7 +43,9 @@ def windows(node: Node, spatial: tuple[int, ...], kernel: list[int]) -> Windows:
             begin = end = 0
         if auto in ("SAME_UPPER", "SAME_LOWER"):
             total = max((-(-size // stride) - 1) * stride + reach - size, 0)
-            begin, end = (total // 2, total - total // 2) if auto == "SAME_UPPER" else (total - total // 2, total // 2)
+            begin, end = (
+                (total // 2, total - total // 2) if auto == "SAME_UPPER" else (total - total // 2, total // 2)
+            )
         room = size + begin + end - reach
         if room < 0 or min(stride, dilation, k) < 1:
             raise node.refuse("a window does not fit the input")
@@ -56,11 +58,11 @@ def windows(node: Node, spatial: tuple[int, ...], kernel: list[int]) -> Windows:
         counted = (at < size + end) if node.get("count_include_pad") else (at >= 0) & (at < size)
         counts.append(counted)
     tables, shape = combined(node, axes, spatial)
-    total = counts[0]
+    inside = counts[0]
     for more in counts[1:]:
-        total = total[:, None, :, None] & more[None, :, None, :]
-        total = total.reshape(total.shape[0] * total.shape[1], -1)
-    return Windows(tables, shape, total.sum(axis=0))
+        both = inside[:, None, :, None] & more[None, :, None, :]
+        inside = both.reshape(len(inside) * len(more), -1)
+    return Windows(tables, shape, inside.sum(axis=0))
 
 
 def combined(node: Node, axes: list[Array], spatial: tuple[int, ...]) -> tuple[Array, tuple[int, ...]]:
@@ -76,8 +78,12 @@ def combined(node: Node, axes: list[Array], spatial: tuple[int, ...]) -> tuple[A
     return table, shape
 
 
-def transposed(node: Node, spatial: tuple[int, ...], kernel: list[int]) -> tuple[Windows, list[tuple[Array, Array]]]:
-    """The windows of ConvTranspose, and its phases: pairs (taps, positions) outside which the table is empty."""
+def transposed(
+    node: Node, spatial: tuple[int, ...], kernel: list[int]
+) -> tuple[Windows, list[tuple[Array, Array]]]:
+    """The windows of ConvTranspose, and its phases: pairs (taps, positions) outside which the table is
+    empty.
+    """
     strides, dilations, pads, auto = _settings(node, kernel)
     n = len(kernel)
     extra, wanted = node.get("output_padding") or [0] * n, node.get("output_shape")
@@ -108,7 +114,9 @@ def transposed(node: Node, spatial: tuple[int, ...], kernel: list[int]) -> tuple
 
 
 def channelled(table: Array, batch: int, channels: int, groups: int, spatial: int) -> Array:
-    """The table for every group and image: (groups, channels/groups * taps, batch * positions); padding last."""
+    """The table for every group and image: (groups, channels/groups * taps, batch * positions); padding
+    last.
+    """
     each = channels // groups
     channel = np.arange(channels).reshape(groups, each, 1, 1, 1) + np.arange(batch)[:, None] * channels
     index = channel * spatial + table[:, None, :]  # (groups, each, taps, batch, positions)

@@ -1,0 +1,146 @@
+"""Sums, means, extremes and their places, along axes and over windows."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from .check_discrete import Discrete, first_best, to_form, to_integer
+from .check_integers import Array, Form
+from .check_operators import Context, Node, Value, operator, whole_numbers
+from .check_operators_structure import gather
+from .check_relaxations import absolute, tournament
+from .check_windows import Windows, windows
+
+__all__ = ["total"]
+
+
+def _reshaped(form: Form, shape: tuple[int, ...]) -> Form:
+    return form.each(lambda a: a.reshape(*shape, a.shape[-1]))
+
+
+def total(ctx: Context, v: Form, axes: tuple[int, ...]) -> Form:
+    """The sum over `axes`, kept as ones; room for it is made first."""
+    terms = math.prod(v.shape[a] for a in axes)
+    over = v.size.bit_length() + terms.bit_length() - 61 if ctx.ar.fast else 0
+    v = ctx.ar.at(v, v.e + over) if over > 0 else v
+    out = v.each(lambda a: a.sum(axis=axes, keepdims=True))
+    return ctx.ar.normal(out.c, out.d, out.r, out.e, out.degree)
+
+
+def _axes(node: Node, inputs: list[Any], rank: int) -> tuple[int, ...]:
+    axes = node.get("axes")
+    if len(inputs) > 1 and inputs[1] is not None:
+        axes = whole_numbers(node, inputs[1]).tolist()
+    if not axes:
+        return () if node.get("noop_with_empty_axes") else tuple(range(rank))
+    return tuple(sorted({int(a) % rank for a in axes}))
+
+
+@operator("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1")
+def _reduce(ctx: Context, node: Node, inputs: list[Any]) -> Value:
+    v = to_form(ctx.ar, inputs[0])
+    axes = _axes(node, inputs, len(v.shape))
+    shape = tuple(1 if i in axes else n for i, n in enumerate(v.shape))
+    if node.op in ("ReduceMax", "ReduceMin"):
+        out = _best(ctx, v, axes, node.op == "ReduceMin")
+    else:
+        out = total(ctx, absolute(ctx.ar, v) if node.op == "ReduceL1" else v, axes)
+        if node.op == "ReduceMean":
+            out = ctx.product(out, ctx.number(Fraction(1, math.prod(v.shape[a] for a in axes))))
+    if not node.get("keepdims"):
+        shape = tuple(n for i, n in enumerate(shape) if i not in axes)
+    out = out.each(
+        lambda a: a.reshape(*shape, a.shape[-1]),
+        same=None if out.same is None else out.same.reshape(*shape, out.same.shape[-1]),
+    )
+    return to_integer(ctx.ar, out, truncate=False) if isinstance(inputs[0], Discrete) else out
+
+
+def _best(ctx: Context, v: Form, axes: tuple[int, ...], least: bool) -> Form:
+    if not axes:
+        return v
+    kept = [i for i in range(len(v.shape)) if i not in axes]
+    index = np.arange(math.prod(v.shape)).reshape(v.shape).transpose(*axes, *kept)
+    rows = gather(ctx, [v], index.reshape(-1, *index.shape[len(axes) :]))
+    return tournament(ctx.ar, rows, least)  # type: ignore[arg-type]
+
+
+@operator("GlobalAveragePool", "GlobalMaxPool")
+def _global_pool(ctx: Context, node: Node, inputs: list[Any]) -> Form:
+    v = inputs[0]
+    axes = tuple(range(2, len(v.shape)))
+    if node.op == "GlobalMaxPool":
+        return _reshaped(_best(ctx, v, axes, False), (*v.shape[:2], *(1 for _ in axes)))
+    return ctx.product(total(ctx, v, axes), ctx.number(Fraction(1, math.prod(v.shape[2:]))))
+
+
+@operator("AveragePool")
+def _average_pool(ctx: Context, node: Node, inputs: list[Any]) -> Form:
+    x = inputs[0]
+    found, index = _pool(ctx, node, x.shape)
+    zero = ctx.ar.form(np.zeros((1, 1), dtype=object), x.e, degree=x.degree)
+    rows = gather(ctx, [x, zero], index)
+    summed = total(ctx, rows, (0,))  # type: ignore[arg-type]
+    inverse = ctx.once(
+        node, lambda: ctx.ar.constant(np.array([Fraction(1, int(n)) for n in found.counts], dtype=object))
+    )
+    y = ctx.product(_reshaped(summed, (*x.shape[:2], -1)), inverse)
+    return _reshaped(y, (*x.shape[:2], *found.shape))
+
+
+def _pool(ctx: Context, node: Node, shape: tuple[int, ...]) -> tuple[Windows, Array]:
+    """The windows, and the table (taps, batch, channels, positions) into the whole input; padding is its
+    size.
+    """
+
+    def table() -> tuple[Windows, Array]:
+        found = windows(node, shape[2:], list(node.get("kernel_shape")))
+        planes = np.arange(shape[0] * shape[1]).reshape(1, *shape[:2], 1) * math.prod(shape[2:])
+        at = found.table[:, None, None, :]
+        return found, np.where(at < 0, math.prod(shape), planes + at)
+
+    return ctx.once(node, table, exact=True)  # type: ignore[no-any-return]
+
+
+@operator("MaxPool")
+def _max_pool(ctx: Context, node: Node, inputs: list[Any]) -> list[Value]:
+    x = inputs[0]
+    found, index = _pool(ctx, node, x.shape)
+    empty = index == math.prod(x.shape)
+    if empty.all(axis=0).any():
+        raise node.refuse("a window lies in the padding")
+    lowest = ctx.ar.integers([[-max(x.size, 1)]])  # times 4: below every |c| + |d| + r, so padding never wins
+    padding = Form(lowest, 0 * lowest, 0 * lowest, x.e + 2, x.degree)
+    rows = gather(ctx, [x, padding] if empty.any() else [x], index)
+    out = tournament(ctx.ar, rows)  # type: ignore[arg-type]
+    shape = (*x.shape[:2], *found.shape)
+    pooled = out.each(
+        lambda a: a.reshape(*shape, -1), same=None if out.same is None else out.same.reshape(*shape, -1)
+    )
+    if len(node.outputs) < 2 or not node.outputs[1]:
+        return [pooled]
+    if node.get("storage_order"):
+        raise node.refuse("indices in column order")
+    possible = first_best(ctx.ar, rows) & ~empty[..., None]  # type: ignore[arg-type]
+    at = index[..., None]
+    lo, hi = np.where(possible, at, 2**62).min(axis=0), np.where(possible, at, -1).max(axis=0)
+    return [pooled, Discrete(*(a.reshape(*shape, a.shape[-1]) for a in (lo, hi)))]
+
+
+@operator("ArgMax", "ArgMin")
+def _arg_best(ctx: Context, node: Node, inputs: list[Any]) -> Discrete:
+    v = to_form(ctx.ar, inputs[0])
+    axis = node.get("axis") % len(v.shape)
+    rows = v.each(
+        lambda a: np.moveaxis(a, axis, 0), same=None if v.same is None else np.moveaxis(v.same, axis, 0)
+    )
+    possible = first_best(ctx.ar, rows, node.op == "ArgMin", bool(node.get("select_last_index")))
+    lo = possible.argmax(axis=0)
+    hi = len(possible) - 1 - possible[::-1].argmax(axis=0)
+    if node.get("keepdims"):
+        lo, hi = np.expand_dims(lo, axis), np.expand_dims(hi, axis)
+    return Discrete(lo, hi)
