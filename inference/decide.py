@@ -20,6 +20,8 @@ from verifier.search import Goal, Law, Search, SearchResult
 
 __all__ = ["SearchOptions", "decide_line"]
 
+NEAR = Fraction(1, 2**40)
+"""In t: what lies nearer to the observed point than this is decided in one piece with it."""
 MOST_HALVINGS = 8
 """Of a cell that exact arithmetic cannot confirm in one piece."""
 
@@ -74,18 +76,18 @@ def decide_line(
 
 
 def _settled_at_zero(found: SearchResult, exact: Decider) -> SearchResult:
-    """Decide the gap that the observed point lies in, side by side, if the search found nothing inside: on an accidental
-    tie float64 only creeps towards it."""
+    """Decide both sides of the observed point in one piece each, if the search found nothing inside: on an accidental tie
+    float64 only creeps towards it."""
     if any(cell.verdict == "inside" for cell in found.cells):
         return found
-    cells = [cell for cell in found.cells if cell.verdict != "gap"]
-    for gap in found.cells:
-        if gap.verdict == "gap" and gap.lo <= 0 <= gap.hi:
-            zero = Fraction(0)
-            if isinstance(gap.lo, Fraction) and gap.lo < zero:
-                cells.append(exact(gap.lo, zero))
-            if isinstance(gap.hi, Fraction) and gap.hi > zero:
-                cells.append(exact(zero, gap.hi))
+    cells = list(found.cells)
+    for side in (-1, 1):
+        ends = [e for c in cells for e in (c.lo, c.hi) if isinstance(e, Fraction) and side * e > NEAR]
+        if ends:
+            far = min(ends, key=abs)
+            piece = exact(*sorted((Fraction(0), far)))
+            if piece.verdict != "gap":
+                cells = [c for c in cells if not (piece.lo <= c.lo and c.hi <= piece.hi)] + [piece]
     return replace(found, cells=covering(cells))
 
 
