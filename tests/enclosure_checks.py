@@ -54,10 +54,9 @@ def points_in(rng: np.random.Generator, segment: tuple[float, float], count: int
     if lo == hi:
         return [Fraction(lo)]
     parts = [Fraction(int(rng.integers(1, 2**20)), 2**20) for _ in range(count)]
-    if math.isinf(hi):
-        return [Fraction(lo) / part for part in parts]
-    if math.isinf(lo):
-        return [Fraction(hi) / part for part in parts]
+    if math.isinf(hi) or math.isinf(lo):  # near its start and far out
+        near = Fraction(hi if math.isinf(lo) else lo)
+        return [near / part * 2 ** int(rng.choice([0, rng.integers(0, 80)])) for part in parts]
     return [Fraction(lo) + (Fraction(hi) - Fraction(lo)) * part for part in parts]
 
 
@@ -135,7 +134,10 @@ def _range(value: Range, wanted: Any, batch: int) -> str | None:
     lo, hi = (np.broadcast_to(a, (len(a), *value.shape))[batch] for a in (value.lo, value.hi))
     for index in np.ndindex(wanted.shape):
         v = wanted[index]
-        if v is not twin.UNKNOWN and not lo[index] <= v <= hi[index]:
+        if v is twin.UNKNOWN:
+            continue
+        least, most = twin.bounds(v)
+        if most < lo[index] or least > hi[index]:
             return f"{index}: {lo[index]}..{hi[index]} misses {v}"
     return None
 

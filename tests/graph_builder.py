@@ -24,6 +24,20 @@ NUMPY = {
     TensorProto.INT64: np.int64,
     TensorProto.BOOL: np.bool_,
 }
+# Subnormal and huge numbers, the neighbours of 1, products that underflow, and steps far below a unit.
+WILD = {
+    TensorProto.FLOAT: [2.0**-149, -(2.0**-140), 2.0**100, -(2.0**90), 1 + 2.0**-23, 2.0**-75, 1e-15, -1e-15],
+    TensorProto.DOUBLE: [
+        2.0**-1070,
+        -(2.0**-1060),
+        2.0**900,
+        -(2.0**800),
+        1 + 2.0**-52,
+        2.0**-540,
+        1e-15,
+        -1e-15,
+    ],
+}
 
 
 class Rejected(Exception):
@@ -57,6 +71,7 @@ class Builder:
     type: int
     smooth: bool
     generic: bool
+    wild: bool = False
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: list[onnx.TensorProto] = field(default_factory=list)
     inputs: list[Tensor] = field(default_factory=list)
@@ -75,7 +90,11 @@ class Builder:
         return items[self.integer(0, len(items) - 1)]
 
     def numbers(self, shape: Sequence[int], scale: float = 1.0) -> np.ndarray:
-        """Weights: small multiples of 1/8, or generic floats of the graph's type."""
+        """Weights: small multiples of 1/8, generic floats of the graph's type, or the worst ones."""
+        if self.wild:
+            plain = self.rng.choice([0.0, 0.0, 1.0, 1.0, -1.0, 0.5], size=tuple(shape))
+            extreme = self.rng.choice(WILD[self.type], size=tuple(shape))
+            return np.where(self.rng.random(tuple(shape)) < 0.25, extreme, plain).astype(NUMPY[self.type])
         if self.generic:
             return self.rng.normal(0.0, scale, size=tuple(shape)).astype(NUMPY[self.type])
         steps = self.rng.integers(-8, 9, size=tuple(shape))
@@ -148,7 +167,7 @@ class Builder:
             if v is twin.UNKNOWN:
                 raise Rejected("undefined")
             lo, hi = twin.bounds(v)
-            if max(abs(lo), abs(hi)) > LARGEST:
+            if max(abs(lo), abs(hi)) > LARGEST and not self.wild:
                 raise Rejected("large")
 
     # --- choosing inputs ---
@@ -218,10 +237,13 @@ class Builder:
         """A number among the values of the tensor (used as a threshold)."""
         values = self.spread(tensor)
         at = self.integer(0, len(values) - 1)
+        if self.wild and abs(values[at]) > 2**100:
+            return float(self.numbers([])[()])
         value = float(values[at])
         if self.coin(0.05):  # an exact tie at the observed input
             return float(NUMPY[self.type](value))
-        return float(NUMPY[self.type](value + self.rng.normal(0, 0.25)))
+        step = self.choose([1e-15, -1e-15, 2.0**-60]) if self.wild else self.rng.normal(0, 0.25)
+        return float(NUMPY[self.type](value + step))
 
     def mark(self) -> tuple[int, int, int]:
         return len(self.nodes), len(self.initializers), len(self.tensors)

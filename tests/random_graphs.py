@@ -53,7 +53,12 @@ def operator_counts(model: onnx.ModelProto) -> Counter[str]:
 
 
 def random_case(
-    rng: np.random.Generator, *, smooth: bool, prefer: Sequence[str] = (), nodes: int | None = None
+    rng: np.random.Generator,
+    *,
+    smooth: bool,
+    prefer: Sequence[str] = (),
+    nodes: int | None = None,
+    wild: bool = False,
 ) -> Case:
     """A random network.
 
@@ -67,10 +72,12 @@ def random_case(
         Operators to be put in where they fit.
     nodes
         About how many nodes; default 3 to 12.
+    wild
+        Subnormal and huge weights, neighbouring numbers, many zeros and duplicates.
     """
     while True:
         try:
-            return _attempt(rng, smooth, list(prefer), nodes or int(rng.integers(3, 13)))
+            return _attempt(rng, smooth, list(prefer), nodes or int(rng.integers(3, 13)), wild)
         except Rejected:
             continue
 
@@ -87,13 +94,14 @@ def suite(count: int) -> tuple[Case, ...]:
     return tuple(made)
 
 
-def _attempt(rng: np.random.Generator, smooth: bool, prefer: list[str], nodes: int) -> Case:
+def _attempt(rng: np.random.Generator, smooth: bool, prefer: list[str], nodes: int, wild: bool) -> Case:
     b = Builder(
         rng,
         opset=OPSETS[int(rng.integers(len(OPSETS)))],
         type=TensorProto.FLOAT if rng.random() < 0.7 else TensorProto.DOUBLE,
         smooth=smooth,
         generic=bool(rng.random() < 0.5),
+        wild=wild,
     )
     rank = b.integer(1, 4)
     shape = (
@@ -129,7 +137,7 @@ def _grow(b: Builder, prefer: list[str], nodes: int) -> None:
         mark = b.mark()
         try:
             MAKERS[name](b)
-        except Rejected:
+        except (Rejected, OverflowError):
             b.rewind(mark)
         else:
             prefer = [p for p in prefer if p != name]
@@ -167,7 +175,7 @@ def _finish(b: Builder) -> Tensor:
             shifted, span = b.node("Sub", [score, bottom])[0], b.node("Sub", [top, bottom])[0]
             level = b.node("Mul", [span, b.constant(NUMPY[b.type](b.integer(1, 7) / 8))])[0]
             return b.node("Greater", [shifted, level], type=TensorProto.BOOL)[0]
-        except Rejected:
+        except (Rejected, OverflowError):
             b.rewind(mark)
     raise Rejected("no discrete output")
 

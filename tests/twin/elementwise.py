@@ -301,7 +301,10 @@ def cast_scalar(x: Any, to: int) -> Any:
             wrapped = int(x) % 2**bits
             return wrapped - 2**bits if signed and wrapped >= 2 ** (bits - 1) else wrapped
         ends = [math.trunc(end) for end in bounds(x)]
-        return ends[0] if ends[0] == ends[1] else UNKNOWN
+        bits, signed = INTEGERS[to]
+        least, most = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+        # the standard leaves a number that is out of range undefined
+        return ends[0] if ends[0] == ends[1] and least <= ends[0] <= most else UNKNOWN
     raise NotImplementedError(f"Cast to type {to}")
 
 
