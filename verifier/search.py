@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 from typing import Literal, Protocol
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from symbolic.errors import BudgetError
 from symbolic.network import Segment
 from verifier.cells import Cell, covering
-from verifier.event import Event, Outcome, split_ray
+from verifier.event import Event, Outcome, equal_parts, split_ray
 
 __all__ = ["Goal", "Law", "Search", "SearchResult", "Stop"]
 
@@ -30,6 +31,8 @@ Decider = Callable[[Fraction, Fraction], Cell]
 MOST_EXACT = 400
 """Cells that are bisected in exact arithmetic before the search gives up."""
 
+FARTHEST = 2.0**200
+"""Where even an exhaustive search gives up on a ray."""
 FIRST_GRID = (0.0, 0.05, 0.2, 0.6, 1.5, 4.0)
 BYTES_PER_ELEMENT = 8 * 12
 """Working memory per element of the graph and segment: three arrays, patches and temporaries."""
@@ -145,6 +148,7 @@ class Search:
         self.stuck: list[Waiting] = []
         self.tails: list[Waiting] = []  # undecided for good
         self.cells: list[Cell] = []
+        self.widest, self.failed = 0.0, np.inf  # widest segment decided in one piece, narrowest that was not
         self.inside = [-np.inf, -np.inf]  # log-mass certified inside, left and right of the observed point
         self._start(reach)
 
@@ -211,9 +215,14 @@ class Search:
         while self.queue and len(taken) < self.batch:
             head = heapq.heappop(self.queue)
             ray = (np.isinf(head.lo), np.isinf(head.hi))
-            if ray != (False, False) and -head.key <= negligible:
+            if ray != (False, False) and -head.key <= negligible and not self._wants_ray(head):
                 # far tails: their mass is a gap that costs less than a hundredth of the precision
                 self.tails.append(head)
+                continue
+            width = head.hi - head.lo
+            if ray == (False, False) and self.widest and width >= self.failed and width > 2 * self.widest:
+                parts = ceil(width / (1.5 * self.widest))
+                self._push(equal_parts(head.lo, head.hi, min(parts, 16)), self.queue)
                 continue
             if kind is None:
                 kind = ray
@@ -230,13 +239,22 @@ class Search:
             heapq.heappush(self.queue, item)
         return taken
 
+    def _wants_ray(self, ray: Waiting) -> bool:
+        """Whether a far tail of no weight is to be decided all the same: an exhaustive search leaves none, where it can."""
+        exhaustive = self.goal.stop == "exhaustive" and self.event.network.homogeneous
+        return exhaustive and min(abs(ray.lo), abs(ray.hi)) < FARTHEST
+
     def _evaluate(self, batch: Sequence[Waiting]) -> None:
         segments = [(w.lo, w.hi) for w in batch]
         if np.isinf(segments[0]).any() and not self.event.network.homogeneous:
             outcomes = [Outcome((), split_ray(a, b)) for a, b in segments]
         else:
             outcomes = self.event.decide(segments)
-        for outcome in outcomes:
+        for (lo, hi), outcome in zip(segments, outcomes, strict=True):
+            if not outcome.rest and not outcome.stuck and np.isfinite(hi - lo):
+                self.widest = max(self.widest, hi - lo)
+            elif not outcome.parts and outcome.rest:
+                self.failed = min(self.failed, hi - lo)
             for a, b, element in outcome.parts:
                 self._decided(a, b, element)
         self._push([s for o in outcomes for s in o.rest], self.queue)
