@@ -25,7 +25,7 @@ from inference.prepare import Audited, prepare
 from inference.progress import reporter
 from inference.result import InferenceResult
 from inference.truncation import TruncationSet, truncation_set
-from symbolic.arrays import as_exact_array, fractions_of, matches_graph_input
+from symbolic.arrays import as_exact_array, fractions_of, matches_graph_input, rounded_to_graph_type
 from symbolic.errors import InputError, OptionError, UnsupportedOperatorError
 from symbolic.exact import exact_number
 from symbolic.loading import load_model
@@ -219,6 +219,7 @@ class SelectiveInferenceModel:
         for value, part in zip(wanted, parts, strict=True):
             array = _plain(part, value.name)
             matches_graph_input(array, value)
+            rounded_to_graph_type(array, value.type.tensor_type.elem_type, value.name)  # in range, or refused
             arrays[value.name] = array
         tested = arrays[wanted[self.hypothesis.i_idx].name] if self.hypothesis.i_idx < len(wanted) else None
         if reference is not None and tested is not None and reference.shape != tested.shape:

@@ -76,7 +76,7 @@ class Case:
             search_count=found.evaluations,
             ended_by=found.ended_by,
             seconds=time.perf_counter() - started,
-            warnings=(*self.audited.warnings, *self._warnings(found, goal)),
+            warnings=(*self.audited.warnings, *self._warnings(found, goal, p)),
             certificate=certificate,
             run_runtime=lambda: compare(self.audited.proto, self.arrays, self.named),
         )
@@ -93,7 +93,7 @@ class Case:
         values = [centre(self.seen.shown.get(name)) for name in self.audited.model_outputs]
         return values[0] if len(values) == 1 else values
 
-    def _warnings(self, found: SearchResult, goal: Goal) -> list[str]:
+    def _warnings(self, found: SearchResult, goal: Goal, p: PValue) -> list[str]:
         messages = []
         for value in free_inputs(self.audited.proto.graph):
             kind = value.type.tensor_type.elem_type
@@ -106,10 +106,8 @@ class Case:
             messages.append(
                 "the search ended at max_iter before its goal; the bounds are valid but wider than asked for."
             )
-        elif found.ended_by == "exhaustive" and goal.stop != "exhaustive":
-            messages.append(
-                "what is still undecided could not be decided; the bounds are valid but wider than asked for."
-            )
+        elif goal.stop == "precision" and not goal.narrow(p.inf_p, p.sup_p):
+            messages.append("what is still undecided could not be decided; the bounds are valid but wider than asked for.")
         return messages
 
     def _parts(self, found: SearchResult, p: PValue) -> Parts:

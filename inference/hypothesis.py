@@ -169,21 +169,32 @@ def dilated(roi: Bools, reach: int) -> Bools:
     return result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class NeighborMeanDiff(PresetHypothesis):
     """Mean inside the region against the mean of its surroundings.
 
     Parameters
     ----------
+    threshold, i_idx, o_idx, post_process, use_norm
+        As in :class:`PresetHypothesis`.
     neighborhood_range : int
         How many elements the surroundings reach beyond the region (score maps of one or two axes longer than 1).
     """
 
     neighborhood_range: int = 1
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        reach = self.neighborhood_range
+    def __init__(
+        self,
+        threshold: float | int | str | Fraction,
+        neighborhood_range: int = 1,  # second, as scripts written for si4onnx have it
+        i_idx: int = 0,
+        o_idx: int = 0,
+        post_process: Operator | Sequence[Operator] = (),
+        use_norm: bool = False,
+    ) -> None:
+        super().__init__(threshold, i_idx, o_idx, post_process, use_norm)
+        object.__setattr__(self, "neighborhood_range", neighborhood_range)
+        reach = neighborhood_range
         if isinstance(reach, bool) or not isinstance(reach, (int, np.integer)) or reach < 1:
             raise OptionError(f"neighborhood_range is {reach!r}; it must be a positive integer.")
 

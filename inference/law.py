@@ -88,7 +88,7 @@ class NormalLaw:
             narrow = -middle * middle / 2 - 0.5 * np.log(2 * np.pi) + np.log(width)
             use_narrow = (width * (1 + np.abs(middle)) < 1e-4) & np.isfinite(middle)
             mass = np.where(use_narrow, narrow, wide)
-        return np.where(hi > lo, mass, -np.inf)
+        return np.where((hi > lo) & ~np.isnan(mass), mass, -np.inf)  # NaN: beyond the reach of doubles
 
     def bounds(self, left: float, right: float, gap_left: float, gap_right: float) -> tuple[float, float]:
         """Approximate enclosure of p from log-masses, for the search."""

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
 from symbolic.errors import ModelError
 from symbolic.values import Batch, Const, Value
 
-__all__ = ["Builder", "Node", "Rule", "constant", "evaluate_exactly", "operator", "operators"]
+__all__ = [
+    "Builder",
+    "Inputs",
+    "Node",
+    "Rule",
+    "constant",
+    "evaluate_exactly",
+    "operator",
+    "operators",
+    "required",
+]
 
 Inputs = Sequence[Value | None]
 Rule = Callable[[Batch, Inputs], tuple[Value, ...]]
@@ -25,15 +37,27 @@ Builder = Callable[["Node", Inputs], Rule]
 
 @dataclass(frozen=True)
 class Node:
-    """An ONNX node with decoded attributes."""
+    """An ONNX node with decoded attributes; absent ones have the default of the operator's schema.
+
+    Floats are float32 values, defaults too. An attribute without a default in the schema, or that the operator set
+    does not know yet, is missing.
+    """
 
     proto: onnx.NodeProto
     opset: int
-    attributes: dict[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any]
 
     @classmethod
     def of(cls, proto: onnx.NodeProto, opset: int) -> Node:
-        return cls(proto, opset, {a.name: helper.get_attribute_value(a) for a in proto.attribute})
+        """Decode a node of the default domain.
+
+        Raises
+        ------
+        ModelError
+            If the operator set has no such operator.
+        """
+        given = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
+        return cls(proto, opset, {**_defaults(proto.op_type, opset), **given})
 
     @property
     def op_type(self) -> str:
@@ -44,10 +68,33 @@ class Node:
         """How error messages name the node."""
         return f"{self.op_type} node {self.proto.name or self.proto.output[0]!r}"
 
-    def text(self, name: str, default: str) -> str:
+    def text(self, name: str, default: str = "") -> str:
         """A string attribute."""
         value = self.attributes.get(name, default)
         return value.decode() if isinstance(value, bytes) else str(value)
+
+    def flag(self, name: str) -> bool:
+        """A switch; off where the operator set does not know it."""
+        return bool(self.attributes.get(name, 0))
+
+    def number(self, name: str) -> float:
+        """A float attribute that has a value or a default."""
+        return float(self.attributes[name])
+
+    def integers(self, name: str, default: Sequence[int]) -> tuple[int, ...]:
+        """A list of integers."""
+        return tuple(int(v) for v in self.attributes.get(name, default))
+
+
+@cache
+def _defaults(op_type: str, opset: int) -> dict[str, Any]:
+    """Default values of attributes by the ONNX schema."""
+    try:
+        declared = onnx.defs.get_schema(op_type, opset).attributes
+    except onnx.defs.SchemaError:
+        raise ModelError(f"{op_type} does not exist in ONNX operator set {opset}.") from None
+    values = {name: attribute.default_value for name, attribute in declared.items()}
+    return {name: helper.get_attribute_value(value) for name, value in values.items() if value.name}
 
 
 @dataclass(frozen=True)
@@ -72,8 +119,8 @@ def operator(*names: str, exact: bool = True, homogeneous: bool = True) -> Calla
     exact : bool
         Piecewise linear in moving inputs (decided exactly in the limit of small segments), not only enclosed.
     homogeneous : bool
-        Scaling all moving inputs and added constants by s > 0 scales the output by s (or leaves a discrete output
-        as it is): such operators can be decided on rays.
+        Scaling all moving inputs and added constants by s > 0 scales the output by s (or leaves a discrete
+        output as it is): such operators can be decided on rays.
     """
 
     def register(build: Builder) -> Builder:
@@ -84,6 +131,14 @@ def operator(*names: str, exact: bool = True, homogeneous: bool = True) -> Calla
     return register
 
 
+def required(node: Node, inputs: Inputs, index: int = 0) -> Value:
+    """Input number ``index``; a ModelError if the node lacks it."""
+    value = inputs[index] if index < len(inputs) else None
+    if value is None:
+        raise ModelError(f"{node.label} lacks input {index}.")
+    return value
+
+
 def constant(node: Node, inputs: Inputs, index: int, what: str) -> Const | None:
     """Input number ``index`` as a constant (None if absent); a moving one is a ModelError."""
     value = inputs[index] if index < len(inputs) else None
@@ -92,7 +147,7 @@ def constant(node: Node, inputs: Inputs, index: int, what: str) -> Const | None:
     raise ModelError(f"{node.label}: its {what} must not depend on the audited input.")
 
 
-def evaluate_exactly(node: Node, arrays: Sequence[np.ndarray[Any, Any] | None]) -> list[np.ndarray[Any, Any]]:
+def evaluate_exactly(node: Node, arrays: Sequence[NDArray[Any] | None]) -> list[NDArray[Any]]:
     """Run ONNX's reference operator (used on integers, booleans and index arrays only, where it is exact)."""
     proto = onnx.NodeProto()
     proto.CopyFrom(node.proto)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from symbolic import forms
 from symbolic.errors import ModelError
-from symbolic.node import Inputs, Node, Rule, constant, evaluate_exactly, operator
+from symbolic.node import Inputs, Node, Rule, constant, evaluate_exactly, operator, required
 from symbolic.operators.matrix import sum_over
 from symbolic.operators.smooth import reciprocal
 from symbolic.rounding import UP, U
@@ -60,31 +60,23 @@ def neg(node: Node, inputs: Inputs) -> Rule:
     """Sign change, exact."""
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        value = values[0]
+        value = required(node, values)
         if isinstance(value, Const):
             return (Const(-value.value, value.radius),)
         if isinstance(value, Range):
             return (Range(-value.hi, -value.lo),)
-        return (forms.negative(_form(value)),)
+        return (forms.negative(value),)
 
     return rule
 
 
-def _form(value: Value | None) -> Affine:
-    if not isinstance(value, Affine):
-        raise ModelError("an operator input is missing.")
-    return value
-
-
-@operator("Mul")
-def mul(node: Node, inputs: Inputs) -> Rule:
-    """Products; with a constant factor exactly linear."""
+@operator("Mul", "Div")
+def multiplicative(node: Node, inputs: Inputs) -> Rule:
+    """Products, exactly linear with a constant factor, and quotients."""
+    combine = multiply if node.op_type == "Mul" else divide
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        a, b = values
-        if a is None or b is None:
-            raise ModelError(f"{node.label} lacks an input.")
-        return (multiply(batch, a, b),)
+        return (combine(batch, required(node, values, 0), required(node, values, 1)),)
 
     return on_integers_or(node, inputs, rule)
 
@@ -98,21 +90,8 @@ def multiply(batch: Batch, a: Value, b: Value) -> Affine:
     return forms.product(batch.lift(a), batch.lift(b))
 
 
-@operator("Div")
-def div(node: Node, inputs: Inputs) -> Rule:
-    """Quotients: a product with the reciprocal."""
-
-    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        a, b = values
-        if a is None or b is None:
-            raise ModelError(f"{node.label} lacks an input.")
-        return (divide(batch, a, b),)
-
-    return on_integers_or(node, inputs, rule)
-
-
 def divide(batch: Batch, a: Value, b: Value) -> Affine:
-    """a / b for any two values; undefined (NaN) where b may be 0."""
+    """a / b for any two values, a product with the reciprocal; undefined (NaN) where b may be 0."""
     if isinstance(b, Const):
         inverse = reciprocal(Batch(1).lift(b))
         x = batch.lift(a)
@@ -134,18 +113,13 @@ def divide(batch: Batch, a: Value, b: Value) -> Affine:
 @operator("ReduceSum", "ReduceMean")
 def reduce_linear(node: Node, inputs: Inputs) -> Rule:
     """Sum or mean over axes."""
-    x = inputs[0]
-    if x is None:
-        raise ModelError(f"{node.label} lacks an input.")
+    x = required(node, inputs)
     axes = reduced_axes(node, inputs, len(x.shape))
-    keep = bool(node.attributes.get("keepdims", 1))
+    keep = node.flag("keepdims")
     terms = int(np.prod([x.shape[a] for a in axes], dtype=np.int64)) if axes else 1
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        value = values[0]
-        if value is None:
-            raise ModelError(f"{node.label} lacks an input.")
-        form = batch.lift(value)
+        form = batch.lift(required(node, values))
         total = sum_over(form, tuple(a + 1 for a in axes), terms) if axes else form
         if node.op_type == "ReduceMean" and terms > 1:
             total = divide(batch, total, Const(np.array(float(terms))))
@@ -169,21 +143,21 @@ def reduced_axes(node: Node, inputs: Inputs, rank: int) -> tuple[int, ...]:
         value = constant(node, inputs, 1, "axes")
         axes = None if value is None else value.value.reshape(-1).tolist()
     if axes is None or len(axes) == 0:
-        return () if node.attributes.get("noop_with_empty_axes", 0) else tuple(range(rank))
+        return () if node.flag("noop_with_empty_axes") else tuple(range(rank))
     return tuple(sorted({int(a) % rank for a in axes}))
 
 
 @operator("BatchNormalization")
 def batch_normalization(node: Node, inputs: Inputs) -> Rule:
     """(x - mean) scale / sqrt(var + epsilon) + bias, with constant statistics."""
-    if node.attributes.get("training_mode", 0):
+    if node.flag("training_mode"):
         raise ModelError(f"{node.label}: training mode is not a function of the input alone.")
     names = ("scale", "bias", "mean", "variance")
     scale, bias, mean, variance = (constant(node, inputs, k + 1, name) for k, name in enumerate(names))
-    x = inputs[0]
-    if scale is None or bias is None or mean is None or variance is None or x is None:
+    x = required(node, inputs)
+    if scale is None or bias is None or mean is None or variance is None:
         raise ModelError(f"{node.label} lacks an input.")
-    epsilon = np.array(float(node.attributes.get("epsilon", 1e-5)))
+    epsilon = np.array(node.number("epsilon"))
     one = Batch(1)
     spread = forms.add(one.lift(variance), one.lift(Const(np.broadcast_to(epsilon, variance.shape))))
     with np.errstate(all="ignore"):
@@ -200,10 +174,7 @@ def batch_normalization(node: Node, inputs: Inputs) -> Rule:
     weight, weight_radius = channels(factor.c[0]), channels(factor.r[0])
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        value = values[0]
-        if value is None:
-            raise ModelError(f"{node.label} lacks an input.")
-        centred = forms.subtract(batch.lift(value), batch.lift(_moved(mean, channels)))
+        centred = forms.subtract(batch.lift(required(node, values)), batch.lift(_moved(mean, channels)))
         scaled = forms.scale(centred, weight, weight_radius)
         return (forms.add(scaled, batch.lift(_moved(bias, channels))),)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from symbolic import forms
 from symbolic.errors import ModelError
-from symbolic.node import Inputs, Node, Rule, operator
+from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.arithmetic import exact_integers, is_integer
 from symbolic.rounding import UP
 from symbolic.values import Affine, Batch, Const, Range, Value
@@ -43,13 +45,11 @@ def _aligned_ranges(batch: Batch, a: Value, b: Value) -> tuple[Range, Range]:
 
 def compare(difference: Affine, strict: bool) -> Range:
     """difference > 0 (strict) or >= 0, on the whole open segment."""
-    h = difference.half_width()
+    c, h = difference.c, difference.half_width()
     finite = h < np.inf
-    above, below = (difference.c > h) & finite, (-difference.c > h) & finite
-    level = (difference.c == 0) & (h == 0)
     if strict:
-        return Range(above, ~(below | level | ((-difference.c >= h) & finite)), difference)
-    return Range(above | level | ((difference.c >= h) & finite), ~below, difference)
+        return Range((c > h) & finite, ~((-c >= h) & finite), difference)
+    return Range((c >= h) & finite, ~((-c > h) & finite), difference)
 
 
 @operator("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal")
@@ -58,9 +58,7 @@ def comparison(node: Node, inputs: Inputs) -> Rule:
     name = node.op_type
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        a, b = values
-        if a is None or b is None:
-            raise ModelError(f"{node.label} lacks an input.")
+        a, b = required(node, values, 0), required(node, values, 1)
         if name.startswith("Less"):
             a, b = b, a
         if _is_discrete(a) and _is_discrete(b):
@@ -90,9 +88,7 @@ def boolean(node: Node, inputs: Inputs) -> Rule:
     """Three-valued logic; a constant operand keeps the margin of the other."""
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        a, b = values
-        if a is None or b is None:
-            raise ModelError(f"{node.label} lacks an input.")
+        a, b = required(node, values, 0), required(node, values, 1)
         x, y = _aligned_ranges(batch, a, b)
         if node.op_type == "Xor":
             known = x.known & y.known
@@ -144,9 +140,7 @@ def where(node: Node, inputs: Inputs) -> Rule:
     """Branch by a condition; an unknown condition takes the hull of both branches."""
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        condition, a, b = values
-        if condition is None or a is None or b is None:
-            raise ModelError(f"{node.label} lacks an input.")
+        condition, a, b = (required(node, values, k) for k in range(3))
         if all(isinstance(v, Const) and v.radius is None for v in (condition, a, b)):
             return (Const(np.where(*(v.value for v in (condition, a, b) if isinstance(v, Const)))),)
         choice = as_range(batch, condition)
@@ -179,7 +173,7 @@ def _choose(choice: Range, a: Affine, b: Affine) -> Affine:
 
 
 # half-ulp relative error, half of the smallest subnormal, largest finite value
-NARROW = {
+NARROW: dict[int, tuple[float, float, float]] = {
     onnx.TensorProto.FLOAT16: (2.0**-11, 2.0**-25, 65504.0),
     onnx.TensorProto.BFLOAT16: (2.0**-8, 2.0**-134, 3.3895313892515355e38),
 }
@@ -187,18 +181,16 @@ NARROW = {
 
 @operator("Cast")
 def cast(node: Node, inputs: Inputs) -> Rule:
-    """float32 <-> float64: the identity; to integers: truncation; to narrow floats: enclosed with their rounding."""
+    """float32 <-> float64: the identity; to integers: truncation; to narrow floats: with their rounding."""
     target = int(node.attributes["to"])
     kind = onnx.helper.tensor_dtype_to_np_dtype(target)
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        value = values[0]
-        if value is None:
-            raise ModelError(f"{node.label} lacks its input.")
+        value = required(node, values)
         if isinstance(value, Const) and value.radius is None and (kind.kind in "iub" or not value.is_float):
             return (_cast_constant(value, kind, node),)
         if kind.kind in "iub":
-            return (_to_discrete(value, kind, node),)
+            return (_to_discrete(value, kind),)
         if target in NARROW:
             return (_narrowed(batch.lift(value), *NARROW[target]),)
         return (value,)
@@ -206,7 +198,7 @@ def cast(node: Node, inputs: Inputs) -> Rule:
     return rule
 
 
-def _cast_constant(value: Const, kind: np.dtype, node: Node) -> Const:  # type: ignore[type-arg]
+def _cast_constant(value: Const, kind: np.dtype[Any], node: Node) -> Const:
     array = value.value
     if kind.kind == "b":
         return Const(array != 0)
@@ -222,7 +214,7 @@ def _cast_constant(value: Const, kind: np.dtype, node: Node) -> Const:  # type: 
     return Const(array.astype(np.float64))
 
 
-def _to_discrete(value: Value, kind: np.dtype, node: Node) -> Range:  # type: ignore[type-arg]
+def _to_discrete(value: Value, kind: np.dtype[Any]) -> Range:
     if isinstance(value, Range):
         if kind.kind == "b":
             zero = (value.lo == 0) & (value.hi == 0)

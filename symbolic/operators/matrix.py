@@ -5,22 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from symbolic import forms
-from symbolic.errors import ModelError
 from symbolic.linear import Weights, each, linear_map
-from symbolic.node import Inputs, Node, Rule, operator
-from symbolic.rounding import UP, gamma
+from symbolic.node import Inputs, Node, Rule, operator, required
+from symbolic.rounding import UP, Array, gamma
 from symbolic.values import Affine, Batch, Const, Range, Value
 
 
 @operator("Gemm")
 def gemm(node: Node, inputs: Inputs) -> Rule:
     """alpha A' B' + beta C with constant A or B."""
-    alpha, beta = float(node.attributes.get("alpha", 1.0)), float(node.attributes.get("beta", 1.0))
-    flip_a, flip_b = bool(node.attributes.get("transA", 0)), bool(node.attributes.get("transB", 0))
+    alpha, beta = node.number("alpha"), node.number("beta")
+    flip_a, flip_b = node.flag("transA"), node.flag("transB")
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        a, b = (_transposed(v, flip) for v, flip in zip(values[:2], (flip_a, flip_b), strict=True))
-        result = matrix_product(node, batch, a, b)
+        a, b = (_transposed(required(node, values, k), flip) for k, flip in enumerate((flip_a, flip_b)))
+        result = matrix_product(batch, a, b)
         if alpha != 1.0:
             result = forms.scale(result, np.array(alpha))
         addend = values[2] if len(values) > 2 else None
@@ -35,24 +34,21 @@ def gemm(node: Node, inputs: Inputs) -> Rule:
 def _fast_gemm(node: Node, inputs: Inputs, general: Rule, how: tuple[float, float, bool, bool]) -> Rule:
     """x W + bias, the form that exporters write, with the bias inside the linear map."""
     alpha, beta, flip_a, flip_b = how
-    matrix = inputs[1]
+    matrix = required(node, inputs, 1)
     bias = inputs[2] if len(inputs) > 2 else None
     if alpha != 1.0 or beta != 1.0 or flip_a or not isinstance(matrix, Const) or isinstance(inputs[0], Const):
         return general
     if bias is not None and not isinstance(bias, Const):
         return general
     weights = Weights.of(matrix).arranged(lambda w: w.T if flip_b else w)
-    return _right_product(weights, bias)
+    return _right_product(node, weights, bias)
 
 
-def _right_product(weights: Weights, bias: Const | None) -> Rule:
+def _right_product(node: Node, weights: Weights, bias: Const | None) -> Rule:
     terms = weights.signed.shape[-2]
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        x = values[0]
-        if x is None:
-            raise ModelError("a matrix product lacks its first factor.")
-        return (linear_map(batch.lift(x), weights, each(np.matmul), terms, batch, bias),)
+        return (linear_map(batch.lift(required(node, values)), weights, each(np.matmul), terms, batch, bias),)
 
     return rule
 
@@ -60,25 +56,18 @@ def _right_product(weights: Weights, bias: Const | None) -> Rule:
 @operator("MatMul")
 def matmul(node: Node, inputs: Inputs) -> Rule:
     """numpy.matmul."""
-    right = inputs[1]
-    left = inputs[0]
-    if (
-        isinstance(right, Const)
-        and right.value.ndim == 2
-        and not isinstance(left, Const)
-        and left is not None
-    ):
-        if len(left.shape) >= 2:
-            return _right_product(Weights.of(right), None)
+    left, right = required(node, inputs, 0), required(node, inputs, 1)
+    if isinstance(right, Const) and right.value.ndim == 2 and not isinstance(left, Const) and len(left.shape) > 1:
+        return _right_product(node, Weights.of(right), None)
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        return (matrix_product(node, batch, values[0], values[1]),)
+        return (matrix_product(batch, required(node, values, 0), required(node, values, 1)),)
 
     return rule
 
 
-def _transposed(value: Value | None, flip: bool) -> Value | None:
-    if not flip or value is None:
+def _transposed(value: Value, flip: bool) -> Value:
+    if not flip:
         return value
     if isinstance(value, Const):
         return Const(value.value.T, None if value.radius is None else value.radius.T)
@@ -87,10 +76,8 @@ def _transposed(value: Value | None, flip: bool) -> Value | None:
     return Affine(*(x.swapaxes(-1, -2) for x in (value.c, value.d, value.r)))
 
 
-def matrix_product(node: Node, batch: Batch, a: Value | None, b: Value | None) -> Affine:
+def matrix_product(batch: Batch, a: Value, b: Value) -> Affine:
     """a @ b in the sense of numpy.matmul, for any mixture of constants and moving factors."""
-    if a is None or b is None:
-        raise ModelError(f"{node.label} needs two factors.")
     vector_a, vector_b = len(a.shape) == 1, len(b.shape) == 1
     terms = a.shape[-1]
     if isinstance(b, Const) and not isinstance(a, Const):
@@ -116,8 +103,8 @@ def matrix_product(node: Node, batch: Batch, a: Value | None, b: Value | None) -
     return result
 
 
-def _left_apply(x: np.ndarray, w: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
-    return np.matmul(w, x)
+def _left_apply(x: Array, w: Array) -> Array:
+    return np.asarray(np.matmul(w, x))
 
 
 def _with_axis(x: Affine, place: int) -> Affine:

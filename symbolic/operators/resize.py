@@ -1,4 +1,4 @@
-"""Resize: along every axis a constant matrix (linear, cubic) or a gather (nearest), computed in exact fractions."""
+"""Resize: along every axis a constant matrix (linear, cubic) or a gather (nearest), in exact fractions."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from fractions import Fraction
 from math import ceil, floor
 
 import numpy as np
+from numpy.typing import NDArray
 
 from symbolic.errors import ModelError
 from symbolic.linear import Weights, each, linear_map
-from symbolic.node import Inputs, Node, Rule, constant, operator
+from symbolic.node import Inputs, Node, Rule, constant, operator, required
+from symbolic.operators.shapes import bounded
 from symbolic.rounding import Array
 from symbolic.values import Batch, Const, Value, map_value
 
@@ -91,18 +93,16 @@ def rounded_matrix(rows: list[dict[int, Fraction]], n_in: int) -> Const:
 @operator("Resize", "Upsample")
 def resize(node: Node, inputs: Inputs) -> Rule:
     """Separable resampling."""
-    x = inputs[0]
-    if x is None:
-        raise ModelError(f"{node.label} lacks its input.")
+    x = required(node, inputs)
     rank = len(x.shape)
     scales, sizes, roi = _parameters(node, inputs, rank)
-    axes = [int(a) % rank for a in node.attributes.get("axes", range(rank))]
-    mode = node.text("mode", "nearest")
-    where = node.text("coordinate_transformation_mode", "half_pixel" if node.opset >= 11 else "asymmetric")
-    how = node.text("nearest_mode", "round_prefer_floor" if node.opset >= 11 else "floor")
-    cubic = Fraction(float(node.attributes.get("cubic_coeff_a", -0.75)))
-    exclude = bool(node.attributes.get("exclude_outside", 0))
-    if node.attributes.get("antialias", 0):
+    axes = [a % rank for a in node.integers("axes", range(rank))]
+    mode = node.text("mode")
+    where = node.text("coordinate_transformation_mode", "asymmetric")  # what it was before opset 11
+    how = node.text("nearest_mode", "floor")
+    cubic = Fraction(node.number("cubic_coeff_a")) if "cubic_coeff_a" in node.attributes else Fraction(0)
+    exclude = node.flag("exclude_outside")
+    if node.flag("antialias"):
         raise ModelError(f"{node.label}: antialias is not supported.")
     steps: list[tuple[int, Callable[[Batch, Value], Value]]] = []
     for axis in range(rank):
@@ -112,6 +112,7 @@ def resize(node: Node, inputs: Inputs) -> Rule:
         n_out = n_in if k is None else (floor(n_in * scale) if sizes is None else sizes[k])
         if sizes is not None and k is not None:
             scale = Fraction(n_out, n_in)
+        bounded(node, (*x.shape[:axis], n_out, *x.shape[axis + 1 :]))
         window = (Fraction(0), Fraction(1)) if k is None else roi[k]
         if n_out == n_in and scale == 1 and where != "tf_crop_and_resize":
             continue
@@ -129,9 +130,7 @@ def resize(node: Node, inputs: Inputs) -> Rule:
             raise ModelError(f"{node.label}: mode {mode!r} is not known.")
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        value = values[0]
-        if value is None:
-            raise ModelError(f"{node.label} lacks its input.")
+        value = required(node, values)
         for _, step in steps:
             value = step(batch, value)
         return (value,)
@@ -152,7 +151,7 @@ def _parameters(
     scales = constant(node, inputs, place, "scales")
     sizes = constant(node, inputs, 3, "sizes") if node.opset >= 11 else None
     region = constant(node, inputs, 1, "roi") if node.opset >= 11 else None
-    count = len(node.attributes.get("axes", range(rank)))
+    count = len(node.integers("axes", range(rank)))
     roi = [(Fraction(0), Fraction(1))] * count
     if region is not None and region.value.size == 2 * count:
         ends = [Fraction(float(v)) for v in region.value]
@@ -167,7 +166,7 @@ def _parameters(
     return [Fraction(float(v)) for v in scales.value], None, roi
 
 
-def _gatherer(axis: int, index: np.ndarray) -> Callable[[Batch, Value], Value]:  # type: ignore[type-arg]
+def _gatherer(axis: int, index: NDArray[np.intp]) -> Callable[[Batch, Value], Value]:
     return lambda batch, value: map_value(value, lambda a, lead: np.take(a, index, axis=axis + lead))
 
 

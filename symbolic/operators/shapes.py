@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from symbolic.errors import ModelError
-from symbolic.node import Inputs, Node, Rule, evaluate_exactly, operator
+from symbolic.node import Inputs, Node, Rule, evaluate_exactly, operator, required
 from symbolic.values import Batch, Const, Value
 
 LIMIT = 2**28
 """Elements that an operator may create out of nothing."""
 
 
-def widened(array: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def bounded(node: Node, shape: Sequence[int]) -> None:
+    """Refuse a result that is too large, or of no shape, before it is made."""
+    if min(shape, default=0) < 0 or prod(shape) > LIMIT:
+        raise ModelError(f"{node.label}: a tensor of shape {list(shape)} cannot be made (limit: {LIMIT} elements).")
+
+
+def widened(array: NDArray[Any]) -> NDArray[Any]:
     """Floating types of any width as float64, exactly; integers and booleans as they are."""
     if array.dtype.kind in "iub":
         return array
     if array.dtype.kind in "fV" or array.dtype.name in ("bfloat16",):
-        return array.astype(np.float64)
+        wide = array.astype(np.float64)
+        if not np.isfinite(wide).all():
+            raise ModelError("a stored constant of the model is infinite or not a number.")
+        return wide
     raise ModelError(f"a constant of type {array.dtype} has no meaning on the real line.")
 
 
-def fixed(*values: np.ndarray) -> Rule:  # type: ignore[type-arg]
+def fixed(*values: NDArray[Any]) -> Rule:
     """A rule whose outputs are constants."""
     outputs = tuple(Const(v) for v in values)
 
@@ -49,10 +63,7 @@ def constant_node(node: Node, inputs: Inputs) -> Rule:
 @operator("Shape", "Size")
 def shape(node: Node, inputs: Inputs) -> Rule:
     """Shape (with start and end) or number of elements."""
-    assert_value = inputs[0]
-    if assert_value is None:
-        raise ModelError(f"{node.label} has no input.")
-    dims = np.asarray(assert_value.shape, dtype=np.int64)
+    dims = np.asarray(required(node, inputs).shape, dtype=np.int64)
     if node.op_type == "Size":
         return fixed(np.asarray(dims.prod(), dtype=np.int64))
     return fixed(dims[slice(node.attributes.get("start", 0), node.attributes.get("end"))])
@@ -65,8 +76,7 @@ def constant_of_shape(node: Node, inputs: Inputs) -> Rule:
     if not isinstance(dims, Const):
         raise ModelError(f"{node.label}: its shape must be a constant.")
     sizes = [int(v) for v in dims.value.reshape(-1)]
-    if any(s < 0 for s in sizes) or np.prod(np.asarray(sizes, dtype=object)) > LIMIT:
-        raise ModelError(f"{node.label}: a tensor of shape {sizes} is too large.")
+    bounded(node, sizes)
     value = node.attributes.get("value")
     fill = np.zeros(1) if value is None else widened(numpy_helper.to_array(value))
     return fixed(np.full(sizes, fill.reshape(-1)[0]))
@@ -75,16 +85,11 @@ def constant_of_shape(node: Node, inputs: Inputs) -> Rule:
 @operator("EyeLike")
 def eye_like(node: Node, inputs: Inputs) -> Rule:
     """Ones on a diagonal."""
-    value = inputs[0]
-    if value is None or len(value.shape) != 2:
+    shape = required(node, inputs).shape
+    if len(shape) != 2:
         raise ModelError(f"{node.label} needs a matrix.")
-    eye = np.eye(*value.shape, k=node.attributes.get("k", 0))
-    kind = node.attributes.get("dtype", onnx.TensorProto.FLOAT)
-    return fixed(
-        eye.astype(onnx.helper.tensor_dtype_to_np_dtype(kind)).astype(np.float64)
-        if kind in (1, 10, 11, 16)
-        else eye.astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
-    )
+    kind = onnx.helper.tensor_dtype_to_np_dtype(node.attributes.get("dtype", onnx.TensorProto.FLOAT))
+    return fixed(widened(np.eye(*shape, k=int(node.attributes["k"])).astype(kind)))
 
 
 @operator("Range")

@@ -8,8 +8,7 @@ import numpy as np
 
 from symbolic import forms
 from symbolic.curves import Curve, Piece, relax
-from symbolic.errors import ModelError
-from symbolic.node import Inputs, Node, Rule, operator
+from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.matrix import sum_over
 from symbolic.rounding import Array
 from symbolic.values import Affine, Batch, Value
@@ -60,9 +59,7 @@ def _register(name: str, transform: Callable[[Affine], Affine]) -> None:
     @operator(name, exact=False, homogeneous=False)
     def build(node: Node, inputs: Inputs) -> Rule:
         def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-            if values[0] is None:
-                raise ModelError(f"{node.label} lacks its input.")
-            return (transform(batch.lift(values[0])),)
+            return (transform(batch.lift(required(node, values))),)
 
         return rule
 
@@ -79,19 +76,15 @@ _register("Reciprocal", reciprocal)
 @operator("Softmax", exact=False, homogeneous=False)
 def softmax(node: Node, inputs: Inputs) -> Rule:
     """exp(x - m) / sum exp(x - m) with m a number per segment and row (softmax does not see it)."""
-    if inputs[0] is None:
-        raise ModelError(f"{node.label} lacks its input.")
-    shape = inputs[0].shape
+    shape = required(node, inputs).shape
     flat = node.opset < 13  # before opset 13 the trailing axes were flattened into one
-    axis = int(node.attributes.get("axis", 1 if flat else -1)) % max(1, len(shape))
+    axis = int(node.attributes["axis"]) % max(1, len(shape))
     axes = tuple(range(axis, len(shape))) if flat else (axis,)
     places = tuple(a + 1 for a in axes)
     terms = int(np.prod([shape[a] for a in axes]))
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        if values[0] is None:
-            raise ModelError(f"{node.label} lacks its input.")
-        x = batch.lift(values[0])
+        x = batch.lift(required(node, values))
         top = x.c.max(axis=places, keepdims=True)
         shift = Affine(np.broadcast_to(top, x.c.shape), np.zeros_like(x.d), np.zeros_like(x.r))
         e = relax(forms.subtract(x, shift), EXP)
