@@ -1,11 +1,13 @@
 """Sound linear relaxation of functions of one variable.
 
-A function f is described by break points with, between neighbours, a piece of constant curvature: "linear", "convex"
-or "concave". On a segment where the argument ranges over [lo, hi], f(v) is enclosed as slope v + offset +- half:
+A function f is described by break points with, between neighbours, a piece of constant curvature: "linear",
+"convex" or "concave". On a segment where the argument ranges over [lo, hi], f(v) is enclosed as
+slope v + offset +- half:
 
 * the range lies in one linear piece: exact up to rounding;
-* otherwise any slope is sound, given bounds of g(v) = f(v) - slope v over [lo, hi]. On a convex piece g is largest
-  at an end and lies above each of its tangents; on a concave piece the reverse. The chord's slope is used.
+* otherwise any slope is sound, given bounds of g(v) = f(v) - slope v over [lo, hi]. On a convex piece g is
+  largest at an end and lies above each of its tangents; on a concave piece the reverse. The chord's slope is
+  used.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ __all__ = ["Curve", "Piece", "relax", "relu"]
 class Piece:
     """One piece of a :class:`Curve` up to its right break point ``end`` (inf for the last).
 
-    ``slope`` and ``intercept`` (broadcastable arrays) describe a linear piece, value = slope v + intercept, exactly;
-    ``f`` and ``df`` a curved one, each evaluated within a relative error ``error`` of its result plus ``absolute``.
+    ``slope`` and ``intercept`` (broadcastable arrays) describe a linear piece, value = slope v + intercept,
+    exactly; ``f`` and ``df`` a curved one, each evaluated within a relative error ``error`` of its result
+    plus ``absolute``.
     """
 
     end: Array | float

@@ -82,7 +82,7 @@ def hull(a: Affine, b: Affine) -> Affine:
 
 
 def positive(a: Affine) -> tuple[Array, Array, Array]:
-    """Sound slope, offset and half-range of max(., 0): max(v, 0) in slope v + offset +- half for v in the form.
+    """Slope, offset and half-range so that max(v, 0) lies in slope v + offset +- half for v in the form.
 
     Any slope in [0, 1] is sound; the residual max(v, 0) - slope v is convex, so it ranges over
     [0, max((1 - slope) hi, -slope lo)] when the form straddles 0. A form certainly on one side is exact.

@@ -4,8 +4,9 @@ For y = W x + bias with x in c + d tau +- r, n products per output:
 
     c' = W c + bias,  d' = W d,  r' = |W| (r + gamma (|c| + |d|)) + gamma |bias|
 
-so the rounding of the products costs no further product (Rump's trick of feeding it through |W|). Underflow is covered by
-raising nonzero entries of |W| and of the vector that meets it to floors whose product exceeds n 2**-1074.
+so the rounding of the products costs no further product (Rump's trick of feeding it through |W|). Underflow
+is covered by raising nonzero entries of |W| and of the vector that meets it to floors whose product exceeds
+n 2**-1074.
 """
 
 from __future__ import annotations
@@ -71,8 +72,8 @@ def linear_map(
     weights : Weights
         W.
     apply : callable
-        ``apply(arrays, w)`` is the map of several arrays, linear in both, written as direct sums of at most ``terms``
-        products per output (no transform, no float32).
+        ``apply(arrays, w)`` is the map of several arrays, linear in both, written as direct sums of at most
+        ``terms`` products per output (no transform, no float32).
     terms : int
         Length of the longest sum.
     bias : Const, optional

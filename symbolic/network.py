@@ -1,14 +1,13 @@
 """An ONNX graph with exact meaning: enclosures of all its tensors over segments of a line.
 
-The certified object is the real-number function of the stored constants. Loading evaluates the graph once at the
-observed input: constants are folded, shapes become known, and every node gets its rule.
+The certified object is the real-number function of the stored constants. Loading evaluates the graph once at
+the observed input: constants are folded, shapes become known, and every node gets its rule.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -19,93 +18,15 @@ from onnx import numpy_helper
 import symbolic.operators  # noqa: F401  (fills the registry)
 from symbolic.errors import ModelError, UnsupportedOperatorError
 from symbolic.functions import inlined
+from symbolic.line import Line, Segment, centre
 from symbolic.node import Node, Rule, operators
 from symbolic.operators.shapes import widened
 from symbolic.random_nodes import RANDOM
-from symbolic.rounding import TINY, UP, Array, U
 from symbolic.values import Affine, Batch, Const, Value
 
-__all__ = ["Line", "Network", "Segment", "support", "unsupported"]
-
-Segment = tuple[float, float]
-"""Ends in t; -inf or inf for a ray."""
+__all__ = ["Line", "Network", "Segment", "centre", "support", "unsupported"]
 
 SUPPORTED_LIST = "docs/operators.md"
-
-
-@dataclass(frozen=True)
-class Line:
-    """x(t) = start + direction t in float64 with the distance to the exact rationals.
-
-    Attributes
-    ----------
-    start, direction : ndarray of float64
-        Of the input's shape.
-    start_error, direction_error : ndarray of float64
-        Bounds of the rounding of the exact rational entries (0 where exact).
-    """
-
-    start: Array
-    direction: Array
-    start_error: Array
-    direction_error: Array
-
-    @classmethod
-    def of(cls, start: Sequence[Fraction], direction: Sequence[Fraction], shape: tuple[int, ...]) -> Line:
-        """Round exact rationals."""
-        (s, se), (d, de) = (_rounded(v, shape) for v in (start, direction))
-        return cls(s, d, se, de)
-
-    def affine(self, segments: Sequence[Segment]) -> tuple[Affine, Batch]:
-        """The input over segments that are all finite, or all rays of one side."""
-        lo, hi = (np.array([s[k] for s in segments], dtype=np.float64) for k in range(2))
-        ones = (1,) * self.start.ndim
-        if np.isfinite(lo).all() and np.isfinite(hi).all():
-            m, h = centre(lo, hi)
-            form = self._form(self.start, self.start_error, self.direction, self.direction_error, m, h, ones)
-            return form, Batch(len(segments))
-        # x(t)/|t| = start s + side direction, s = 1/|t| in (0, 1/L]
-        side = 1.0 if np.isinf(hi).all() else -1.0
-        near = lo if side > 0 else -hi
-        if not (near > 0).all() or np.isinf(near).any():
-            raise ValueError("a ray must start on its own side of the observed input")
-        s = np.nextafter(1.0 / near, np.inf)
-        m, h = centre(np.zeros_like(s), s)
-        error = self.direction_error
-        form = self._form(side * self.direction, error, self.start, self.start_error, m, h, ones)
-        return form, Batch(len(segments), m, h)
-
-    @staticmethod
-    def _form(p: Array, pe: Array, q: Array, qe: Array, m: Array, h: Array, ones: tuple[int, ...]) -> Affine:
-        """p + q (m + h tau)."""
-        m, h = m.reshape(-1, *ones), h.reshape(-1, *ones)
-        move = q * m
-        c, d = p + move, q * h
-        fixed = (q == 0) & (qe == 0)
-        size = np.abs(m) + h
-        r = (np.abs(move) + np.abs(c) + np.abs(d)) * (2 * U) + TINY + qe * size
-        r = (np.where(fixed, 0.0, r) + pe) * UP
-        return Affine(c, d, r)
-
-
-def centre(lo: Array, hi: Array) -> tuple[Array, Array]:
-    """m and h with [m - h, m + h] containing [lo, hi] exactly (h is rounded up)."""
-    m = lo / 2 + hi / 2
-    h = np.maximum(hi - m, m - lo)
-    return m, np.where(hi > lo, np.nextafter(h, np.inf), np.where(h > 0, np.nextafter(h, np.inf), 0.0))
-
-
-def _rounded(values: Sequence[Fraction], shape: tuple[int, ...]) -> tuple[Array, Array]:
-    floats = np.array([v.numerator / v.denominator for v in values], dtype=np.float64)
-    exact = np.array([_is_double(v) for v in values], dtype=bool)
-    error = np.where(exact, 0.0, np.abs(floats) * (2 * U) + TINY)
-    return floats.reshape(shape), error.reshape(shape)
-
-
-def _is_double(v: Fraction) -> bool:
-    """Whether a rational is surely a normal double."""
-    n, d = abs(v.numerator), v.denominator
-    return n.bit_length() <= 53 and not d & (d - 1) and d.bit_length() < 960
 
 
 @dataclass(frozen=True)
@@ -149,7 +70,7 @@ class Network:
         if missing:
             listed = "; ".join(missing)
             raise UnsupportedOperatorError(
-                f"the model has operators that are not supported: {listed} (supported ones: {SUPPORTED_LIST})."
+                f"the model has operators that are not supported: {listed} (supported: {SUPPORTED_LIST})."
             )
         graph = inlined(model).graph
         opset = default_opset(model)

@@ -39,8 +39,8 @@ Builder = Callable[["Node", Inputs], Rule]
 class Node:
     """An ONNX node with decoded attributes; absent ones have the default of the operator's schema.
 
-    Floats are float32 values, defaults too. An attribute without a default in the schema, or that the operator set
-    does not know yet, is missing.
+    Floats are float32 values, defaults too. An attribute without a default in the schema, or that the
+    operator set does not know yet, is missing.
     """
 
     proto: onnx.NodeProto

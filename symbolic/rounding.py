@@ -5,8 +5,8 @@ Model (IEEE 754 binary64, round to nearest, gradual underflow):
 * ``fl(x + y) = (x + y)(1 + e)``, ``|e| <= U``; a sum never underflows, and a sum whose result is 0 is exact;
 * ``fl(x * y) = x y (1 + e) + f``, ``|e| <= U``, ``|f| <= 2**-1075``, and ``f = 0`` when x or y is 0;
 * a sum of n products in any order, fused or not, errs at most ``gamma(n) sum |w||x| + n 2**-1074`` (Higham,
-  *Accuracy and Stability of Numerical Algorithms*, 2nd ed., section 3.1; the second term is the underflow that
-  gamma alone misses);
+  *Accuracy and Stability of Numerical Algorithms*, 2nd ed., section 3.1; the second term is the underflow
+  that gamma alone misses);
 * NumPy's exp, log, tanh are not correctly rounded: their SIMD loops are within 4 units in the last place, and
   ``ELEMENTARY`` allows 16.
 

@@ -4,7 +4,8 @@ A *batch* holds K segments of the line at once. On each of them the coordinate i
 
 * :class:`Const`   is the same on every segment (no batch axis);
 * :class:`Affine`  encloses a real tensor: value(tau) in c + d tau +- r, for every tau in [-1, 1];
-* :class:`Range`   encloses an integer or boolean tensor: lo <= value(tau) <= hi for every tau in the open interval.
+* :class:`Range`   encloses an integer or boolean tensor: lo <= value(tau) <= hi for every tau in the open
+  interval.
 """
 
 from __future__ import annotations
@@ -16,9 +17,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symbolic.errors import ModelError
 from symbolic.rounding import TINY, UP, Array, U, sum_error
 
-__all__ = ["Affine", "Batch", "Const", "Range", "Value", "map_value"]
+__all__ = [
+    "Affine",
+    "Batch",
+    "Const",
+    "Range",
+    "Value",
+    "as_range",
+    "is_discrete",
+    "is_integer",
+    "map_value",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +141,26 @@ class Batch:
     @property
     def is_ray(self) -> bool:
         return self.scale_c is not None
+
+
+def is_integer(value: Value | None) -> bool:
+    """Whether a value is an integer or boolean constant."""
+    return isinstance(value, Const) and not value.is_float
+
+
+def is_discrete(value: Value | None) -> bool:
+    """Whether a value is of integers or booleans, moving or not."""
+    return isinstance(value, Range) or is_integer(value)
+
+
+def as_range(batch: Batch, value: Value) -> Range:
+    """A discrete value with explicit bounds."""
+    if isinstance(value, Range):
+        return value
+    if isinstance(value, Const) and not value.is_float:
+        array = np.broadcast_to(value.value, (batch.size, *value.shape))
+        return Range(array, array)
+    raise ModelError("a real number stands where a discrete value is needed.")
 
 
 def map_value(value: Value, move: Callable[[NDArray[Any], int], NDArray[Any]]) -> Value:

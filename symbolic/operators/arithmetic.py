@@ -14,12 +14,7 @@ from symbolic.node import Inputs, Node, Rule, constant, evaluate_exactly, operat
 from symbolic.operators.matrix import sum_over
 from symbolic.operators.smooth import reciprocal
 from symbolic.rounding import UP, U
-from symbolic.values import Affine, Batch, Const, Range, Value
-
-
-def is_integer(value: Value | None) -> bool:
-    """Whether a value is an integer or boolean constant."""
-    return isinstance(value, Const) and not value.is_float
+from symbolic.values import Affine, Batch, Const, Range, Value, is_integer
 
 
 def exact_integers(node: Node, values: Inputs) -> tuple[Value, ...]:

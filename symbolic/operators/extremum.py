@@ -6,19 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symbolic import forms
-from symbolic.errors import ModelError
-from symbolic.node import Inputs, Node, Rule, operator
-from symbolic.operators.arithmetic import exact_integers, is_integer, reduced_axes
-from symbolic.operators.convolution import Window, window_of
+from symbolic.node import Inputs, Node, Rule, operator, required
+from symbolic.operators.arithmetic import exact_integers, reduced_axes
+from symbolic.operators.windows import Window, whole_window, window_of
 from symbolic.rounding import UP, Array
-from symbolic.values import Affine, Batch, Const, Range, Value
+from symbolic.values import Affine, Batch, Const, Range, Value, is_integer
 
 
 def strongest(x: Affine) -> Affine:
     """Maximum over the first axis (the batch axis is the second).
 
-    The entry with the largest centre, if certainly not smaller than anything else, is copied; otherwise entries meet pairwise
-    in a knock-out tournament.
+    The entry with the largest centre, if certainly not smaller than anything else, is copied; otherwise
+    entries meet pairwise in a knock-out tournament.
     """
     winner, weak, _ = _leads(x)
     at = winner[None]
@@ -27,7 +26,8 @@ def strongest(x: Affine) -> Affine:
     c, d, r = cw.copy(), dw.copy(), rw.copy()
     open_ = np.nonzero(~certain)
     if open_[0].size:
-        field = Affine(*(v[(slice(None), *open_)] for v in (x.c, x.d, x.r)))
+        columns: tuple[slice | NDArray[np.intp], ...] = (slice(None), *open_)
+        field = Affine(*(v[columns] for v in (x.c, x.d, x.r)))
         while len(field.c) > 1:
             half = len(field.c) // 2
             first, second = (
@@ -48,11 +48,11 @@ def contenders(x: Affine, last: bool = False) -> NDArray[np.bool_]:
     winner, weak, strict = _leads(x)
     numbers = np.arange(len(x.c)).reshape(-1, *(1,) * (x.c.ndim - 1))
     behind = numbers < winner if last else numbers > winner  # an equal entry there yields to the winner
-    return ~np.where(behind, weak, strict) | (numbers == winner)
+    return np.asarray(~np.where(behind, weak, strict) | (numbers == winner))
 
 
 def _leads(x: Affine) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.bool_]]:
-    """The entry with the largest centre, and which entries it certainly reaches or exceeds on the whole segment."""
+    """The entry with the largest centre, and which it certainly reaches, or exceeds, on the whole segment."""
     winner = x.c.argmax(axis=0)
     at = winner[None]
     cw, dw, rw = (np.take_along_axis(v, at, axis=0)[0] for v in (x.c, x.d, x.r))
@@ -94,20 +94,17 @@ def of_several(node: Node, inputs: Inputs) -> Rule:
 @operator("MaxPool", "GlobalMaxPool")
 def max_pool(node: Node, inputs: Inputs) -> Rule:
     """Maximum over windows; padding never wins. The second output is the flat index of the winner."""
-    x = inputs[0]
-    if x is None:
-        raise ModelError(f"{node.label} lacks its input.")
-    size = x.shape[2:]
+    shape = required(node, inputs).shape
     if node.op_type == "GlobalMaxPool":
-        window = Window(size, (1,) * len(size), (1,) * len(size), (0,) * len(size), size, (1,) * len(size))
+        window = whole_window(shape[2:])
     else:
-        window = window_of(node, size, tuple(node.attributes["kernel_shape"]))
-    numbers = _flat_numbers(x.shape, bool(node.attributes.get("storage_order", 0)))
+        window = window_of(node, shape[2:], tuple(node.attributes["kernel_shape"]))
+    numbers = _flat_numbers(shape, node.flag("storage_order"))
     index = _windows(numbers[None].astype(np.float64), window, -1.0).astype(np.int64)
     with_index = len([name for name in node.proto.output if name]) > 1
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        form = batch.lift(_given(node, values[0]))
+        form = batch.lift(required(node, values))
         stack = Affine(
             _windows(form.c, window, -np.inf), _windows(form.d, window, 0.0), _windows(form.r, window, 0.0)
         )
@@ -118,12 +115,6 @@ def max_pool(node: Node, inputs: Inputs) -> Rule:
             return best, Range(*_positions(contenders(stack), index))
 
     return rule
-
-
-def _given(node: Node, value: Value | None) -> Value:
-    if value is None:
-        raise ModelError(f"{node.label} lacks its input.")
-    return value
 
 
 def _flat_numbers(shape: tuple[int, ...], column_major: bool) -> NDArray[np.int64]:
@@ -142,7 +133,7 @@ def _windows(x: Array, window: Window, fill: float) -> Array:
     lead = (slice(None),) * 3
     for offset, outs, ins in window.places:
         tap = int(np.ravel_multi_index(offset, window.kernel))
-        result[(tap, *lead, *outs)] = x[(*lead, *ins)]
+        result[tap][(*lead, *outs)] = x[(*lead, *ins)]
     return result
 
 
@@ -160,13 +151,13 @@ def _stacked(x: Affine, axes: tuple[int, ...]) -> Affine:
 @operator("ReduceMax", "ReduceMin")
 def reduce_extremum(node: Node, inputs: Inputs) -> Rule:
     """Largest or smallest over axes."""
-    x = _given(node, inputs[0])
+    x = required(node, inputs)
     axes = reduced_axes(node, inputs, len(x.shape))
-    lower, keep = node.op_type == "ReduceMin", bool(node.attributes.get("keepdims", 1))
+    lower, keep = node.op_type == "ReduceMin", node.flag("keepdims")
     places = tuple(a + 1 for a in axes)
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        form = batch.lift(_given(node, values[0]))
+        form = batch.lift(required(node, values))
         if not axes:
             return (form,)
         best = strongest(_stacked(forms.negative(form) if lower else form, axes))
@@ -182,14 +173,14 @@ def reduce_extremum(node: Node, inputs: Inputs) -> Rule:
 @operator("ArgMax", "ArgMin")
 def position(node: Node, inputs: Inputs) -> Rule:
     """Where the largest or smallest entry of an axis stands; unknown while two may tie."""
-    x = _given(node, inputs[0])
-    axis = int(node.attributes.get("axis", 0)) % len(x.shape)
-    lower, keep = node.op_type == "ArgMin", bool(node.attributes.get("keepdims", 1))
-    last = bool(node.attributes.get("select_last_index", 0))
+    x = required(node, inputs)
+    axis = int(node.attributes["axis"]) % len(x.shape)
+    lower, keep = node.op_type == "ArgMin", node.flag("keepdims")
+    last = node.flag("select_last_index")
     numbers = np.arange(x.shape[axis], dtype=np.int64).reshape(-1, *(1,) * len(x.shape))
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        value = _given(node, values[0])
+        value = required(node, values)
         if isinstance(value, Const) and value.radius is None:
             return exact_integers(node, values)
         form = batch.lift(value)

@@ -11,25 +11,11 @@ from numpy.typing import NDArray
 from symbolic import forms
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
-from symbolic.operators.arithmetic import exact_integers, is_integer
+from symbolic.operators.arithmetic import exact_integers
 from symbolic.rounding import UP
-from symbolic.values import Affine, Batch, Const, Range, Value
+from symbolic.values import Affine, Batch, Const, Range, Value, as_range, is_discrete, is_integer
 
 Bools = NDArray[np.bool_]
-
-
-def as_range(batch: Batch, value: Value) -> Range:
-    """A discrete value with explicit bounds."""
-    if isinstance(value, Range):
-        return value
-    if isinstance(value, Const) and not value.is_float:
-        array = np.broadcast_to(value.value, (batch.size, *value.shape))
-        return Range(array, array)
-    raise ModelError("a real number stands where a discrete value is needed.")
-
-
-def _is_discrete(value: Value | None) -> bool:
-    return isinstance(value, Range) or is_integer(value)
 
 
 def _aligned_ranges(batch: Batch, a: Value, b: Value) -> tuple[Range, Range]:
@@ -61,7 +47,7 @@ def comparison(node: Node, inputs: Inputs) -> Rule:
         a, b = required(node, values, 0), required(node, values, 1)
         if name.startswith("Less"):
             a, b = b, a
-        if _is_discrete(a) and _is_discrete(b):
+        if is_discrete(a) and is_discrete(b):
             return (_compare_discrete(name, *_aligned_ranges(batch, a, b)),)
         difference = forms.subtract(batch.lift(a), batch.lift(b))
         if name == "Equal":
@@ -144,7 +130,7 @@ def where(node: Node, inputs: Inputs) -> Rule:
         if all(isinstance(v, Const) and v.radius is None for v in (condition, a, b)):
             return (Const(np.where(*(v.value for v in (condition, a, b) if isinstance(v, Const)))),)
         choice = as_range(batch, condition)
-        if _is_discrete(a) and _is_discrete(b):
+        if is_discrete(a) and is_discrete(b):
             x, y = _aligned_ranges(batch, a, b)
             lo = np.where(choice.lo, x.lo, np.where(choice.hi, np.minimum(x.lo, y.lo), y.lo))
             hi = np.where(choice.lo, x.hi, np.where(choice.hi, np.maximum(x.hi, y.hi), y.hi))

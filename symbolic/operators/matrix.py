@@ -57,8 +57,9 @@ def _right_product(node: Node, weights: Weights, bias: Const | None) -> Rule:
 def matmul(node: Node, inputs: Inputs) -> Rule:
     """numpy.matmul."""
     left, right = required(node, inputs, 0), required(node, inputs, 1)
-    if isinstance(right, Const) and right.value.ndim == 2 and not isinstance(left, Const) and len(left.shape) > 1:
-        return _right_product(node, Weights.of(right), None)
+    if isinstance(right, Const) and len(right.shape) == 2 and not isinstance(left, Const):
+        if len(left.shape) > 1:
+            return _right_product(node, Weights.of(right), None)
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         return (matrix_product(batch, required(node, values, 0), required(node, values, 1)),)

@@ -100,11 +100,12 @@ def resize(node: Node, inputs: Inputs) -> Rule:
     mode = node.text("mode")
     where = node.text("coordinate_transformation_mode", "asymmetric")  # what it was before opset 11
     how = node.text("nearest_mode", "floor")
-    cubic = Fraction(node.number("cubic_coeff_a")) if "cubic_coeff_a" in node.attributes else Fraction(0)
+    cubic = Fraction(float(node.attributes.get("cubic_coeff_a", 0.0)))  # no cubic mode before opset 11
     exclude = node.flag("exclude_outside")
     if node.flag("antialias"):
         raise ModelError(f"{node.label}: antialias is not supported.")
-    steps: list[tuple[int, Callable[[Batch, Value], Value]]] = []
+    steps: list[Callable[[Batch, Value], Value]] = []
+    shape = list(x.shape)
     for axis in range(rank):
         k = axes.index(axis) if axis in axes else None
         n_in = x.shape[axis]
@@ -112,26 +113,31 @@ def resize(node: Node, inputs: Inputs) -> Rule:
         n_out = n_in if k is None else (floor(n_in * scale) if sizes is None else sizes[k])
         if sizes is not None and k is not None:
             scale = Fraction(n_out, n_in)
-        bounded(node, (*x.shape[:axis], n_out, *x.shape[axis + 1 :]))
+        shape[axis] = n_out
+        bounded(node, shape)
         window = (Fraction(0), Fraction(1)) if k is None else roi[k]
         if n_out == n_in and scale == 1 and where != "tf_crop_and_resize":
             continue
+        if where == "align_corners" and n_out > 1 and n_out != n_in * scale:
+            raise ModelError(
+                f"{node.label}: align_corners with a scale that gives no whole size means different things."
+            )
         places = [coordinate(where, o, scale, n_in, n_out, window) for o in range(n_out)]
         outside = where == "tf_crop_and_resize" and any(p < 0 or p > n_in - 1 for p in places)
         if outside:
             raise ModelError(f"{node.label}: tf_crop_and_resize beyond the border is not supported.")
         if mode == "nearest":
             index = np.array([min(max(nearest(how, p), 0), n_in - 1) for p in places])
-            steps.append((axis, _gatherer(axis, index)))
+            steps.append(_gatherer(axis, index))
         elif mode in ("linear", "cubic"):
             rows = [row_of(mode, p, n_in, cubic, exclude) for p in places]
-            steps.append((axis, _interpolator(axis, rounded_matrix(rows, n_in))))
+            steps.append(_interpolator(axis, rounded_matrix(rows, n_in)))
         else:
             raise ModelError(f"{node.label}: mode {mode!r} is not known.")
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         value = required(node, values)
-        for _, step in steps:
+        for step in steps:
             value = step(batch, value)
         return (value,)
 

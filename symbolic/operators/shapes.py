@@ -22,7 +22,7 @@ LIMIT = 2**28
 def bounded(node: Node, shape: Sequence[int]) -> None:
     """Refuse a result that is too large, or of no shape, before it is made."""
     if min(shape, default=0) < 0 or prod(shape) > LIMIT:
-        raise ModelError(f"{node.label}: a tensor of shape {list(shape)} cannot be made (limit: {LIMIT} elements).")
+        raise ModelError(f"{node.label}: a tensor of shape {list(shape)} is too large, or no tensor at all.")
 
 
 def widened(array: NDArray[Any]) -> NDArray[Any]:

@@ -6,14 +6,22 @@ semantics (negative axes, steps, modes, attributes or inputs by opset) are the s
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import helper
 
 from symbolic.errors import ModelError
-from symbolic.node import Inputs, Node, Rule, evaluate_exactly, operator
-from symbolic.values import Affine, Batch, Const, Range, Value, map_value
+from symbolic.node import Inputs, Node, Rule, evaluate_exactly, operator, required
+from symbolic.operators.shapes import bounded
+from symbolic.values import Affine, Batch, Const, Range, Value, as_range, is_discrete, map_value
+
+Move = Callable[[NDArray[Any], int], NDArray[Any]]
+"""A rearrangement as a function of (array, number of leading axes)."""
+Arrays = Sequence[NDArray[Any] | None]
 
 # positions of the inputs whose elements are moved; every other input is a parameter
 MOVED = {
@@ -51,54 +59,79 @@ def structural(node: Node, inputs: Inputs) -> Rule:
         if value is None:
             arrays.append(None)
         elif k in positions:
-            size = int(np.prod(value.shape))
+            size = prod(value.shape)
             arrays.append(np.arange(total, total + size, dtype=np.int64).reshape(value.shape))
             total += size
         elif isinstance(value, Const):
             arrays.append(value.value)
         else:
             raise ModelError(f"{node.label}: input {k} must not depend on the audited input.")
-    padding = None
-    if node.op_type == "Pad":
-        arrays, padding = _pad_value(node, arrays, total)
+    extra: list[Value] = []  # an element that is in no input: what an implicit padding consists of
+    if node.op_type == "Pad" and (len(arrays) < 3 or arrays[2] is None):
+        extra = [_implicit_padding(node, required(node, inputs))]
+        node, arrays = _with_padding(node, arrays, total)
+        total += 1
+    _require_moderate(node, arrays)
     maps = [np.asarray(m, dtype=np.int64) for m in evaluate_exactly(node, arrays)]
-    moves = [_gather(m, total, padding is not None) for m in maps]
+    moves = [_gather(m, total) for m in maps]
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         parts = [v for v in (values[k] for k in positions) if v is not None]
-        if padding is not None and len(parts) == 1:
-            parts.append(padding)
-        joined = _join(parts, batch)
+        joined = _join([*parts, *extra], batch)
         return tuple(map_value(joined, move) for move in moves)
 
     return rule
 
 
-def _pad_value(
-    node: Node, arrays: list[NDArray[Any] | None], total: int
-) -> tuple[list[NDArray[Any] | None], Const | None]:
-    """Give the reference Pad a number for the padding element; before opset 11 it was an attribute."""
+def _implicit_padding(node: Node, data: Value) -> Const:
+    """What Pad fills in without a third input: an attribute before opset 11, else zero of the data's type."""
     if node.opset < 11:
-        value = Const(np.array(node.attributes.get("value", 0.0), dtype=np.float64))
-        node.attributes["value"] = float(total)
-        for attribute in node.proto.attribute:
-            if attribute.name == "value":
-                attribute.f = float(total)
-        if "value" not in [a.name for a in node.proto.attribute]:
-            node.proto.attribute.add(name="value", type=1, f=float(total))
-        return arrays, value
-    if len(arrays) > 2 and arrays[2] is not None:
-        return arrays, Const(np.zeros(0))  # the third input is element number total - 1 already
-    while len(arrays) < 3:
-        arrays.append(None)
-    arrays[2] = np.array(total, dtype=np.int64)
-    return arrays, Const(np.array(0.0))
+        return Const(np.array(node.number("value")))
+    array = data.c if isinstance(data, Affine) else data.lo if isinstance(data, Range) else data.value
+    return Const(np.zeros((), dtype=array.dtype))
 
 
-def _gather(index: NDArray[np.int64], total: int, padded: bool) -> Any:
-    """The rearrangement as a function of (array, number of leading axes); plain reshapes copy nothing."""
+def _with_padding(node: Node, arrays: Arrays, number: int) -> tuple[Node, list[NDArray[Any] | None]]:
+    """A Pad whose third input is element ``number``; pads and value were attributes before opset 11."""
+    value = np.array(number, dtype=np.int64)
+    if node.opset >= 11:
+        return node, [*arrays[:2], value, *arrays[3:]]
+    pads = np.array(node.attributes["pads" if node.opset >= 2 else "paddings"], dtype=np.int64)
+    proto = helper.make_node(
+        "Pad", ["data", "pads", "value"], list(node.proto.output), node.proto.name, mode=node.text("mode")
+    )
+    return Node.of(proto, 11), [arrays[0], pads, value]
+
+
+def _require_moderate(node: Node, arrays: Arrays) -> None:
+    """Bound the result of operators that can make much out of little."""
+    data = arrays[0] if arrays else None
+    how = arrays[1] if len(arrays) > 1 else None
+    if data is None or how is None:
+        return
+    if node.op_type == "Gather" and data.ndim:
+        bounded(node, [how.size, data.size // max(1, data.shape[int(node.attributes["axis"]) % data.ndim])])
+    elif node.op_type in ("Expand", "Pad", "Tile"):
+        numbers = [int(v) for v in how.reshape(-1)]
+        if node.op_type == "Expand":
+            rank = max(data.ndim, len(numbers))
+            shapes = [(1,) * (rank - len(s)) + tuple(s) for s in (data.shape, numbers)]
+            bounded(node, [max(pair) for pair in zip(*shapes, strict=True)])
+        elif node.op_type == "Tile":
+            bounded(node, [*data.shape, *numbers])
+        else:
+            given = arrays[3] if len(arrays) > 3 else None
+            axes = range(data.ndim) if given is None else [int(a) for a in given.reshape(-1)]
+            shape = list(data.shape)
+            for axis, before, after in zip(axes, numbers, numbers[len(axes) :], strict=False):
+                shape[axis] += before + after
+            bounded(node, shape)
+
+
+def _gather(index: NDArray[np.int64], total: int) -> Move:
+    """The gather map ``index`` on arrays of ``total`` elements; plain reshapes copy nothing."""
     shape, flat = index.shape, np.ascontiguousarray(index.reshape(-1))
-    if not padded and flat.size == total and np.array_equal(flat, np.arange(total)):
+    if flat.size == total and np.array_equal(flat, np.arange(total)):
         return lambda array, lead: array.reshape(*array.shape[:lead], *shape)
 
     def move(array: NDArray[Any], lead: int) -> NDArray[Any]:
@@ -109,23 +142,25 @@ def _gather(index: NDArray[np.int64], total: int, padded: bool) -> Any:
 
 
 def _join(parts: list[Value], batch: Batch) -> Value:
-    """All elements of the moved inputs as one flat value."""
-    parts = [p for p in parts if p.shape != (0,)]
+    """All elements of the parts as one value, flat if several; empty parts do not decide its type."""
+    parts = [p for p in parts if prod(p.shape)] or parts[:1]
     if len(parts) == 1:
         return parts[0]
-    if all(isinstance(p, Const) for p in parts):
-        consts = [p for p in parts if isinstance(p, Const)]
+    consts = [p for p in parts if isinstance(p, Const)]
+    if len(consts) == len(parts):
         radius = None
         if any(p.radius is not None for p in consts):
             radius = np.concatenate([p.spread.reshape(-1) for p in consts])
         return Const(np.concatenate([p.value.reshape(-1) for p in consts]), radius)
-    if all(isinstance(p, Range) or (isinstance(p, Const) and p.value.dtype.kind in "iub") for p in parts):
-        lows, highs = [], []
-        for p in parts:
-            lo, hi = (p.lo, p.hi) if isinstance(p, Range) else (p.value[None], p.value[None])  # type: ignore[union-attr]
-            lows.append(np.broadcast_to(lo, (batch.size, *p.shape)).reshape(batch.size, -1))
-            highs.append(np.broadcast_to(hi, (batch.size, *p.shape)).reshape(batch.size, -1))
-        return Range(np.concatenate(lows, axis=1), np.concatenate(highs, axis=1))
+    if all(is_discrete(p) for p in parts):
+        ranges = [as_range(batch, p) for p in parts]
+        lo, hi = (
+            np.concatenate(
+                [np.broadcast_to(v, (batch.size, *v.shape[1:])).reshape(batch.size, -1) for v in side], axis=1
+            )
+            for side in ([r.lo for r in ranges], [r.hi for r in ranges])
+        )
+        return Range(lo, hi)
     forms = [batch.lift(p) for p in parts]
     flat = [[x.reshape(batch.size, -1) for x in (f.c, f.d, f.r)] for f in forms]
     c, d, r = (np.concatenate([f[k] for f in flat], axis=1) for k in range(3))
