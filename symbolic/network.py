@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 import symbolic.operators  # noqa: F401  (fills the registry)
 from symbolic.errors import ModelError, UnsupportedOperatorError
@@ -119,13 +119,9 @@ class Network:
                     values[name] = value
             if any(name in values for name in node.proto.output if name):
                 steps.append((node, rule))
-                known = operators[node.op_type]
-                moving_inputs = sum(not isinstance(v, Const) for v in given if v is not None)
-                bilinear = moving_inputs > 1 and node.op_type in ("Mul", "MatMul", "Gemm", "Div")
-                divides = node.op_type == "Div" and not isinstance(given[1], Const)
-                smooth_pow = bilinear or divides
-                self.homogeneous &= known.homogeneous and not smooth_pow
-                self.exact &= known.exact and not smooth_pow
+                exact, homogeneous = _character(node, given)
+                self.exact &= exact
+                self.homogeneous &= homogeneous
         keep = set(self.outputs)
         self.steps: list[Step] = []
         order = {id(node): k for k, node in enumerate(nodes)}
@@ -188,6 +184,21 @@ class Network:
     def elements(self) -> int:
         """Elements of all moving tensors together, of one segment."""
         return sum(step.elements for step in self.steps)
+
+
+def _character(node: Node, given: Sequence[Value | None]) -> tuple[bool, bool]:
+    """Whether a node with these inputs is piecewise linear, and whether it is positively homogeneous."""
+    known = operators[node.op_type]
+    moving = sum(not isinstance(v, Const) for v in given if v is not None)
+    if node.op_type in ("Mul", "MatMul", "Gemm") and moving > 1:
+        return False, False
+    if node.op_type == "Div" and not isinstance(given[1], Const):
+        return False, False
+    if node.op_type == "Cast" and isinstance(given[0], Affine):  # steps and narrow floats have a scale of their own
+        target = node.attributes["to"]
+        narrow = target in (TensorProto.FLOAT16, TensorProto.BFLOAT16)
+        return not narrow, target in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.BOOL)
+    return known.exact, known.homogeneous
 
 
 def _folded(value: Value) -> Const:

@@ -215,9 +215,10 @@ def _to_discrete(value: Value, kind: np.dtype[Any]) -> Range:
     info = np.iinfo(kind)
     limit = min(2.0**53, float(info.max))
     fits = (np.abs(lo) <= limit) & (np.abs(hi) <= limit) & (lo >= float(info.min))
-    low = np.trunc(np.where(fits, lo, -limit)).astype(np.int64)
-    high = np.trunc(np.where(fits, hi, limit)).astype(np.int64)
-    return Range(low, high)
+    low = np.trunc(np.where(fits, lo, 0.0)).astype(np.int64)
+    high = np.trunc(np.where(fits, hi, 0.0)).astype(np.int64)
+    anything = np.iinfo(np.int64)  # outside the type's range the result is undefined
+    return Range(np.where(fits, low, anything.min), np.where(fits, high, anything.max))
 
 
 def _narrowed(x: Affine, relative: float, absolute: float, largest: float) -> Affine:
