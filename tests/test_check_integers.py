@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verifier.check_discrete import COMPARISONS, to_integer
-from verifier.check_integers import EXACT, FAST, Arithmetic, Form
+from verifier.check_integers import EXACT, FAST, FINE, Arithmetic, Form
 from verifier.check_products import Weights, linear
 from verifier.check_relaxations import absolute, maximum, minimum, relu, select, tournament
 from verifier.check_smooth import FUNCTIONS, smooth
 
-PRECISIONS = (FAST, 128, EXACT)
+PRECISIONS = (FAST, FINE, 128, EXACT)
 BIG = 2**60 - 1
 sizes = st.sampled_from([0, 1, 3, 2**20, 2**40, BIG])
 

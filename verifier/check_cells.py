@@ -9,12 +9,12 @@ from fractions import Fraction
 from .check_certificate import CellClaim
 from .check_errors import InvalidCertificate
 from .check_graph import Cell, CheckedGraph
-from .check_integers import EXACT, FAST, Array
+from .check_integers import EXACT, FAST, FINE, Array
 
 __all__ = ["confirm_cells", "confirm_observed"]
 
-LADDER = (FAST, 128, 256, 512, EXACT)
-HALVINGS = ((FAST, 6), (128, 10), (256, 2), (512, 2), (EXACT, 2))
+LADDER = (FAST, FINE, 128, 256, 512, EXACT)
+HALVINGS = ((FINE, 7), (128, 10), (256, 2), (512, 2), (EXACT, 2))
 PIECES = 64
 CHUNK = 64
 
@@ -84,7 +84,7 @@ def _persist(graph: CheckedGraph, claim: CellClaim, observed: Sequence[Array]) -
     pending: list[Cell] = [(claim.lo, claim.hi)]
     for bits, halvings in HALVINGS:
         for again in range(halvings):
-            if again or bits == FAST:
+            if again:
                 pending = [piece for cell in pending for piece in _pieces(cell)]
             states = _states(graph, pending, [claim] * len(pending), observed, bits)
             pending = [cell for cell, state in zip(pending, states, strict=True) if state == 0]

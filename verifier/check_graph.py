@@ -22,7 +22,7 @@ from . import check_operators_linear, check_operators_resize  # noqa: F401  (the
 from .check_discrete import COMPARISONS, Discrete
 from .check_errors import InvalidCertificate, NotHomogeneous, Undecided
 from .check_identity import number_elements
-from .check_integers import EXACT, FAST, Arithmetic, Array, Form
+from .check_integers import EXACT, FAST, FINE, Arithmetic, Array, Form
 from .check_line import Cell, MovingInput
 from .check_operators import LARGEST_TENSOR, OPERATORS, STILL, Context, Node, Value
 from .check_operators_structure import make_constant
@@ -177,12 +177,14 @@ class CheckedGraph:
     def evaluate(self, cells: list[Cell], bits: int | None = FAST) -> list[Verdict]:
         """Bounds lo <= hi of every output on the open cells, as arrays (cells, *shape); lo = hi where known.
 
-        `bits` is the precision: up to 60 the fast carrier, more the wide one, None exact. A cell (t, t) is
+        `bits` is the precision: up to 64 the fast carrier, more the wide one, None exact. A cell (t, t) is
         a point. Where nothing is known (no enclosure, or a ray of a graph that is not homogeneous) lo and
         hi are the least and greatest int64.
         """
-        bits = FAST if bits is not None and bits <= FAST else bits
-        per_cell = self.elements * (400 if bits == FAST else 2000)
+        bits = (
+            FAST if bits is not None and bits <= FAST else FINE if bits is not None and bits <= FINE else bits
+        )
+        per_cell = self.elements * (400 if bits in (FAST, FINE) else 2000)
         step = max(1, min(16, MEMORY // max(per_cell, 1)))
         found: list[list[Verdict]] = [[] for _ in cells]
         rays = [math.isinf(lo) or math.isinf(hi) for lo, hi in cells]

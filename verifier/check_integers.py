@@ -21,10 +21,10 @@ import numpy as np
 
 from .check_errors import InvalidCertificate
 
-__all__ = ["EXACT", "FAST", "Array", "Arithmetic", "Form", "magnitude", "objects"]
+__all__ = ["EXACT", "FAST", "FINE", "Array", "Arithmetic", "Form", "magnitude", "objects"]
 
 Array = np.ndarray[Any, Any]
-FAST = 60
+FAST, FINE = 60, 64  # 60-bit integers; products of 2 limbs (about 50 bits) or 3
 EXACT = None
 EXACT_FILL = 192  # in exact mode only relaxations round; they do so at this many bits
 SLOPE = 30  # bits of a relaxation's slope
@@ -63,14 +63,24 @@ class Form:
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """Every operation on forms, at one precision: `bits` is 60 (fast), more (wide) or None (exact)."""
+    """Every operation on forms, at one precision: FAST or FINE (int64), bits (wide) or None (exact)."""
 
-    bits: int | None
+    precision: int | None
 
     @property
     def fast(self) -> bool:
         """Whether numbers are int64."""
-        return self.bits == FAST
+        return self.precision in (FAST, FINE)
+
+    @property
+    def bits(self) -> int | None:
+        """How long a number may be."""
+        return FAST if self.fast else self.precision
+
+    @property
+    def limbs(self) -> int | None:
+        """How many limbs of a number enter a matrix product; None for all."""
+        return {FAST: 2, FINE: 3}.get(self.precision or 0)
 
     @property
     def dtype(self) -> Any:

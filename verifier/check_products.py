@@ -37,10 +37,10 @@ class Weights:
 
     @classmethod
     def of(cls, ar: Arithmetic, w: Form) -> Weights:
-        """Weights from a constant form of shape (G, O, K); in the fast carrier rounded to two limbs."""
+        """Weights from a constant form of shape (G, O, K); rounded to as many limbs as the precision has."""
         c, r, e = w.c[..., 0], w.r[..., 0], w.e
-        over = magnitude(c).bit_length() - (2 * WIDTH - 1)
-        if ar.fast and over > 0:
+        over = magnitude(c).bit_length() - ((ar.limbs or 0) * WIDTH - 1)
+        if ar.limbs and over > 0:
             lost = (c & ((1 << over) - 1)) != 0
             c, r, e = (c + (1 << (over - 1))) >> over, -(-r >> over) + lost, e + over
         limbs = split(c, WIDTH)
@@ -73,8 +73,8 @@ def linear(ar: Arithmetic, w: Weights, x: Form, index: Array) -> Form:
         )
     cells = x.c.shape[-1]
     c, d, r, e = (*(a.reshape(-1, cells) for a in (x.c, x.d, x.r)), x.e)
-    over = max(magnitude(c), magnitude(d)).bit_length() - (2 * width - 1)
-    if ar.fast and over > 0:
+    over = max(magnitude(c), magnitude(d)).bit_length() - ((ar.limbs or 0) * width - 1)
+    if ar.limbs and over > 0:
         mask, half = (1 << over) - 1, 1 << (over - 1)
         lost = ((c | d) & mask) != 0
         c, d, r, e = (c + half) >> over, (d + half) >> over, ((r + mask) >> over) + lost, e + over
@@ -98,13 +98,15 @@ def linear(ar: Arithmetic, w: Weights, x: Form, index: Array) -> Form:
     down = max(0, max(sizes).bit_length() - 58) if ar.fast else 0
     radius = ar.integers(np.zeros(products.shape[:1] + products.shape[2:4] + (cells,), dtype=np.int64))
     for a, k in radii:
-        radius = radius + (ar.integers(a) << (k - down) if k >= down else -(-ar.integers(a) >> (down - k)))
+        k = k - down if not ar.fast else max(k - down, -62)  # shifted by 62 or by more: 0, or 1 rounded up
+        radius = radius + (ar.integers(a) << k if k >= 0 else -(-ar.integers(a) >> -k))
     center, slope = np.zeros_like(radius), np.zeros_like(radius)
     for which, part in enumerate(limbs):
         for i in range(len(part)):
             for j in range(len(w.rows)):
                 a = ar.integers(products[:, j, :, :, i + which * len(limbs[0])].astype(np.int64))
                 k = WIDTH * j + width * i - down
+                k = max(k, -62) if ar.fast else k
                 if k < 0:
                     radius += (a & ((1 << -k) - 1)) != 0
                 (slope if which else center)[:] += a << k if k >= 0 else a >> -k
