@@ -94,7 +94,8 @@ class SelectiveInferenceModel:
     ) -> None:
         if not isinstance(hypothesis, Hypothesis):
             raise OptionError(
-                "hypothesis should be BackMeanDiff(...), NeighborMeanDiff(...), ReferenceMeanDiff(...) or Selection(...)."
+                "hypothesis should be BackMeanDiff(...), NeighborMeanDiff(...), ReferenceMeanDiff(...) or "
+                "Selection(...)."
             )
         if model is None and isinstance(hypothesis, Selection):
             model = hypothesis.graph
@@ -105,7 +106,8 @@ class SelectiveInferenceModel:
         missing = unsupported(self.loaded.proto)
         if missing:
             raise UnsupportedOperatorError(
-                f"the model has operators that are not supported: {'; '.join(missing)}; docs/operators.md lists the supported ones."
+                f"the model has operators that are not supported: {'; '.join(missing)}; "
+                "docs/operators.md lists the supported ones."
             )
         self._prepared: dict[Any, Audited] = {}
 
@@ -132,15 +134,16 @@ class SelectiveInferenceModel:
         Parameters
         ----------
         x : array_like, or list or tuple of them
-            The input; a list in the order of the model's inputs if it has several; for ReferenceMeanDiff the pair
-            (x, reference).
+            The input; a list in the order of the model's inputs if it has several; for ReferenceMeanDiff the
+            pair (x, reference).
         var : number, str, Fraction, or array_like
-            Known covariance of the noise: a scalar, one variance per element, or a matrix. A float is the binary number
-            it is; "0.1" is one tenth.
+            Known covariance of the noise: a scalar, one variance per element, or a matrix. A float is the
+            binary number it is; "0.1" is one tenth.
         mask : array_like of bool, optional
             Elements that may be selected or compared.
         inference_mode : "parametric", "exhaustive" or "over_conditioning"
-            Search until the criterion is met; search the whole line; or condition on the activation pattern too.
+            Search until the criterion is met; search the whole line; or condition on the activation pattern
+            too.
         termination_criterion : "precision" or "decision"
             Stop when the p enclosure is narrow, or on one side of ``significance_level``.
         precision : float

@@ -33,8 +33,9 @@ def refuse_tie(cells: Sequence[Cell]) -> None:
     touching = [c for c in cells if c.lo <= 0 <= c.hi]
     if touching and all(c.verdict == "outside" for c in touching):
         raise TieError(
-            "the observed input lies on an accidental tie: the selection holds there but nowhere near it on the line, so "
-            "the selective p-value is not defined; change the threshold, or add noise of known variance to the input."
+            "the observed input lies on an accidental tie: the selection holds there but nowhere near it on "
+            "the line, so the selective p-value is not defined; change the threshold, or add noise of known "
+            "variance to the input."
         )
 
 
@@ -99,15 +100,17 @@ class Case:
             kind = value.type.tensor_type.elem_type
             if rounded_to_graph_type(self.arrays[value.name], kind, value.name)[1]:
                 messages.append(
-                    f"{value.name} is more precise than the model's input type: the certificate is about the array as "
-                    "given, a runtime gets it rounded."
+                    f"{value.name} is more precise than the model's input type: the certificate is about the "
+                    "array as given, a runtime gets it rounded."
                 )
         if found.ended_by == "budget":
             messages.append(
                 "the search ended at max_iter before its goal; the bounds are valid but wider than asked for."
             )
         elif goal.stop == "precision" and not goal.narrow(p.inf_p, p.sup_p):
-            messages.append("what is still undecided could not be decided; the bounds are valid but wider than asked for.")
+            messages.append(
+                "what is still undecided could not be decided; the bounds are valid but wider than asked for."
+            )
         return messages
 
     def _parts(self, found: SearchResult, p: PValue) -> Parts:

@@ -21,14 +21,14 @@ import onnx
 from numpy.typing import NDArray
 
 from inference.storage import write_folder
-from verifier.cells import Cell, End
+from verifier.cells import Cell
 
 __all__ = ["Certificate", "Parts", "assemble"]
 
 ASSUMPTIONS = (
     "The noise of the input is Gaussian with the stated covariance, fixed before the selection was seen.",
-    "The certified function is the real-number function of the stored constants; rounding inside a runtime, and Cast "
-    "between float32 and float64, are not modelled.",
+    "The certified function is the real-number function of the stored constants; rounding inside a runtime, "
+    "and Cast between float32 and float64, are not modelled.",
     "The model was fixed before, and not trained on, the audited input.",
 )
 
@@ -114,13 +114,13 @@ class Certificate:
 
 def assemble(parts: Parts) -> dict[str, bytes]:
     """Make all files of a certificate."""
-    files: dict[str, bytes] = {"audited.onnx": parts.audited.SerializeToString(deterministic=True)}
+    files: dict[str, bytes] = {}
 
     def stored(name: str, content: bytes) -> dict[str, str]:
         files[name] = content
         return {"file": name, "sha256": hashlib.sha256(content).hexdigest()}
 
-    audited = {"file": "audited.onnx", "sha256": hashlib.sha256(files["audited.onnx"]).hexdigest()}
+    audited = stored("audited.onnx", parts.audited.SerializeToString(deterministic=True))
     inputs = [
         {"name": name, **stored(f"input_{k}.npy", _npy(array))}
         for k, (name, array) in enumerate(parts.inputs)
@@ -174,12 +174,8 @@ def _observed(name: str, array: NDArray[Any]) -> dict[str, Any]:
 
 
 def _cell(cell: Cell) -> list[Any]:
-    ends: list[Any] = [_end(cell.lo), _end(cell.hi), cell.verdict]
+    ends: list[Any] = [str(cell.lo), str(cell.hi), cell.verdict]
     return [*ends, cell.output, cell.element] if cell.verdict == "outside" else ends
-
-
-def _end(x: End) -> str:
-    return str(x)
 
 
 def _version(name: str) -> str:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.exactly import Decider, decider
+from inference.exactly import decider
 from inference.observe import Observation
 from inference.prepare import Audited
-from symbolic.network import Line
+from symbolic.line import Line
 from verifier.cells import covering, joined
 from verifier.event import Event
-from verifier.search import Goal, Law, Search, SearchResult
+from verifier.search import Decider, Goal, Law, Search, SearchResult
 
 __all__ = ["SearchOptions", "decide_line"]
 
@@ -49,9 +49,10 @@ def decide_line(
 ) -> SearchResult:
     """Find the cells of a line.
 
-    Elements of the selection that float64 cannot decide even at the observed input are ties there. Most are identities (a
-    constant background, duplicate units) and hold on the whole line: the search first assumes so, and every inside cell
-    is then confirmed in exact arithmetic. If one is not, the search runs again without the assumption.
+    Elements of the selection that float64 cannot decide even at the observed input are ties there. Most are
+    identities (a constant background, duplicate units) and hold on the whole line: the search first assumes
+    so, and every inside cell is then confirmed in exact arithmetic, or dropped. If none is left, the search
+    runs again without the assumption.
 
     Parameters
     ----------
@@ -76,8 +77,10 @@ def decide_line(
 
 
 def _settled_at_zero(found: SearchResult, exact: Decider) -> SearchResult:
-    """Decide both sides of the observed point in one piece each, if the search found nothing inside: on an accidental tie
-    float64 only creeps towards it."""
+    """Decide both sides of the observed point in one piece each, if the search found nothing inside.
+
+    On an accidental tie float64 only creeps towards it.
+    """
     if any(cell.verdict == "inside" for cell in found.cells):
         return found
     cells = list(found.cells)
@@ -106,7 +109,7 @@ def _run(event: Event, options: SearchOptions, exact: Decider) -> SearchResult:
 
 
 def _confirmed(found: SearchResult, exact: Decider) -> SearchResult | None:
-    """The result with every inside cell confirmed in exact arithmetic, in parts if need be; None if none is."""
+    """The result with its inside cells confirmed in exact arithmetic, or parts of them; None if none is."""
     cells = [cell for cell in found.cells if cell.verdict == "outside"]
     waiting = [(cell.lo, cell.hi, 0) for cell in found.cells if cell.verdict == "inside"]
     while waiting:

@@ -1,8 +1,8 @@
-"""What float64 cannot decide goes to the checker's exact arithmetic: the selection at x_obs, and stubborn cells."""
+"""What float64 cannot decide, by the checker's arithmetic: the selection at x_obs, and stubborn cells."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from symbolic.errors import TieError
 from verifier.cells import Cell
 from verifier.check_graph import CheckedGraph
+from verifier.search import Decider
 
-__all__ = ["Decider", "decided_exactly", "decider"]
+__all__ = ["decided_exactly", "decider"]
 
 LADDER = (60, 128, 256, 512)
 """Bits to try, one after the other (60: 64-bit integers, whole arrays at once)."""
-
-Decider = Callable[[Fraction, Fraction], Cell]
 
 
 def decided_exactly(
@@ -39,7 +38,8 @@ def decided_exactly(
         if all(np.array_equal(lo, hi) for lo, hi in values):
             return [np.array(lo[0]) for lo, _ in values]
     raise TieError(
-        "the selection at the observed input cannot be decided at any precision; change the threshold slightly."
+        "the selection at the observed input cannot be decided at any precision; change the threshold "
+        "slightly."
     )
 
 

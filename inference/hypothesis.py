@@ -5,6 +5,7 @@ A hypothesis sees the observed selection and nothing else of the input; the test
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from inference.hypothesis_nodes import stored_threshold
+from inference.hypothesis_nodes import steps_of, stored_threshold
 from inference.operators import Operator
 from symbolic.arrays import as_exact_array, fractions_of
 from symbolic.errors import NoHypothesisError, OptionError
@@ -105,8 +106,7 @@ class PresetHypothesis(Hypothesis):
     @property
     def steps(self) -> tuple[Operator, ...]:
         """The post-processing steps."""
-        steps = self.post_process
-        return (steps,) if isinstance(steps, Operator) else tuple(steps)
+        return steps_of(self.post_process)
 
     def spec(self) -> dict[str, Any]:
         return {
@@ -123,8 +123,8 @@ class PresetHypothesis(Hypothesis):
         roi = np.asarray(observed[0], dtype=bool)
         if roi.size != size:
             raise OptionError(
-                f"the score map has {roi.size} elements and the tested input {size}; they must match, element by element "
-                "(reduce or repeat channels in the model or with L1Norm)."
+                f"the score map has {roi.size} elements and the tested input {size}; they must match "
+                "one by one (reduce or repeat channels in the model or with L1Norm)."
             )
         if not roi.any():
             raise NoHypothesisError("the network marks no element here: there is no region to test.")
@@ -178,7 +178,8 @@ class NeighborMeanDiff(PresetHypothesis):
     threshold, i_idx, o_idx, post_process, use_norm
         As in :class:`PresetHypothesis`.
     neighborhood_range : int
-        How many elements the surroundings reach beyond the region (score maps of one or two axes longer than 1).
+        How many elements the surroundings reach beyond the region (score maps of one or two axes longer than
+        1).
     """
 
     neighborhood_range: int = 1
@@ -243,8 +244,8 @@ class Selection(Hypothesis):
         Its boolean or integer outputs that define the event (default: all outputs of such a type).
     eta : callable
         Gets the observed selection (one array, or a list of arrays if there are several outputs), never the
-        input; returns the contrast, an array of the input's size (an array of floats is read as the rationals it is;
-        Fractions are exact).
+        input; returns the contrast, an array of the input's size (an array of floats is read as the rationals
+        it is; Fractions are exact).
     i_idx : int
         Which input is tested.
 
@@ -253,7 +254,7 @@ class Selection(Hypothesis):
     The checker confirms everything but eta, which it reports as supplied by the user.
     """
 
-    graph: str | onnx.ModelProto | None = None
+    graph: str | os.PathLike[str] | onnx.ModelProto | None = None
     output: str | Sequence[str] | None = None
     eta: Callable[[Any], Any] | None = None
     i_idx: int = 0

@@ -77,8 +77,7 @@ def steps_of(post_process: Operator | Sequence[Operator]) -> tuple[Operator, ...
         if not isinstance(step, Operator):
             raise OptionError(
                 f"post_process holds {type(step).__name__}; its steps are InputDiff(), Neg(), Abs(), "
-                "AverageFilter(), "
-                "GaussianFilter() and L1Norm()."
+                "AverageFilter(), GaussianFilter() and L1Norm()."
             )
     return steps
 
@@ -94,8 +93,7 @@ def mask_like(mask: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     array = np.asarray(mask)
     if tuple(n for n in array.shape if n != 1) != tuple(n for n in shape if n != 1):
         raise InputError(f"The mask has shape {array.shape}, but the score map has shape {shape}.")
-    result: NDArray[np.bool_] = (array.astype(bool)).reshape(shape)
-    return result
+    return array.astype(np.bool_).reshape(shape)
 
 
 def append_selection(
@@ -141,7 +139,7 @@ def append_selection(
     if score.elem_type not in FLOATING:
         raise ModelError(
             f'The output "{score.name}" holds {type_name(score.elem_type)}, not floats; use '
-            'sureline.Selection for it.'
+            "sureline.Selection for it."
         )
     _require_free_names(proto.graph)
     stored, warnings = stored_threshold(threshold, use_norm)
@@ -221,9 +219,8 @@ def stored_threshold(threshold: Fraction | float | str, use_norm: bool) -> tuple
         stored = float(exact)
         if use_norm and Fraction(1.0 - stored) != 1 - Fraction(stored):
             stored = 1.0 - float(1 - exact)
-            if Fraction(1.0 - stored) != 1 - Fraction(
-                stored
-            ):  # far outside [0, 1]: nothing or everything is selected
+            # still no double: far outside [0, 1], where nothing or everything is selected
+            if Fraction(1.0 - stored) != 1 - Fraction(stored):
                 raise OptionError(f"threshold is {threshold}; a normalised map lies between 0 and 1.")
     except OverflowError:
         raise OptionError(f"threshold is {threshold}, beyond the range of a double.") from None

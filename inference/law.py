@@ -1,8 +1,8 @@
 """The truncated normal law of the statistic: approximate masses for the search, proved bounds for the answer.
 
-With s**2 = eta' Sigma eta the selective law of z is N(null, s**2) restricted to the truncation set. Undecided cells are
-completed in the worst way on either side of the observed value (Shiraishi et al., 2023, bound the p-value of a partly
-searched line in this way).
+With s**2 = eta' Sigma eta the selective law of z is N(null, s**2) restricted to the truncation set. Undecided
+cells are completed in the worst way on either side of the observed value (Shiraishi et al., 2023, bound the
+p-value of a partly searched line in this way).
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _rounded(low: arb, high: arb, gaps: arb, certain: arb) -> PValue:
 def _enclosure(
     alternative: Alternative, left: arb, right: arb, gap_left: arb, gap_right: arb
 ) -> tuple[arb, arb]:
-    """Exact lower and upper end (as balls of radius 0) of the p-values that completions of the gaps can give."""
+    """Lower and upper end (balls of radius 0) of the p-values that completions of the gaps can give."""
     low, high = left + right + gap_right, left + gap_left + right
     f_lo, f_hi = left / low, (left + gap_left) / high  # P(z <= z_obs), least and greatest
     g_lo, g_hi = right / high, (right + gap_right) / low  # the other tail, without cancellation

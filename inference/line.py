@@ -28,8 +28,8 @@ class ExactLine:
     variance : Fraction
         eta' Sigma eta.
     scale : Fraction
-        Units of z per unit of t, about one standard deviation; chosen so that ``beta`` consists of small dyadic
-        numbers where possible, which makes evaluation at dyadic t exact.
+        Units of z per unit of t, about one standard deviation; chosen so that ``beta`` consists of small
+        dyadic numbers where possible, which makes evaluation at dyadic t exact.
     beta : tuple of Fraction
         Direction per unit of t, scale Sigma eta / variance.
     """
@@ -76,7 +76,7 @@ def line_of(observed: Sequence[Fraction], eta: Sequence[Fraction], noise: Noise)
     common = lcm(*{m.denominator for m in moved})
     whole = [m.numerator * (common // m.denominator) for m in moved]
     divisor = gcd(*whole)
-    # beta = 2**k whole / divisor belongs to scale = 2**k common variance / divisor; aim at scale = sqrt(variance)
+    # beta = 2**k whole / divisor belongs to scale = 2**k common variance / divisor, about sqrt(variance)
     unit = common * variance / divisor
     square = unit * unit / variance
     k = -((square.numerator.bit_length() - square.denominator.bit_length()) // 2)

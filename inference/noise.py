@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from symbolic.arrays import as_exact_array, fractions_of
 from symbolic.errors import NoiseError
@@ -46,7 +46,9 @@ class Noise:
     degrees_of_freedom: Fraction | None = None
 
     @classmethod
-    def of(cls, var: object, size: int, *, halves: bool = False, source: str | None = None) -> Noise:
+    def of(
+        cls, var: ArrayLike | Fraction, size: int, *, halves: bool = False, source: str | None = None
+    ) -> Noise:
         """Read and check a variance.
 
         Parameters
@@ -56,20 +58,19 @@ class Noise:
         size : int
             Length of the noise vector.
         halves : bool
-            The vector consists of two halves (input and reference); a diagonal or matrix of half the length is
-            used for each of them independently.
+            The vector consists of two halves (input and reference); a diagonal or matrix of half the length
+            is used for each of them independently.
 
         Raises
         ------
         NoiseError
-            A variance that is not positive, a matrix that is not symmetric or not positive definite, or a wrong length.
+            A variance that is not positive, a matrix that is not symmetric or not positive definite, or a
+            wrong length.
         """
-        if isinstance(var, (int, float, str, Fraction, np.generic)) or np.ndim(var) == 0:  # type: ignore[call-overload]
-            value = exact_number(
-                var if not isinstance(var, np.ndarray) else var.item(), "var", error=NoiseError
-            )
+        if isinstance(var, (int, float, str, Fraction, np.generic)) or np.ndim(var) == 0:
+            value = exact_number(var.item() if isinstance(var, np.ndarray) else var, "var", error=NoiseError)
             if value <= 0:
-                raise NoiseError(f"var is {var}; a variance must be positive.")
+                raise NoiseError(f"var is {var!r}; a variance must be positive.")
             return cls("scalar", value, None, source)
         array = as_exact_array(var, "var")
         if array.size == 1:
@@ -78,18 +79,15 @@ class Noise:
         if array.ndim == 2 and array.shape[0] == array.shape[1] and array.shape[0] in sizes:
             _require_definite(array)
             return cls("full", None, array, source)
-        if (
-            array.size in sizes
-            and array.ndim != 2
-            or (array.size in sizes and array.size != array.shape[0] ** 2)
-        ):
+        if array.size in sizes and (array.ndim != 2 or array.size != array.shape[0] ** 2):
             flat = array.reshape(-1)
             if not (flat > 0).all():
                 raise NoiseError("var has an entry that is not positive; every variance must be.")
             return cls("diagonal", None, flat, source)
         lengths = " or ".join(str(s) for s in sizes)
         raise NoiseError(
-            f"var has shape {array.shape}; give a number, {lengths} variances, or a square matrix of that size."
+            f"var has shape {array.shape}; give a number, {lengths} variances, or a square matrix of that "
+            "size."
         )
 
     def times(self, eta: Sequence[Fraction]) -> list[Fraction]:

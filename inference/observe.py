@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from inference.exactly import decided_exactly
 from inference.prepare import Audited
 from symbolic.errors import ModelError
-from symbolic.network import Line
+from symbolic.line import Line
 from symbolic.values import Affine, Const, Range, Value
 
 __all__ = ["Observation", "centre", "observe"]

@@ -57,9 +57,9 @@ def _decimal(x: arb, down: bool) -> str:
         scaled = size / arb(10) ** (exponent - DIGITS + 1)
         away = down == negative  # away from zero
         whole = scaled.upper().ceil() if away else scaled.lower().floor()
-        digits = int(
-            whole.mid().unique_fmpz() if hasattr(whole.mid(), "unique_fmpz") else whole.unique_fmpz()
-        )
+        digits = whole.mid().unique_fmpz()
+        if digits is None:
+            raise ArithmeticError("a number is too small or too large to be written down")
         text = str(digits)
         power = exponent - DIGITS + 1 + len(text) - 1
         mantissa = text[0] + "." + (text[1:].rstrip("0") or "0")

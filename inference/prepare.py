@@ -1,4 +1,4 @@
-"""From a model and a hypothesis to the audited graph, ready to be enclosed; reused for inputs of one shape."""
+"""From a model and a hypothesis to the audited graph, ready to be enclosed; reused while shapes stay."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from symbolic.errors import InputError, ModelError, OptionError
 from symbolic.loading import LoadedModel, freeze_random, inferred_shapes, static_inputs
 from symbolic.network import Network
 from symbolic.static_shapes import free_inputs
+from symbolic.values import is_discrete
 
 __all__ = ["PATTERN", "Audited", "prepare"]
 
@@ -108,6 +109,7 @@ def prepare(
     }
     shape_of = _shapes(static, arrays, moving)
     model_outputs = tuple(value.name for value in static.graph.output)
+    outputs: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     score: str | None = None
     stored_mask = None
@@ -132,8 +134,8 @@ def prepare(
         proto, outputs = static, _discrete_outputs(static, hypothesis.outputs)
     else:
         raise OptionError(
-            "hypothesis must be BackMeanDiff, NeighborMeanDiff, ReferenceMeanDiff or Selection; write a rule of your own as "
-            "sureline.Selection(graph, output=..., eta=...)."
+            "hypothesis must be BackMeanDiff, NeighborMeanDiff, ReferenceMeanDiff or Selection; write a rule "
+            "of your own as sureline.Selection(graph, output=..., eta=...)."
         )
     if pattern:
         if proto is static:
@@ -144,13 +146,9 @@ def prepare(
     network = Network(proto, arrays, moving, outputs)
     for name in outputs:
         value = network.observed.get(name, network.constants.get(name))
-        if value is not None and not _is_discrete(value):
+        if value is not None and not is_discrete(value):
             raise ModelError(f"the output {name!r} is not discrete: a selection is boolean or integer.")
     return Audited(proto, network, outputs, score, model_outputs, stored_mask, entry, warnings)
-
-
-def _is_discrete(value: Any) -> bool:
-    return hasattr(value, "lo") or (hasattr(value, "value") and value.value.dtype.kind in "iub")
 
 
 def _discrete_outputs(proto: onnx.ModelProto, wanted: Sequence[str] | None) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ def reporter(progress: bool | Callable[[str], None]) -> Callable[[float, float, 
     Parameters
     ----------
     progress : bool or callable
-        False: silent. True: one line on standard error, rewritten in place, if that is a terminal. A callable gets
-        each message.
+        False: silent. True: one line on standard error, rewritten in place, if that is a terminal. A callable
+        gets each message.
     """
     if progress is False:
         return None

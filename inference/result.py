@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
 from inference.certificate import Certificate
-from inference.law import Alternative, PValue
+from inference.law import Alternative, PValue, sqrt_float
 from inference.line import ExactLine
 from inference.runtime_agreement import Agreement
 from verifier.cells import Cell, End, joined
@@ -124,14 +124,7 @@ class InferenceResult:
     @cached_property
     def searched_intervals(self) -> list[tuple[End, End]]:
         """The complement of the gaps, in units of ``stat``."""
-        runs: list[tuple[End, End]] = []
-        for cell in self.cell_list:
-            if cell.verdict != "gap":
-                if runs and runs[-1][1] == cell.lo:
-                    runs[-1] = (runs[-1][0], cell.hi)
-                else:
-                    runs.append((cell.lo, cell.hi))
-        return [(self.line.z(a), self.line.z(b)) for a, b in runs]
+        return [(self.line.z(a), self.line.z(b)) for a, b in joined(self.cell_list, "inside", "outside")]
 
     @property
     def runtime(self) -> Agreement:
@@ -150,7 +143,7 @@ class InferenceResult:
     @property
     def sd(self) -> float:
         """Standard deviation of ``stat`` under the declared noise."""
-        return float(self.line.variance) ** 0.5
+        return sqrt_float(self.line.variance)
 
     @property
     def null_rv(self) -> rv_frozen:
@@ -189,6 +182,7 @@ class InferenceResult:
             f"selective p-value    {self.p_value:.6g}   certified in [{self.inf_p:.9g}, {self.sup_p:.9g}]",
             f"naive p-value        {self.naive_p_value():.6g}   (not valid after selection)",
             f"truncation set       {intervals}{f' and {more} more' if more > 0 else ''}",
-            f"cells                {self.cells} ({self.search_count} evaluated, ended by {self.ended_by}, {self.seconds:.3g} s)",
+            f"cells                {self.cells} ({self.search_count} evaluated, ended by {self.ended_by}, "
+            f"{self.seconds:.3g} s)",
         ]
         return "\n".join(lines + [f"warning: {w}" for w in self.warnings])

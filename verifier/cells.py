@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-__all__ = ["Cell", "End", "Verdict", "covering"]
+__all__ = ["Cell", "End", "Verdict", "covering", "joined"]
 
 Verdict = Literal["inside", "outside", "gap"]
 End = Fraction | float
@@ -36,7 +36,7 @@ class Cell:
 
 
 def covering(cells: Iterable[Cell]) -> tuple[Cell, ...]:
-    """Sort decided cells and fill what lies between them, and out to infinity, with gaps; adjoining gaps are joined."""
+    """Sort decided cells and fill what lies between them, and out to infinity, with one gap each."""
     result: list[Cell] = []
     at: End = float("-inf")
     for cell in sorted((c for c in cells if c.verdict != "gap"), key=lambda c: c.lo):
@@ -51,11 +51,11 @@ def covering(cells: Iterable[Cell]) -> tuple[Cell, ...]:
     return tuple(result)
 
 
-def joined(cells: Sequence[Cell], verdict: Verdict) -> list[tuple[End, End]]:
-    """Maximal runs of adjoining cells with one verdict (single points between them are null sets)."""
+def joined(cells: Sequence[Cell], *verdicts: Verdict) -> list[tuple[End, End]]:
+    """Maximal runs of adjoining cells with one of the verdicts (single points between them are null sets)."""
     runs: list[tuple[End, End]] = []
     for cell in cells:
-        if cell.verdict == verdict:
+        if cell.verdict in verdicts:
             if runs and runs[-1][1] == cell.lo:
                 runs[-1] = (runs[-1][0], cell.hi)
             else:

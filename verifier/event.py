@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symbolic.network import Line, Network, Segment
+from symbolic.line import Line, Segment
+from symbolic.network import Network
 from symbolic.rounding import UP, Array
 from symbolic.values import Const, Range, Value
 
 __all__ = ["Event", "Outcome", "equal_parts", "split_ray"]
 
 FLOORS = 8.0
-"""An undecided margin is at the floor when its blur is within this factor of rounding, and its movement of its blur."""
+"""An undecided margin is at the floor when its blur is within this factor of rounding, and its movement
+within this factor of its blur."""
 MOST_PARTS = 8
 SLACK = 2.0**-44
 """Suggested split points keep this relative distance from the computed root."""
@@ -27,7 +29,8 @@ class Outcome:
     """What one segment turned out to be.
 
     ``parts`` are (lo, hi, element) with element >= 0 certified outside by that element, -1 certified inside;
-    ``rest`` are sub-segments that remain undecided; ``stuck`` ones are as narrow as float64 rounding lets them become.
+    ``rest`` are sub-segments that remain undecided; ``stuck`` ones are as narrow as float64 rounding lets
+    them become.
     """
 
     parts: tuple[tuple[float, float, int], ...]
@@ -106,7 +109,7 @@ class Event:
         return outcomes
 
     def _flatten(self, values: list[Value], size: int) -> tuple[NDArray[Any], ...]:
-        """Bounds and margins of all elements of all outputs, (K, N) each; margins NaN where there are none."""
+        """Bounds and margins of all elements of all outputs, (K, N) each; NaN where there is no margin."""
         columns: list[list[NDArray[Any]]] = [[] for _ in range(5)]
         for value in values:
             shape = (size, int(np.prod(value.shape)))
@@ -131,23 +134,22 @@ class Event:
     def _split(
         self, a: float, b: float, margin: Array, slope: Array, r: Array, equal: NDArray[np.bool_]
     ) -> Outcome:
-        """Read certified parts and split points off the margins: below 0 an element differs, above 0 it does not."""
+        """Read certified parts and split points off the margins: negative where an element differs."""
         open_ = ~equal
         if np.isinf(a) or np.isinf(b):
             return Outcome((), split_ray(a, b))
-        middle = a / 2 + b / 2
+        m = a / 2 + b / 2
         moved = np.abs(slope[open_])
         hopeless = (r[open_] <= FLOORS * self.floor) & (moved <= FLOORS * r[open_])
-        if hopeless.any() or not a < middle < b:
+        if hopeless.any() or not a < m < b:
             return Outcome((), (), ((a, b),))
-        m = a / 2 + b / 2
         h = float(np.nextafter(max(b - m, m - a), np.inf))
         known = ~np.isnan(margin)
         parts: list[tuple[float, float, int]] = []
         left, right = a, b
         with np.errstate(all="ignore"):
             steep = known & (np.abs(slope) > 0) & np.isfinite(r) & np.isfinite(margin)
-            # margin + r + slope tau < 0 certifies a difference: to the left of its root if the slope is positive
+            # margin + r + slope tau < 0 certifies a difference: left of its root if the slope is positive
             root = np.where(steep, -(margin + r) / slope, np.nan)
             up, down = (
                 np.where(steep & (slope > 0), root, -np.inf),
@@ -194,8 +196,11 @@ class Event:
 
 
 def _parts_needed(margin: Array, r: Array, open_: NDArray[np.bool_]) -> int:
-    """Into how many parts to split: r shrinks between linearly and quadratically with the width, and has to come below
-    the margin of one element that differs, or of all undecided ones."""
+    """Into how many parts to split.
+
+    r shrinks between linearly and quadratically with the width, and has to come below the margin of one
+    element that differs, or of all undecided ones.
+    """
     with np.errstate(all="ignore"):
         excess = r / np.abs(margin)
         against = excess[margin < 0]

@@ -1,8 +1,8 @@
 """Best-first search for the truncation set: what weighs most under the null law is decided first.
 
-Cells wait in a queue by their null mass. A batch of the heaviest is enclosed at once; what an enclosure decides becomes a
-cell of the certificate, the rest is split where the enclosure itself suggests a boundary, else in half, and waits
-again. Masses are logarithms throughout, so tails at any distance have an order.
+Cells wait in a queue by their null mass. A batch of the heaviest is enclosed at once; what an enclosure
+decides becomes a cell of the certificate, the rest is split where the enclosure itself suggests a boundary,
+else in half, and waits again. Masses are logarithms throughout, so tails at any distance have an order.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symbolic.errors import BudgetError
-from symbolic.network import Segment
+from symbolic.line import Segment
 from verifier.cells import Cell, covering
 from verifier.event import Event, Outcome, equal_parts, split_ray
 
-__all__ = ["Goal", "Law", "Search", "SearchResult", "Stop"]
+__all__ = ["Decider", "Goal", "Law", "Search", "SearchResult", "Stop"]
 
 Floats = NDArray[np.float64]
 Stop = Literal["precision", "decision", "exhaustive", "budget", "interrupted"]
@@ -140,8 +140,8 @@ class Search:
         need = max(1, event.network.elements) * BYTES_PER_ELEMENT
         if need > budget:
             raise BudgetError(
-                f"one segment of this network needs about {need / 2**20:.0f} MiB of working memory, more than the budget of "
-                f"{budget / 2**20:.0f} MiB; raise the budget."
+                f"one segment of this network needs about {need / 2**20:.0f} MiB of working memory, more "
+                f"than the budget of {budget / 2**20:.0f} MiB; raise the budget."
             )
         self.batch = int(min(64, max(1, budget // need), max(1, 2**20 // max(1, event.network.elements))))
         self.queue: list[Waiting] = []
@@ -196,9 +196,8 @@ class Search:
         hi = np.array([w.hi for w in undecided] + [np.inf, self.limits[0]])
         left = self.law.log_mass(np.minimum(lo, 0), np.minimum(hi, 0))
         right = self.law.log_mass(np.maximum(lo, 0), np.maximum(hi, 0))
-        return self.law.bounds(
-            *self.inside, float(np.logaddexp.reduce(left)), float(np.logaddexp.reduce(right))
-        )
+        undecided_mass = (float(np.logaddexp.reduce(side)) for side in (left, right))
+        return self.law.bounds(self.inside[0], self.inside[1], *undecided_mass)
 
     def _heaviest(self) -> list[Waiting]:
         """The next batch: rays of one side never mix with finite segments."""
@@ -208,7 +207,7 @@ class Search:
             return taken
         for waiting in self.queue:
             total = np.logaddexp(total, -waiting.key)
-        negligible = np.log(self.goal.precision / 100) + float(np.logaddexp(*self.inside))
+        negligible = np.log(self.goal.precision / 100) + float(np.logaddexp(self.inside[0], self.inside[1]))
         kind = None
         put_back: list[Waiting] = []
         covered = -np.inf
@@ -240,7 +239,7 @@ class Search:
         return taken
 
     def _wants_ray(self, ray: Waiting) -> bool:
-        """Whether a far tail of no weight is to be decided all the same: an exhaustive search leaves none, where it can."""
+        """Whether a far tail of no weight is decided all the same, as in an exhaustive search."""
         exhaustive = self.goal.stop == "exhaustive" and self.event.network.homogeneous
         return exhaustive and min(abs(ray.lo), abs(ray.hi)) < FARTHEST
 
@@ -271,7 +270,7 @@ class Search:
         self._weigh(cell)
 
     def _refine(self, decide: Decider) -> Stop:
-        """Bisect what float64 could not decide in exact arithmetic, heaviest first, until p is narrow enough."""
+        """Bisect what float64 left in exact arithmetic, heaviest first, until p is narrow enough."""
         done: Stop = "exhaustive" if self.goal.stop == "exhaustive" else self.goal.stop
         for _ in range(MOST_EXACT):
             inf_p, sup_p = self.bounds()
