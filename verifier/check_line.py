@@ -30,6 +30,7 @@ class MovingInput:
     direction: Array
     inexact: Array
     e: int
+    beta: tuple[Fraction, ...]
 
     @classmethod
     def of(cls, x: Array, beta: Sequence[Fraction]) -> MovingInput:
@@ -53,11 +54,12 @@ class MovingInput:
             objects(direction)[:, None] << (e_beta - e),
             objects(inexact)[:, None] << (e_beta - e),
             e,
+            tuple(beta),
         )
 
-    def pairs(self) -> list[tuple[int, int]]:
-        """(x_obs, beta) of every element."""
-        return list(zip(self.observed[:, 0].tolist(), self.direction[:, 0].tolist(), strict=True))
+    def pairs(self) -> list[tuple[int, Fraction]]:
+        """(x_obs, beta) of every element, exactly (x_obs in units of 2**e)."""
+        return list(zip(self.observed[:, 0].tolist(), self.beta, strict=True))
 
     def on_cells(self, ar: Arithmetic, cells: Sequence[Cell]) -> Form:
         """x_obs + beta*(m + h*t) for cells (m - h, m + h)."""

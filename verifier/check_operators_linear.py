@@ -44,7 +44,7 @@ def _conv(ctx: Context, node: Node, inputs: list[Any]) -> Form:
 
     def table() -> tuple[Array, tuple[int, ...]]:
         found = windows(node, tuple(spatial), list(w.shape[2:]))
-        return channelled(found.table, batch, channels, groups, math.prod(spatial)), found.shape
+        return channelled(node, found.table, batch, channels, groups, math.prod(spatial)), found.shape
 
     index, shape = ctx.once(node, table, exact=True)
     weights = ctx.once(node, lambda: Weights.of(ctx.ar, _reshaped(w, (groups, w.shape[0] // groups, -1))))
@@ -63,7 +63,10 @@ def _conv_transpose(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     def table() -> tuple[list[tuple[Array, Array]], tuple[int, ...], Array]:
         found, phases = transposed(node, tuple(spatial), list(w.shape[2:]))
         parts = [
-            (taps, channelled(found.table[np.ix_(taps, at)], batch, channels, groups, math.prod(spatial)))
+            (
+                taps,
+                channelled(node, found.table[np.ix_(taps, at)], batch, channels, groups, math.prod(spatial)),
+            )
             for taps, at in phases
         ]
         order = np.concatenate([at for _, at in phases])

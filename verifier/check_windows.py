@@ -16,6 +16,9 @@ from .check_operators import LARGEST_TENSOR, Node
 __all__ = ["Windows", "channelled", "combined", "transposed", "windows"]
 
 
+LARGEST_TABLE = 1 << 28
+
+
 @dataclass(frozen=True)
 class Windows:
     """The table, the spatial shape of the output, and how many taps of each window count for an average."""
@@ -113,11 +116,13 @@ def transposed(
     return Windows(table, shape, np.zeros(0)), phases
 
 
-def channelled(table: Array, batch: int, channels: int, groups: int, spatial: int) -> Array:
+def channelled(node: Node, table: Array, batch: int, channels: int, groups: int, spatial: int) -> Array:
     """The table for every group and image: (groups, channels/groups * taps, batch * positions); padding
     last.
     """
     each = channels // groups
+    if table.size * batch * channels > LARGEST_TABLE:
+        raise node.refuse(f"a table of more than {LARGEST_TABLE} window elements")
     channel = np.arange(channels).reshape(groups, each, 1, 1, 1) + np.arange(batch)[:, None] * channels
     index = channel * spatial + table[:, None, :]  # (groups, each, taps, batch, positions)
     index = np.where(table[:, None, :] < 0, batch * channels * spatial, index)
