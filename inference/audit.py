@@ -31,7 +31,7 @@ from symbolic.exact import exact_number
 from symbolic.loading import load_model
 from symbolic.network import unsupported
 from symbolic.static_shapes import free_inputs
-from verifier.search import Goal
+from verifier.goal import Goal
 
 __all__ = ["SelectiveInferenceModel", "TruncationSet", "audit", "load", "truncation_set"]
 

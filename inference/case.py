@@ -23,7 +23,8 @@ from symbolic.arrays import rounded_to_graph_type
 from symbolic.errors import TieError
 from symbolic.static_shapes import free_inputs
 from verifier.cells import Cell
-from verifier.search import Goal, SearchResult
+from verifier.goal import Goal
+from verifier.search import SearchResult
 
 __all__ = ["Case", "refuse_tie"]
 

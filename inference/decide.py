@@ -16,7 +16,8 @@ from inference.prepare import Audited
 from symbolic.line import Line
 from verifier.cells import covering, joined
 from verifier.event import Event
-from verifier.search import Decider, Goal, Law, Search, SearchResult
+from verifier.goal import Goal
+from verifier.search import Decider, Law, Search, SearchResult
 
 __all__ = ["SearchOptions", "decide_line"]
 

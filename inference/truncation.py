@@ -21,7 +21,7 @@ from symbolic.exact import exact_number
 from symbolic.loading import load_model
 from symbolic.static_shapes import free_inputs
 from verifier.cells import Cell, End, joined
-from verifier.search import Goal
+from verifier.goal import Goal
 
 __all__ = ["TruncationSet", "truncation_set"]
 

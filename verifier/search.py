@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,11 @@ from symbolic.errors import BudgetError
 from symbolic.line import Segment
 from verifier.cells import Cell, covering
 from verifier.event import Event, Outcome, equal_parts, split_ray
+from verifier.goal import Goal, Stop
 
 __all__ = ["Decider", "Goal", "Law", "Search", "SearchResult", "Stop"]
 
 Floats = NDArray[np.float64]
-Stop = Literal["precision", "decision", "exhaustive", "budget", "interrupted"]
 Decider = Callable[[Fraction, Fraction], Cell]
 
 MOST_EXACT = 400
@@ -46,38 +46,6 @@ class Law(Protocol):
 
     def bounds(self, left: float, right: float, gap_left: float, gap_right: float) -> tuple[float, float]:
         """Enclosure of p from the log-masses inside and undecided, left and right of the observed point."""
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """When to stop.
-
-    Attributes
-    ----------
-    stop : "precision", "decision" or "exhaustive"
-        The width of the p enclosure, alpha on one side of it, or nothing left but brackets.
-    precision : float
-        Absolute width of the p enclosure; below p = 1e-3 also one per cent relative.
-    alpha : float
-        Level of the decision.
-    max_cells : int
-        Evaluations after which the search ends with what it has.
-    """
-
-    stop: Literal["precision", "decision", "exhaustive"] = "precision"
-    precision: float = 1e-6
-    alpha: float = 0.05
-    max_cells: int = 100_000
-
-    def reached(self, inf_p: float, sup_p: float) -> bool:
-        """Whether an enclosure of p satisfies the goal (never for an exhaustive search)."""
-        if self.stop == "decision":
-            return sup_p <= self.alpha or inf_p > self.alpha
-        return self.stop == "precision" and self.narrow(inf_p, sup_p)
-
-    def narrow(self, inf_p: float, sup_p: float) -> bool:
-        """Whether an enclosure of p is as narrow as ``precision`` asks."""
-        return sup_p - inf_p <= self.precision and (sup_p >= 1e-3 or sup_p <= 1.01 * inf_p)
 
 
 @dataclass(frozen=True, slots=True)
