@@ -194,7 +194,8 @@ def _character(node: Node, given: Sequence[Value | None]) -> tuple[bool, bool]:
         return False, False
     if node.op_type == "Div" and not isinstance(given[1], Const):
         return False, False
-    if node.op_type == "Cast" and isinstance(given[0], Affine):  # steps and narrow floats have a scale of their own
+    if node.op_type == "Cast" and isinstance(given[0], Affine):
+        # steps and narrow floats have a scale of their own
         target = node.attributes["to"]
         narrow = target in (TensorProto.FLOAT16, TensorProto.BFLOAT16)
         return not narrow, target in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.BOOL)
