@@ -110,8 +110,8 @@ def maximum(a: Affine, b: Affine) -> Affine:
     d = slope * a.d + rest * b.d
     pay = (np.abs(a.c) + np.abs(b.c) + np.abs(a.d) + np.abs(b.d) + offset) * (8 * U) + TINY
     r = slope * a.r + rest * b.r + half + np.where(mixed, pay, 0.0)
-    # 0 * inf is NaN (unknown); a certain winner is copied bit by bit, without the loser's inf; an exact -inf is
-    # the padding of a pool and loses to anything
+    # 0 * inf is NaN (unknown); a certain winner is copied bit by bit, without the loser's inf; an exact -inf
+    # is the padding of a pool and loses to anything
     take_b = (slope == 0) | (np.isneginf(a.c) & (a.r == 0))
     take_a = ~take_b & ((slope == 1) | (np.isneginf(b.c) & (b.r == 0)))
     return Affine(
