@@ -13,6 +13,10 @@ from symbolic.rounding import UP, Array
 from symbolic.values import Affine, Batch, Const, Range, Value, is_integer
 
 
+FEW = 16
+"""Tournaments up to this size are not worth thinning out."""
+
+
 def strongest(x: Affine) -> Affine:
     """Maximum over the first axis (the batch axis is the second).
 
@@ -28,6 +32,10 @@ def strongest(x: Affine) -> Affine:
     if open_[0].size:
         columns: tuple[slice | NDArray[np.intp], ...] = (slice(None), *open_)
         field = Affine(*(v[columns] for v in (x.c, x.d, x.r)))
+        if len(field.c) > FEW:  # what certainly loses to the winner in every column need not play
+            plays = (~weak[columns]).any(axis=1)
+            plays[winner[open_]] = True
+            field = Affine(*(v[plays] for v in (field.c, field.d, field.r)))
         while len(field.c) > 1:
             half = len(field.c) // 2
             first, second = (
