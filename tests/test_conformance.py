@@ -23,6 +23,7 @@ REFUSED = (
     "training mode",
     "Cast to",
     "float16",
+    "align_corners",  # downsampling to no whole size: the standard's text and ONNX Runtime differ
 )
 
 
