@@ -1,6 +1,7 @@
 """Everything that can be wrong with what a user hands in, as typed errors.
 
-Each message is one sentence that says what is wrong and what to do; the command line prints it and exits with 2.
+Each message is one sentence that says what is wrong and what to do; the command line prints it and exits
+with 2.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class NoHypothesisError(SurelineError):
 
 
 class TieError(SurelineError):
-    """The observed input sits on an accidental tie: the selection holds there and nowhere near it on the line."""
+    """The observed input sits on an accidental tie: the selection holds there and nowhere near it."""
 
 
 class BudgetError(SurelineError):

@@ -191,8 +191,8 @@ def test_a_rule_of_ones_own(network: onnx.ModelProto, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["parametric", "exhaustive"])
 def test_identities_do_not_stop_an_audit(mode: str, tmp_path: Path) -> None:
-    # a noise-free picture on a constant background, threshold 0 of a normalised map: dozens of pixels tie with the
-    # minimum, on the whole line, because they are the same function of the input
+    # a noise-free picture on a constant background, threshold 0 of a normalised map: dozens of pixels tie
+    # with the minimum, on the whole line, because they are the same function of the input
     constants = {
         "K1": np.array([0.3, 0.7, 1.1], dtype=np.float32).reshape(3, 1, 1, 1),
         "k1": np.array([0.1, -0.2, 0.3], dtype=np.float32),
@@ -324,12 +324,7 @@ def test_mutated_certificates_are_rejected_or_still_true(network: onnx.ModelProt
         for key in place[:-1]:
             holder = holder[key]
         before = holder[place[-1]]
-        holder[place[-1]] = {
-            bool: lambda: not before,
-            int: lambda: before + 1,
-            str: lambda: _nudged(before),
-            type(None): lambda: 3,
-        }[type(before)]()
+        holder[place[-1]] = _changed(before)
         path.write_text(json.dumps(changed))
         try:
             sl.check(tmp_path / "audit")
@@ -345,6 +340,15 @@ def test_mutated_certificates_are_rejected_or_still_true(network: onnx.ModelProt
         # without --model nothing is claimed of the model's file, and a seed is named where nothing was drawn
         unclaimed = place in {("model", "sha256"), ("model", "seed")}
         assert widened or unclaimed, f"{place}: {before} -> {after}"
+
+
+def _changed(value: object) -> object:
+    """Another value of the same kind."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    return 3 if value is None else _nudged(str(value))
 
 
 def _nudged(text: str) -> str:

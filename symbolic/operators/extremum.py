@@ -12,7 +12,6 @@ from symbolic.operators.windows import Window, whole_window, window_of
 from symbolic.rounding import UP, Array
 from symbolic.values import Affine, Batch, Const, Range, Value, is_integer
 
-
 FEW = 16
 """Tournaments up to this size are not worth thinning out."""
 
@@ -33,7 +32,7 @@ def strongest(x: Affine) -> Affine:
         columns: tuple[slice | NDArray[np.intp], ...] = (slice(None), *open_)
         field = Affine(*(v[columns] for v in (x.c, x.d, x.r)))
         if len(field.c) > FEW:  # what certainly loses to the winner in every column need not play
-            plays = (~weak[columns]).any(axis=1)
+            plays: NDArray[np.bool_] = np.asarray((~weak[columns]).any(axis=1))
             plays[winner[open_]] = True
             field = Affine(*(v[plays] for v in (field.c, field.d, field.r)))
         while len(field.c) > 1:

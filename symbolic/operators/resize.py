@@ -116,7 +116,9 @@ def resize(node: Node, inputs: Inputs) -> Rule:
         shape[axis] = n_out
         bounded(node, shape)
         if where == "align_corners" and n_in * scale != n_out:
-            raise ModelError(f"{node.label}: align_corners with a scale that gives no whole size is ambiguous in ONNX.")
+            raise ModelError(
+                f"{node.label}: align_corners with a scale that gives no whole size is ambiguous in ONNX."
+            )
         window = (Fraction(0), Fraction(1)) if k is None else roi[k]
         if n_out == n_in and scale == 1 and where != "tf_crop_and_resize":
             continue
