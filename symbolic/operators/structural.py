@@ -72,8 +72,7 @@ def structural(node: Node, inputs: Inputs) -> Rule:
         node, arrays = _with_padding(node, arrays, total)
         total += 1
     _require_moderate(node, arrays)
-    maps = [np.asarray(m, dtype=np.int64) for m in evaluate_exactly(node, arrays)]
-    moves = [_gather(m, total) for m in maps]
+    moves = [_gather(np.asarray(m, dtype=np.int64), total) for m in _rearranged(node, arrays)]
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         parts = [v for v in (values[k] for k in positions) if v is not None]
@@ -84,7 +83,7 @@ def structural(node: Node, inputs: Inputs) -> Rule:
 
 
 def _implicit_padding(node: Node, data: Value) -> Const:
-    """What Pad fills in without a third input: an attribute before opset 11, else zero of the data's type."""
+    """What Pad fills in without a third input: zero of the data's type, before opset 11 an attribute."""
     if node.opset < 11:
         return Const(np.array(node.number("value")))
     array = data.c if isinstance(data, Affine) else data.lo if isinstance(data, Range) else data.value
@@ -101,6 +100,38 @@ def _with_padding(node: Node, arrays: Arrays, number: int) -> tuple[Node, list[N
         "Pad", ["data", "pads", "value"], list(node.proto.output), node.proto.name, mode=node.text("mode")
     )
     return Node.of(proto, 11), [arrays[0], pads, value]
+
+
+def _rearranged(node: Node, arrays: Arrays) -> list[NDArray[Any]]:
+    """What the operator makes of the element numbers: by the reference operator, where it does it all."""
+    data = arrays[0]
+    if data is None:
+        raise ModelError(f"{node.label} lacks its input.")
+    if node.op_type in ("Squeeze", "Unsqueeze"):  # the reference moves axes one by one and gets lost
+        given = arrays[1] if len(arrays) > 1 else node.attributes.get("axes")
+        axes = None if given is None else tuple(int(a) for a in np.asarray(given).reshape(-1))
+        if node.op_type == "Squeeze":
+            return [np.squeeze(data, axes)]
+        return [np.expand_dims(data, axes or ())]
+    if node.op_type == "Pad":  # the reference knows no negative pads: what they cut is cut afterwards
+        pads = np.zeros(0, dtype=np.int64) if arrays[1] is None else arrays[1]
+        padded = evaluate_exactly(node, [data, np.maximum(pads, 0), *arrays[2:]])
+        cut: list[slice] = [slice(None)] * data.ndim
+        for axis, before, after in _padded_axes(arrays):
+            cut[axis] = slice(max(-before, 0), padded[0].shape[axis] - max(-after, 0))
+        return [padded[0][tuple(cut)]]
+    return evaluate_exactly(node, arrays)
+
+
+def _padded_axes(arrays: Arrays) -> list[tuple[int, int, int]]:
+    """(axis, elements before, elements after) of a Pad as of opset 11; negative numbers cut."""
+    data, pads = arrays[0], arrays[1]
+    if data is None or pads is None:
+        return []
+    given = arrays[3] if len(arrays) > 3 else None
+    axes = range(data.ndim) if given is None else [int(a) % data.ndim for a in given.reshape(-1)]
+    amounts = [int(v) for v in pads.reshape(-1)]
+    return list(zip(axes, amounts[: len(axes)], amounts[len(axes) :], strict=True))
 
 
 def _require_moderate(node: Node, arrays: Arrays) -> None:
@@ -120,11 +151,9 @@ def _require_moderate(node: Node, arrays: Arrays) -> None:
         elif node.op_type == "Tile":
             bounded(node, [*data.shape, *numbers])
         else:
-            given = arrays[3] if len(arrays) > 3 else None
-            axes = range(data.ndim) if given is None else [int(a) for a in given.reshape(-1)]
             shape = list(data.shape)
-            for axis, before, after in zip(axes, numbers, numbers[len(axes) :], strict=False):
-                shape[axis] += before + after
+            for axis, before, after in _padded_axes(arrays):
+                shape[axis] += max(before, 0) + max(after, 0)
             bounded(node, shape)
 
 
