@@ -20,7 +20,7 @@ from random_graphs import Case, cases, suite
 from verifier.check_errors import InvalidCertificate
 from verifier.check_graph import CheckedGraph
 
-COUNT, CHUNKS = 400, 4
+COUNT, CHUNKS = 240, 4
 WIDE = 200
 
 
@@ -125,7 +125,7 @@ def test_rays() -> None:
 def test_exact_points() -> None:
     """Without rounding, at points; what stays undecided there holds thirds, square roots and the like."""
     failures, undecided = [], []
-    for k, case in enumerate(suite(200)):
+    for k, case in enumerate(suite(120)):
         if case.smooth:
             continue
         rng = np.random.default_rng([7, k])
