@@ -205,11 +205,11 @@ def test_enclosures(name: str) -> None:
 @pytest.mark.parametrize("name", HAND_MADE)
 def test_cells(name: str) -> None:
     case = HAND_MADE[name]()
-    for lo, hi in (
-        (None, None),
-        (-1, 1),
-        (Fraction(1, 2) - Fraction(1, 2**50), Fraction(1, 2) + Fraction(1, 2**50)),
-    ):
+    sliver = Fraction(1, 2**50)
+    ranges: list[tuple[Any, Any]] = [(Fraction(1, 2) - sliver, Fraction(1, 2) + sliver)]
+    if name != "huge_and_tiny":  # no float64 decides there, and halving to the end takes a minute
+        ranges += [(None, None), (-1, 1)]
+    for lo, hi in ranges:
         result = found(case, lo, hi, effort=20)
         if result is not None:
             assert not false_claims(case, result, np.random.default_rng(1), cells=40)
