@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import kstest
 
+import sureline as sl
 from example_tools.words import brief
 
-__all__ = ["Audited", "Condition", "condition", "draw", "run", "table"]
+__all__ = ["Audited", "Condition", "condition", "confirmed", "draw", "run", "table"]
 
 Task = TypeVar("Task")
 
@@ -54,6 +56,17 @@ class Condition:
     audits: list[Audited]
     unmarked: int
     null_true: bool
+
+
+def confirmed(result: sl.InferenceResult, model: Path) -> bool:
+    """Whether the independent checker confirms the certificate, read back from its files."""
+    with tempfile.TemporaryDirectory() as folder:
+        result.certificate.save(Path(folder) / "audit")
+        try:
+            return sl.check(Path(folder) / "audit", model=model).valid
+        except sl.InvalidCertificate as refused:
+            print(f"refused: {refused}")
+            return False
 
 
 def run(

@@ -18,6 +18,8 @@ __all__ = ["BANNER", "BRIGHTER", "MODEL", "ask", "contrast", "load", "planted", 
 MODEL = Path(__file__).with_name("model.onnx")
 BRIGHTER = 30
 """Grey levels by which a planted lesion is brighter in the follow-up; the windows have a median of 480."""
+MOST = 5000
+"""Evaluations after which a hard search ends; its bounds are then valid, and a little wider."""
 BANNER = (
     "Variance estimated from the same window of the two neighbouring slices (288 correlated pixels, about "
     "230 degrees of freedom), independent of the audited window. Value inserted as known: the certificate "
@@ -48,7 +50,7 @@ def load() -> sl.SelectiveInferenceModel:
 def ask(test: sl.SelectiveInferenceModel, window: Window, *, correlated: bool = True) -> sl.InferenceResult:
     """Audit one window."""
     noise = covariance(window.variance, correlated=correlated)
-    return test.inference(window.scans, var=noise, noise_source=BANNER)
+    return test.inference(window.scans, var=noise, noise_source=BANNER, max_iter=MOST)
 
 
 def planted(window: Window, row: int, column: int, brighter: float = BRIGHTER) -> Window:

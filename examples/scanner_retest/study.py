@@ -9,7 +9,6 @@ Prints the table that examples/README.md quotes and draws figures/study.png.
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from functools import cache, partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from question import MODEL, ask, load, planted
 import sureline as sl
 
 sys.path.append(str(Path(__file__).parents[1]))
-from example_tools.study import Audited, condition, draw, run, table  # noqa: E402
+from example_tools.study import Audited, condition, confirmed, draw, run, table  # noqa: E402
 
 SEED = 1
 CHECK_EVERY = 10
@@ -40,11 +39,7 @@ def audit(task: tuple[int, Window], *, correlated: bool = True) -> Audited:
     started = time.perf_counter()
     result = ask(network(), window, correlated=correlated)
     seconds = time.perf_counter() - started
-    valid = None
-    if number % CHECK_EVERY == 0:
-        with tempfile.TemporaryDirectory() as folder:
-            result.certificate.save(Path(folder) / "audit")
-            valid = sl.check(Path(folder) / "audit", model=MODEL).valid
+    valid = confirmed(result, MODEL) if number % CHECK_EVERY == 0 else None
     width = result.sup_p - result.inf_p
     return Audited(result.p_value, width, result.naive_p_value(), result.cells, seconds, valid)
 
