@@ -81,13 +81,14 @@ def line_of(observed: Sequence[Fraction], eta: Sequence[Fraction], noise: Noise)
     square = unit * unit / variance
     k = -((square.numerator.bit_length() - square.denominator.bit_length()) // 2)
     power = Fraction(2) ** k
-    beta = tuple(w // divisor * power for w in whole)
+    steps = {w: w // divisor * power for w in set(whole)}
+    beta = tuple(steps[w] for w in whole)
     return ExactLine(tuple(observed), tuple(eta), _dot(observed, eta), variance, unit * power, beta)
 
 
 def _dot(a: Sequence[Fraction], b: Sequence[Fraction]) -> Fraction:
     """Exact inner product over common denominators (one reduction at the end)."""
-    pairs = [(x, y) for x, y in zip(a, b, strict=True) if x and y]
+    pairs = [(x, y) for x, y in zip(a, b, strict=True) if x.numerator and y.numerator]
     if not pairs:
         return Fraction(0)
     da, db = lcm(*{x.denominator for x, _ in pairs}), lcm(*{y.denominator for _, y in pairs})

@@ -93,7 +93,9 @@ class Noise:
     def times(self, eta: Sequence[Fraction]) -> list[Fraction]:
         """Sigma eta, exactly."""
         if self.kind == "scalar" and self.value is not None:
-            return [self.value * e for e in eta]
+            value = self.value
+            products = {id(e): value * e for e in {id(e): e for e in eta}.values()}  # contrasts repeat few objects
+            return [products[id(e)] for e in eta]
         array = self.array
         if array is None:
             raise NoiseError("the covariance has no entries.")

@@ -80,8 +80,14 @@ def centre(lo: Array, hi: Array) -> tuple[Array, Array]:
 
 
 def _rounded(values: Sequence[Fraction], shape: tuple[int, ...]) -> tuple[Array, Array]:
-    floats = np.array([v.numerator / v.denominator for v in values], dtype=np.float64)
-    exact = np.array([_is_double(v) for v in values], dtype=bool)
+    seen: dict[int, tuple[float, bool]] = {}  # directions repeat a few objects thousands of times
+    pairs = []
+    for v in values:
+        pair = seen.get(id(v))
+        if pair is None:
+            pair = seen[id(v)] = (v.numerator / v.denominator, _is_double(v))
+        pairs.append(pair)
+    floats, exact = (np.array([p[k] for p in pairs]) for k in range(2))
     error = np.where(exact, 0.0, np.abs(floats) * (2 * U) + TINY)
     return floats.reshape(shape), error.reshape(shape)
 

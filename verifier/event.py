@@ -169,7 +169,9 @@ class Event:
             # every margin - r + slope tau > 0 certifies the observed selection
             inner = self._inner(margin, slope, r, equal, known)
             if inner is not None and not (open_ & ~known).any():
-                e, f = max(left, _step(m, h, inner[0], 1, a, b)), min(right, _step(m, h, inner[1], -1, a, b))
+                start, end = inner
+                e = left if start == -1.0 else max(left, _step(m, h, start, 1, a, b))
+                f = right if end == 1.0 else min(right, _step(m, h, end, -1, a, b))
                 if e < f and _certified(1, margin[open_], slope[open_], r[open_], (e, f), m, h):
                     parts.append((e, f, -1))
                     rest = tuple(s for s in ((left, e), (f, right)) if s[0] < s[1])
