@@ -121,7 +121,7 @@ class Batch:
             lo, hi = value.lo.astype(np.float64), value.hi.astype(np.float64)
             c = (lo + hi) / 2
             r = (hi - lo) / 2
-            r = np.where(r > 0, r * UP + sum_error(c), r)
+            r = np.where((r > 0) | (np.abs(c) >= 2.0**53), r * UP + sum_error(c), r)
         else:
             c = value.value.astype(np.float64)[None]
             r = value.spread[None]

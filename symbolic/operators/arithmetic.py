@@ -59,8 +59,7 @@ def neg(node: Node, inputs: Inputs) -> Rule:
         if isinstance(value, Const):
             return (Const(-value.value, value.radius),)
         if isinstance(value, Range):
-            lo, hi = (v.astype(np.int64) if v.dtype.kind == "b" else v for v in (value.lo, value.hi))
-            return (Range(-hi, -lo),)  # (a boolean that was cast to a number is still kept as one)
+            return (Range(-value.hi, -value.lo),)
         return (forms.negative(value),)
 
     return rule

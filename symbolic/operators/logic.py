@@ -179,7 +179,7 @@ def cast(node: Node, inputs: Inputs) -> Rule:
             return (_to_discrete(value, kind),)
         if target in NARROW:
             return (_narrowed(batch.lift(value), *NARROW[target]),)
-        return (value,)
+        return (_real(batch, value) if isinstance(value, Range) else value,)
 
     return rule
 
@@ -200,13 +200,18 @@ def _cast_constant(value: Const, kind: np.dtype[Any], node: Node) -> Const:
     return Const(array.astype(np.float64))
 
 
+def _real(batch: Batch, value: Range) -> Value:
+    """Whole numbers as real ones: still a range, where floats hold them exactly."""
+    if (value.lo >= -(2**53)).all() and (value.hi <= 2**53).all():
+        return Range(value.lo.astype(np.float64), value.hi.astype(np.float64), value.margin)
+    return batch.lift(value)
+
+
 def _to_discrete(value: Value, kind: np.dtype[Any]) -> Range:
     if isinstance(value, Range):
         if kind.kind == "b":
             zero = (value.lo == 0) & (value.hi == 0)
-            return Range(
-                (value.lo > 0) | (value.hi < 0), ~zero, value.margin if value.lo.dtype == bool else None
-            )
+            return Range((value.lo > 0) | (value.hi < 0), ~zero, value.margin)
         return Range(value.lo.astype(np.int64), value.hi.astype(np.int64), value.margin)
     form = value if isinstance(value, Affine) else Batch(1).lift(value)
     lo, hi = form.bounds()

@@ -95,7 +95,7 @@ def _clip_bound(node: Node, inputs: Inputs, index: int, name: str) -> Const | No
 
 @operator("Sign")
 def sign(node: Node, inputs: Inputs) -> Rule:
-    """-1, 0 or 1: a range of integers until something needs it as a real number."""
+    """-1, 0 or 1: a range of whole numbers until something needs it as a real number."""
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         value = required(node, values)
@@ -106,6 +106,7 @@ def sign(node: Node, inputs: Inputs) -> Rule:
         finite = h < np.inf
         lo = np.where((x.c > h) & finite, 1, np.where((x.c >= h) & finite, 0, -1))
         hi = np.where((-x.c > h) & finite, -1, np.where((-x.c >= h) & finite, 0, 1))
-        return (Range(lo, hi),)
+        whole = isinstance(value, Range) and value.lo.dtype.kind in "iu"
+        return (Range(lo, hi) if whole else Range(lo.astype(np.float64), hi.astype(np.float64)),)
 
     return rule
