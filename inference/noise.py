@@ -94,7 +94,8 @@ class Noise:
         """Sigma eta, exactly."""
         if self.kind == "scalar" and self.value is not None:
             value = self.value
-            products = {id(e): value * e for e in {id(e): e for e in eta}.values()}  # contrasts repeat few objects
+            # contrasts repeat few objects
+            products = {id(e): value * e for e in {id(e): e for e in eta}.values()}
             return [products[id(e)] for e in eta]
         array = self.array
         if array is None:
