@@ -26,6 +26,8 @@ from symbolic.values import Affine, Batch, Const, Value
 
 __all__ = ["Line", "Network", "Segment", "centre", "support", "unsupported"]
 
+OLDEST_OPSET = 7
+"""Before it, broadcasting was another one (attributes `broadcast` and `axis`)."""
 SUPPORTED_LIST = "docs/operators.md"
 
 
@@ -74,6 +76,11 @@ class Network:
             )
         graph = inlined(model).graph
         opset = default_opset(model)
+        if opset < OLDEST_OPSET:
+            raise ModelError(
+                f"the model uses operator set {opset}; convert it to {OLDEST_OPSET} or later "
+                "(onnx.version_converter)."
+            )
         self.outputs = tuple(outputs)
         self.moving = moving
         self.shape = tuple(inputs[moving].shape)

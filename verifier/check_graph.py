@@ -241,6 +241,8 @@ class CheckedGraph:
 def _nodes(model: onnx.ModelProto) -> list[Node]:
     versions = {o.domain: o.version for o in model.opset_import}
     opset = versions.get("", versions.get("ai.onnx", 1))
+    if opset < 7:  # broadcasting was another one before
+        raise InvalidCertificate(f"operator set {opset} is older than 7")
     nodes = []
     for index, proto in enumerate(model.graph.node):
         if proto.domain not in ("", "ai.onnx"):

@@ -20,58 +20,75 @@ CHUNK = 2**16
 """Elements of a patch matrix that are worth having in cache at once."""
 
 
-def convolve(parts: Sequence[Array], kernel: Array, window: Window) -> list[Array]:
-    """Direct convolution of arrays (B, C, *spatial) with one kernel (groups, out, in, *taps), per group.
+def convolve(parts: Sequence[Array], taps: Array, depth: int, window: Window) -> list[Array]:
+    """Direct convolution of arrays (B, C, *spatial) with one kernel, as `by_shifts` arranges it.
 
     Patches are copied along all axes but the first; along that one, of stride 1, the kernel's rows are
     products with shifted views of the same copy.
     """
-    groups, per_group, depth = kernel.shape[:3]
+    _, groups, per_group, _ = taps.shape
     n_out = int(np.prod(window.size_out))
     if window.is_pointwise:
-        weight = kernel.reshape(groups, per_group, depth)
         return [
-            np.matmul(weight, x.reshape(-1, groups, depth, n_out)).reshape(
+            np.matmul(taps[0], x.reshape(-1, groups, depth, n_out)).reshape(
                 -1, groups * per_group, *window.size_out
             )
             for x in parts
         ]
     results = [np.empty((len(x), groups * per_group, *window.size_out)) for x in parts]
     step = max(1, CHUNK // max(1, window.patch_elements * groups * depth))
-    buffer: Array | None = None
-    for x, y in zip(parts, results, strict=True):
-        for first in range(0, len(x), step):
-            some = x[first : first + step]
-            if buffer is None or buffer.shape[-len(window.kernel) - 1] != len(some):
-                buffer = window.patch_buffer(groups * depth, len(some))
-            _convolve_some(some, y[first : first + step], kernel, window, buffer)
+    jobs = [
+        (x[k : k + step], y[k : k + step])
+        for x, y in zip(parts, results, strict=True)
+        for k in range(0, len(x), step)
+    ]
+    buffer = np.empty(0)
+    while jobs:
+        some, samples = [], 0
+        while jobs and (not some or samples + len(jobs[0][0]) <= step):
+            samples += len(jobs[0][0])
+            some.append(jobs.pop(0))
+        shape = window.patch_shape(groups * depth, samples)
+        if buffer.shape != shape:
+            buffer = np.zeros(shape)  # what no patch reaches is padding, and stays zero
+        _convolve_some(some, taps, window, buffer)
     return results
 
 
-def _convolve_some(x: Array, y: Array, kernel: Array, window: Window, buffer: Array) -> None:
-    """y = kernel * x for a few samples; the buffer's borders are zero and stay so."""
+def by_shifts(kernel: Array, window: Window) -> Array:
+    """A kernel (groups, out, in, *taps) as (shifts, groups, out, in times the other taps)."""
     groups, per_group, depth = kernel.shape[:3]
-    rows, shifts = window.shift_rows
-    turned = x.swapaxes(0, 1)
+    shifts = window.shift_rows[1]
+    rows = kernel.reshape(groups, per_group, depth, shifts, -1).transpose(3, 0, 1, 2, 4)
+    return rows.reshape(shifts, groups, per_group, -1)
+
+
+def _convolve_some(jobs: list[tuple[Array, Array]], taps: Array, window: Window, buffer: Array) -> None:
+    """y = kernel * x for a few samples; the buffer's borders are zero and stay so."""
+    shifts, groups, per_group, _ = taps.shape
+    rows = window.shift_rows[0]
     every = slice(None)
-    for offset, outs, ins in window.patch_places:
-        patch: tuple[int | slice, ...] = (every, *offset, every, *outs)
-        buffer[patch] = turned[(every, every, *ins)]
+    start = 0
+    for x, _ in jobs:
+        here = slice(start, start + len(x))
+        start += len(x)
+        turned = x.swapaxes(0, 1)
+        for offset, outs, ins in window.patch_places:
+            patch: tuple[int | slice, ...] = (every, *offset, here, *outs)
+            buffer[patch] = turned[(every, every, *ins)]
     row = int(np.prod(window.size_out[1:]))
-    flat = buffer.reshape(groups, -1, len(x) * rows * row)
+    flat = buffer.reshape(groups, -1, start * rows * row)
     stride = window.dilations[0] * row
     length = flat.shape[2] - (shifts - 1) * stride
     result = np.empty((groups, per_group, flat.shape[2]))
-    taps = kernel.reshape(groups, per_group, depth, shifts, -1)
-    for shift in range(shifts):
-        weight = np.ascontiguousarray(taps[:, :, :, shift]).reshape(groups, per_group, -1)
-        view = flat[:, :, shift * stride : shift * stride + length]
-        if shift == 0:
-            np.matmul(weight, view, out=result[:, :, :length])
-        else:
-            result[:, :, :length] += np.matmul(weight, view)
-    whole = result.reshape(groups * per_group, len(x), rows, *window.size_out[1:])
-    y[...] = whole[:, :, : window.size_out[0]].swapaxes(0, 1)
+    np.matmul(taps[0], flat[:, :, :length], out=result[:, :, :length])
+    for shift in range(1, shifts):
+        result[:, :, :length] += np.matmul(taps[shift], flat[:, :, shift * stride : shift * stride + length])
+    whole = result.reshape(groups * per_group, start, rows, *window.size_out[1:])
+    start = 0
+    for _, y in jobs:
+        y[...] = whole[:, start : start + len(y), : window.size_out[0]].swapaxes(0, 1)
+        start += len(y)
 
 
 def _given(node: Node, inputs: Inputs) -> tuple[Value, Const, Const | None, int]:
@@ -89,14 +106,14 @@ def conv(node: Node, inputs: Inputs) -> Rule:
     window = window_of(node, x.shape[2:], kernel.shape[2:])
     window = replace(window, shifted=int(np.prod(kernel.shape[3:])) * kernel.shape[1] >= SHIFTED_DEPTH)
     shape = (groups, kernel.shape[0] // groups, *kernel.shape[1:])
-    weights = Weights.of(kernel).arranged(lambda w: w.reshape(shape))
+    weights = Weights.of(kernel).arranged(lambda w: by_shifts(w.reshape(shape), window))
     shift = _per_channel(bias, len(window.kernel))
     terms = int(np.prod(kernel.shape[1:]))
     batched = x.shape[0]
 
     def apply(parts: Sequence[Array], w: Array) -> list[Array]:
         folded = [a.reshape(-1, *a.shape[2:]) for a in parts]  # ONNX's own batch axis joins ours
-        return [y.reshape(-1, batched, *y.shape[1:]) for y in convolve(folded, w, window)]
+        return [y.reshape(-1, batched, *y.shape[1:]) for y in convolve(folded, w, shape[2], window)]
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         return (linear_map(batch.lift(required(node, values)), weights, apply, terms, batch, shift),)

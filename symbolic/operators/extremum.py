@@ -22,11 +22,9 @@ def strongest(x: Affine) -> Affine:
     The entry with the largest centre, if certainly not smaller than anything else, is copied; otherwise
     entries meet pairwise in a knock-out tournament.
     """
-    winner, weak, _ = _leads(x)
-    at = winner[None]
-    cw, dw, rw = (np.take_along_axis(v, at, axis=0)[0] for v in (x.c, x.d, x.r))
-    certain = weak.all(axis=0) & (rw < np.inf)
-    c, d, r = cw.copy(), dw.copy(), rw.copy()
+    winner, best, weak, _ = _leads(x)
+    c, d, r = best.c, best.d, best.r
+    certain = weak.all(axis=0) & (r < np.inf)
     open_ = np.nonzero(~certain)
     if open_[0].size:
         columns: tuple[slice | NDArray[np.intp], ...] = (slice(None), *open_)
@@ -41,10 +39,10 @@ def strongest(x: Affine) -> Affine:
                 Affine(*(v[s] for v in (field.c, field.d, field.r)))
                 for s in (slice(half), slice(half, 2 * half))
             )
-            best = forms.maximum(first, second)
+            better = forms.maximum(first, second)
             rest = [v[2 * half :] for v in (field.c, field.d, field.r)]
             field = Affine(
-                *(np.concatenate([b, t]) for b, t in zip((best.c, best.d, best.r), rest, strict=True))
+                *(np.concatenate([b, t]) for b, t in zip((better.c, better.d, better.r), rest, strict=True))
             )
         c[open_], d[open_], r[open_] = field.c[0], field.d[0], field.r[0]
     return Affine(c, d, r)
@@ -52,14 +50,14 @@ def strongest(x: Affine) -> Affine:
 
 def contenders(x: Affine, last: bool = False) -> NDArray[np.bool_]:
     """Which entries may be the first (or ``last``) to attain the maximum over the first axis."""
-    winner, weak, strict = _leads(x)
+    winner, _, weak, strict = _leads(x)
     numbers = np.arange(len(x.c)).reshape(-1, *(1,) * (x.c.ndim - 1))
     behind = numbers < winner if last else numbers > winner  # an equal entry there yields to the winner
     return np.asarray(~np.where(behind, weak, strict) | (numbers == winner))
 
 
-def _leads(x: Affine) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.bool_]]:
-    """The entry with the largest centre, and which it certainly reaches, or exceeds, on the whole segment."""
+def _leads(x: Affine) -> tuple[NDArray[np.intp], Affine, NDArray[np.bool_], NDArray[np.bool_]]:
+    """The entry with the largest centre (place and form), and which it certainly reaches, or exceeds."""
     winner = x.c.argmax(axis=0)
     at = winner[None]
     cw, dw, rw = (np.take_along_axis(v, at, axis=0)[0] for v in (x.c, x.d, x.r))
@@ -68,7 +66,7 @@ def _leads(x: Affine) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.b
     finite = reach < np.inf
     weak, strict = (lead >= reach) & finite, (lead > reach) & finite
     np.put_along_axis(weak, at, True, axis=0)
-    return winner, weak, strict
+    return winner, Affine(cw, dw, rw), weak, strict
 
 
 def _positions(

@@ -10,7 +10,6 @@ import numpy as np
 
 from symbolic.errors import ModelError
 from symbolic.node import Node
-from symbolic.rounding import Array
 
 __all__ = ["Place", "Window", "transposed_window", "whole_window", "window_of"]
 
@@ -91,11 +90,11 @@ class Window:
             else []
         )
 
-    def patch_buffer(self, channels: int, samples: int) -> Array:
-        """Zeros for (channels, *patch, samples, *rows): what no patch reaches is padding."""
+    def patch_shape(self, channels: int, samples: int) -> tuple[int, ...]:
+        """(channels, *patch, samples, *rows)."""
         rows, shifts = self.shift_rows
         across = self.kernel[1:] if shifts > 1 else self.kernel
-        return np.zeros((channels, *across, samples, rows, *self.size_out[1:]))
+        return (channels, *across, samples, rows, *self.size_out[1:])
 
     @cached_property
     def patch_elements(self) -> int:
