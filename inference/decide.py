@@ -23,6 +23,8 @@ __all__ = ["SearchOptions", "decide_line"]
 
 NEAR = Fraction(1, 2**40)
 """In t: what lies nearer to the observed point than this is decided in one piece with it."""
+MOST_CONFIRMATIONS = 500
+"""Evaluations in exact arithmetic; what is left then is no longer claimed."""
 MOST_HALVINGS = 8
 """Of a cell that exact arithmetic cannot confirm in one piece."""
 
@@ -113,8 +115,10 @@ def _confirmed(found: SearchResult, exact: Decider) -> SearchResult | None:
     """The result with its inside cells confirmed in exact arithmetic, or parts of them; None if none is."""
     cells = [cell for cell in found.cells if cell.verdict == "outside"]
     waiting = [(cell.lo, cell.hi, 0) for cell in found.cells if cell.verdict == "inside"]
-    while waiting:
-        lo, hi, depth = waiting.pop()
+    for _ in range(MOST_CONFIRMATIONS):
+        if not waiting:
+            break
+        lo, hi, depth = waiting.pop(0)  # whole cells first
         if not isinstance(lo, Fraction) or not isinstance(hi, Fraction):
             continue  # a ray: no claim
         cell = exact(lo, hi)

@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from symbolic.errors import TieError
+from symbolic.errors import ModelError, TieError
 from verifier.cells import Cell
+from verifier.check_errors import InvalidCertificate
 from verifier.check_graph import CheckedGraph
 from verifier.search import Decider
 
@@ -32,11 +33,14 @@ def decided_exactly(
         If no precision decides one of them.
     """
     zero = [Fraction(0)] * arrays[moving].size
-    graph = CheckedGraph.build(model, dict(arrays), moving, zero, list(outputs))
-    for bits in (*LADDER, None):
-        values = graph.evaluate([(Fraction(0), Fraction(0))], bits)
-        if all(np.array_equal(lo, hi) for lo, hi in values):
-            return [np.array(lo[0]) for lo, _ in values]
+    try:
+        graph = CheckedGraph.build(model, dict(arrays), moving, zero, list(outputs))
+        for bits in (*LADDER, None):
+            values = graph.evaluate([(Fraction(0), Fraction(0))], bits)
+            if all(np.array_equal(lo, hi) for lo, hi in values):
+                return [np.array(lo[0]) for lo, _ in values]
+    except InvalidCertificate as error:
+        raise ModelError(f"the checker cannot interpret the graph: {error}.") from error
     raise TieError(
         "the selection at the observed input cannot be decided at any precision; change the threshold "
         "slightly."
@@ -55,6 +59,12 @@ def decider(
     built: list[CheckedGraph] = []
 
     def decide(lo: Fraction, hi: Fraction) -> Cell:
+        try:
+            return attempt(lo, hi)
+        except InvalidCertificate as error:  # such a certificate would be refused
+            raise ModelError(f"the checker cannot interpret the graph: {error}.") from error
+
+    def attempt(lo: Fraction, hi: Fraction) -> Cell:
         if not built:
             built.append(CheckedGraph.build(model, dict(arrays), moving, list(beta), list(outputs)))
         for bits in LADDER:

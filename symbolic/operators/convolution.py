@@ -44,7 +44,8 @@ def convolve(parts: Sequence[Array], taps: Array, depth: int, window: Window) ->
     ]
     buffer = np.empty(0)
     while jobs:
-        some, samples = [], 0
+        some: list[tuple[Array, Array]] = []
+        samples = 0
         while jobs and (not some or samples + len(jobs[0][0]) <= step):
             samples += len(jobs[0][0])
             some.append(jobs.pop(0))
