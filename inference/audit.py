@@ -271,8 +271,8 @@ def _plain(x: Any, name: str) -> NDArray[Any]:
 def _goal(mode: str, criterion: str, precision: object, alpha: object, most: int) -> Goal:
     width = exact_number(precision, "precision", error=OptionError)
     level = exact_number(alpha, "significance_level", error=OptionError)
-    if not 0 < width < 1:
-        raise OptionError(f"precision is {precision}; it must be between 0 and 1.")
+    if not 1e-300 < width < 1:
+        raise OptionError(f"precision is {precision}; it must be between 1e-300 and 1.")
     if not 0 < level < 1:
         raise OptionError(f"significance_level is {alpha}; it must be between 0 and 1.")
     if isinstance(most, bool) or not isinstance(most, (int, np.integer)) or most < 1:

@@ -26,6 +26,7 @@ __all__ = ["ALTERNATIVES", "Alternative", "NormalLaw", "PValue"]
 Floats = NDArray[np.float64]
 Alternative = Literal["two-sided", "less", "greater"]
 ALTERNATIVES: tuple[Alternative, ...] = ("two-sided", "less", "greater")
+TINIEST = 1e-290
 MOST_BITS = 1 << 15
 
 
@@ -72,7 +73,10 @@ class NormalLaw:
         self.stat, self.variance, self.scale, self.null = stat, variance, scale, null
         self.alternative = alternative
         self.sd = sqrt_float(variance)
-        self._at = ratio_float(stat - null, self.sd)
+        try:
+            self._at = ratio_float(stat - null, self.sd)
+        except OverflowError:
+            raise OptionError("null_value is too many standard deviations away from the statistic.") from None
         self._step = ratio_float(scale, self.sd)
 
     def log_mass(self, lo: Floats, hi: Floats) -> Floats:
@@ -95,8 +99,10 @@ class NormalLaw:
         if left == -np.inf and right == -np.inf:
             return 0.0, 1.0
         top = max(left, right, gap_left, gap_right)
-        m = [arb(float(np.exp(v - top))) for v in (left, right, gap_left, gap_right)]
+        m = [arb(0) if v == -np.inf else arb(v - top).exp() for v in (left, right, gap_left, gap_right)]
         low, high = _enclosure(self.alternative, m[0], m[1], m[2], m[3])
+        if 0 < high < TINIEST:  # keep the proportion of bounds that doubles cannot hold
+            return TINIEST * float((low / high).mid()), TINIEST
         return float(low.mid()), min(1.0, float(high.mid()))
 
     def p_value(self, cells: Sequence[Cell]) -> PValue:
@@ -148,7 +154,7 @@ def _rounded(low: arb, high: arb, gaps: arb, certain: arb) -> PValue:
         "log_inf_p": decimal_down(log_low) if positive else "-inf",
         "log_sup_p": decimal_up(log_high),
     }
-    share = max(0.0, float_up(gaps / (gaps + certain)))
+    share = min(1.0, max(0.0, float_up(gaps / (gaps + certain))))
     return PValue(
         max(0.0, float_down(low)) if positive else 0.0,
         min(1.0, float_up(high)),

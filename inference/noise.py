@@ -70,7 +70,7 @@ class Noise:
         if isinstance(var, (int, float, str, Fraction, np.generic)) or np.ndim(var) == 0:
             value = exact_number(var.item() if isinstance(var, np.ndarray) else var, "var", error=NoiseError)
             if value <= 0:
-                raise NoiseError(f"var is {var!r}; a variance must be positive.")
+                raise NoiseError(f"var is {value}; a variance must be positive.")
             return cls("scalar", value, None, source)
         array = as_exact_array(var, "var")
         if array.size == 1:

@@ -74,7 +74,7 @@ def product(a: Affine, b: Affine) -> Affine:
 def hull(a: Affine, b: Affine) -> Affine:
     """The smallest form around both, with the mean slope."""
     a, b = aligned(a, b)
-    c, d = (a.c + b.c) / 2, (a.d + b.d) / 2
+    c, d = a.c / 2 + b.c / 2, a.d / 2 + b.d / 2
     apart = (np.abs(a.c - b.c) + np.abs(a.d - b.d)) / 2
     some = (a.c != 0) | (b.c != 0) | (a.d != 0) | (b.d != 0)
     r = apart + np.maximum(a.r, b.r) + sum_error(a.c, b.c, a.d, b.d) + tiny_where(some)

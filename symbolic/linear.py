@@ -19,7 +19,7 @@ import numpy as np
 from symbolic.rounding import UP, Array, U, gamma
 from symbolic.values import Affine, Batch, Const
 
-__all__ = ["Map", "Weights", "each", "linear_map"]
+__all__ = ["Map", "Weights", "each", "linear_map", "overflow_blurred"]
 
 WEIGHT_FLOOR = 2.0**-500
 VECTOR_FLOOR = 2.0**-450
@@ -58,6 +58,12 @@ class Weights:
         return Weights(
             np.ascontiguousarray(move(self.signed)), np.ascontiguousarray(move(self.absolute)), radius
         )
+
+
+def overflow_blurred(r: Array, c: Array, d: Array) -> Array:
+    """The remainder, infinite where a sum overflowed: the sign of an infinity says nothing of the sum."""
+    finite = np.isfinite(c) & np.isfinite(d)
+    return r if finite.all() else np.where(finite, r, np.inf)
 
 
 def linear_map(
@@ -105,4 +111,4 @@ def linear_map(
         # the sum with the bias: one rounding of the result, bounded by its parts
         r += np.abs(c) * (2 * U) + np.abs(d) * (2 * U if batch.is_ray else 0.0)
     r *= (1.0 + g) * UP
-    return Affine(c, d, r)
+    return Affine(c, d, overflow_blurred(r, c, d))

@@ -22,10 +22,12 @@ from symbolic.line import Line, Segment, centre
 from symbolic.node import Node, Rule, operators
 from symbolic.operators.shapes import widened
 from symbolic.random_nodes import RANDOM
-from symbolic.values import Affine, Batch, Const, Value
+from symbolic.values import Affine, Batch, Const, Range, Value
 
 __all__ = ["Line", "Network", "Segment", "centre", "support", "unsupported"]
 
+WRAPPING = {"Abs", "Add", "Div", "Gemm", "MatMul", "Mul", "Neg", "ReduceMean", "ReduceSum", "Sub", "Sum"}
+"""Operators that overflow on integers, silently and by type."""
 OLDEST_OPSET = 7
 """Before it, broadcasting was another one (attributes `broadcast` and `axis`)."""
 SUPPORTED_LIST = "docs/operators.md"
@@ -108,6 +110,11 @@ class Network:
         uses = {name: k for k, node in enumerate(nodes) for name in node.proto.input}
         for node in nodes:
             given = [self.constants.get(n, values.get(n)) if n else None for n in node.proto.input]
+            if node.op_type in WRAPPING and any(_is_moving_integer(v) for v in given):
+                raise ModelError(
+                    f"{node.label}: integer arithmetic on data wraps around in ONNX and is not supported; "
+                    "cast to a float type first."
+                )
             try:
                 with np.errstate(all="ignore"):
                     rule = operators[node.op_type].build(node, given)
@@ -191,6 +198,10 @@ class Network:
     def elements(self) -> int:
         """Elements of all moving tensors together, of one segment."""
         return sum(step.elements for step in self.steps)
+
+
+def _is_moving_integer(value: Value | None) -> bool:
+    return isinstance(value, Range) and value.lo.dtype.kind in "iu"
 
 
 def _character(node: Node, given: Sequence[Value | None]) -> tuple[bool, bool]:

@@ -13,6 +13,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from verifier.check_certificate import ASSUMPTIONS
+
 __all__ = ["Folder"]
 
 WEIGHTS = {"w1": [[1, 0, 0], [0, 1, 1]], "b1": [0, 0, -1], "w2": [[1, 0], [0, 1], [0, -2]]}
@@ -123,7 +125,7 @@ class Folder:
                 "log_inf_p": "-0.32196646813",
                 "log_sup_p": "-0.3219664680",
             },
-            "assumptions": [],
+            "assumptions": list(ASSUMPTIONS),
             "versions": {"sureline": "0"},
         }
 

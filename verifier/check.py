@@ -184,10 +184,27 @@ def _confirm_p(certificate: Certificate, found: Line) -> None:
         )
 
 
+def _question(document: dict[str, Any]) -> str:
+    """What the p-value is about, from the fields that were confirmed."""
+    hypothesis, law, noise = document["hypothesis"], document["law"], document["noise"]
+    rule = hypothesis["name"]
+    if rule != "custom":
+        rule += f", threshold {hypothesis['threshold']}"
+        rule += " of the normalised map" if hypothesis["use_norm"] else ""
+        rule += ", masked" if hypothesis["mask"] else ""
+    variance = noise["value"] if noise["kind"] == "scalar" else f"{noise['kind']} covariance"
+    return (
+        f"question: {rule}; {law['alternative']}, null value {law['null_value']}; "
+        f"noise variance {variance}; given the {document['conditioning'].replace('_', ' ')}"
+    )
+
+
 def _report(certificate: Certificate, model_checked: bool, input_checked: bool) -> CheckReport:
     document, claim = certificate.document, certificate.document["claim"]
     rederived = document["hypothesis"]["name"] != "custom"
-    notes = [] if rederived else ["eta as supplied by the user (not re-derived)"]
+    notes = [_question(document)]
+    if not rederived:
+        notes.append("eta as supplied by the user (not re-derived)")
     if not model_checked:
         notes.append("the model inside the audited graph was not compared with a model file (--model)")
     if not input_checked:

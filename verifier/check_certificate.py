@@ -33,6 +33,13 @@ STEPS = {
     "GaussianFilter": {"kernel_size", "sigma"},
 }
 
+ASSUMPTIONS = (
+    "The noise of the input is Gaussian with the stated covariance, fixed before the selection was seen.",
+    "The certified function is the real-number function of the stored constants; rounding inside a runtime, "
+    "and Cast between float32 and float64, are not modelled.",
+    "The model was fixed before, and not trained on, the audited input.",
+)
+
 
 @dataclass(frozen=True)
 class CellClaim:
@@ -90,6 +97,7 @@ def read_certificate(folder: str | os.PathLike[str]) -> Certificate:
         document["format"] == "sureline-certificate" and document["version"] == 1,
         "this is not a Sureline certificate of version 1",
     )
+    _assumptions(document["assumptions"])
     entries = [fields(document["audited"], "audited", file=str, sha256=str)]
     for entry in document["inputs"]:
         entries.append(fields(entry, "inputs", name=str, file=str, sha256=str))
@@ -185,8 +193,17 @@ def _hypothesis(entry: dict[str, Any]) -> list[dict[str, Any]]:
     return []
 
 
+def _assumptions(sentences: list[Any]) -> None:
+    """What is assumed is part of what is claimed: no other words than these."""
+    if sentences != list(ASSUMPTIONS):
+        raise InvalidCertificate("the assumptions are not those of a certificate of version 1")
+
+
 def _noise(entry: dict[str, Any]) -> list[dict[str, Any]]:
     text = (str, type(None))
+    freedom = entry.get("degrees_of_freedom")
+    if isinstance(freedom, str):
+        rational(freedom, "noise.degrees_of_freedom")
     if entry.get("kind") == "scalar":
         fields(entry, "noise", kind=str, value=str, source=text, degrees_of_freedom=text)
         rational(entry["value"], "noise.value")

@@ -33,6 +33,8 @@ Verdict = tuple[Array, Array]
 MEMORY = 1 << 29
 TIED = {"Max", "Min", "MaxPool", "ReduceMax", "ReduceMin", "Sub", "ArgMax", "ArgMin", *COMPARISONS}
 SHAPE_ONLY = {"Shape", "Size", "EyeLike"}
+# operators that overflow on integers, silently and by type
+WRAPPING = {"Abs", "Add", "Div", "Gemm", "MatMul", "Mul", "Neg", "ReduceMean", "ReduceSum", "Sub", "Sum"}
 
 
 @dataclass
@@ -149,6 +151,11 @@ class CheckedGraph:
         last = {name: node.index for node in nodes for name in node.inputs}
         for node in nodes:
             inputs = [self._value(node, values, name) for name in node.inputs]
+            if node.op in WRAPPING and any(
+                isinstance(value, Discrete) and name in self.moves
+                for name, value in zip(node.inputs, inputs, strict=True)
+            ):
+                raise node.refuse("integer arithmetic on data wraps around")
             try:
                 out = OPERATORS[node.op](ctx, node, inputs)
             except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:

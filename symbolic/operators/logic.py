@@ -207,12 +207,22 @@ def _real(batch: Batch, value: Range) -> Value:
     return batch.lift(value)
 
 
+ANYTHING = int(np.iinfo(np.int64).max)
+"""Outside the type's range the result of a cast is undefined."""
+
+
 def _to_discrete(value: Value, kind: np.dtype[Any]) -> Range:
     if isinstance(value, Range):
         if kind.kind == "b":
             zero = (value.lo == 0) & (value.hi == 0)
             return Range((value.lo > 0) | (value.hi < 0), ~zero, value.margin)
-        return Range(value.lo.astype(np.int64), value.hi.astype(np.int64), value.margin)
+        whole = np.iinfo(kind)
+        inside = (value.lo >= whole.min) & (value.hi <= whole.max)
+        return Range(
+            np.where(inside, value.lo, -ANYTHING).astype(np.int64),
+            np.where(inside, value.hi, ANYTHING).astype(np.int64),
+            value.margin,
+        )
     form = value if isinstance(value, Affine) else Batch(1).lift(value)
     lo, hi = form.bounds()
     if kind.kind == "b":
@@ -222,8 +232,7 @@ def _to_discrete(value: Value, kind: np.dtype[Any]) -> Range:
     fits = (np.abs(lo) <= limit) & (np.abs(hi) <= limit) & (lo >= float(info.min))
     low = np.trunc(np.where(fits, lo, 0.0)).astype(np.int64)
     high = np.trunc(np.where(fits, hi, 0.0)).astype(np.int64)
-    anything = np.iinfo(np.int64)  # outside the type's range the result is undefined
-    return Range(np.where(fits, low, anything.min), np.where(fits, high, anything.max))
+    return Range(np.where(fits, low, -ANYTHING), np.where(fits, high, ANYTHING))
 
 
 def _narrowed(x: Affine, relative: float, absolute: float, largest: float) -> Affine:

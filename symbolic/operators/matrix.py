@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from symbolic import forms
-from symbolic.linear import Weights, each, linear_map
+from symbolic.linear import Weights, each, linear_map, overflow_blurred
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.rounding import UP, Array, gamma
 from symbolic.values import Affine, Batch, Const, Range, Value
@@ -133,4 +133,4 @@ def sum_over(x: Affine, axes: tuple[int, ...], terms: int) -> Affine:
     """Sum over axes: a linear map with unit weights (additions do not underflow)."""
     c, d = x.c.sum(axis=axes), x.d.sum(axis=axes)
     r = (x.r + gamma(terms + 2) * 2 * (np.abs(x.c) + np.abs(x.d))).sum(axis=axes)
-    return Affine(c, d, r * (1.0 + gamma(terms + 2)) * UP)
+    return Affine(c, d, overflow_blurred(r * (1.0 + gamma(terms + 2)) * UP, c, d))
