@@ -87,7 +87,7 @@ def table(title: str, rows: Sequence[Condition], *, support: int | None = None) 
     """Print the study; no p-value is shown smaller than ``support`` noise values can vouch for."""
     shown = Table(title=title, title_justify="left")
     for name in ("", "audits", "median p", "p ≤ 5 %", "uniform? KS", "naive ≤ 5 %", "naive KS", "checked"):
-        shown.add_column(name, justify="left" if not name else "right")
+        shown.add_column(name, justify="left" if not name else "right", no_wrap=True)
     for row in rows:
         p, naive = np.array([a.p for a in row.audits]), np.array([a.naive for a in row.audits])
         checked = [a.checked for a in row.audits if a.checked is not None]
@@ -98,7 +98,7 @@ def table(title: str, rows: Sequence[Condition], *, support: int | None = None) 
             f"{kstest(naive, 'uniform').pvalue:.0e}" if row.null_true else "",
             f"{sum(checked)}/{len(checked)}" if checked else "-",
         )  # fmt: skip
-    console = Console()
+    console = Console(width=max(Console().width, 120))
     console.print(shown)
     every = [audit for row in rows for audit in row.audits]
     console.print(
