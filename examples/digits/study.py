@@ -61,7 +61,7 @@ def main() -> None:
             ("3 x 3 erased", 3, "missing", False),
             ("4 x 4 erased", 4, "missing", False),
             ("no defect, where ink is seen", 0, "drawn", True),
-            ("the same, WRONG question", 0, "wrong", False),
+            ("no defect, WRONG question", 0, "wrong", False),
         )
     ]
     table(f"Digits with known noise: the first {COUNT} digits not trained on", rows)

@@ -45,6 +45,7 @@ Under "unchanged" nothing happened to the head. Under "lesion" we made one spot 
 
 [bold]Fixed beforehand[/bold]  The network (trained on other slices), the shape of the region, H0, the noise
 model, the level 5 %, and the windows: all of the middle slice that lie inside the head, whatever comes out.
+While this example was made, studies of all windows were looked at; examples/README.md says what was tried.
 """
 OWN_RULE = "The contrast is this example's own rule (question.py), so the checker takes it as given."
 
