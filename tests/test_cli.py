@@ -321,7 +321,11 @@ def test_interrupt_leaves_nothing(files: Path, monkeypatch: pytest.MonkeyPatch, 
         time.sleep(5)
 
     monkeypatch.setattr(inference.audit, "load", interrupted)
-    code, out, err = run(*usual(files), "--out", files / "audit")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
+    try:
+        code, out, err = run(*usual(files), "--out", files / "audit")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (code, out) == (130, "") and "interrupted" in err
     assert sorted(path.name for path in files.iterdir()) == ["model.onnx", "x.npy"]
 

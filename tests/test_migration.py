@@ -222,7 +222,8 @@ def test_a_failed_second_rename_is_undone(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 def test_ctrl_c_while_writing(tmp_path: Path) -> None:
     script = (
-        "import os, sys, time\n"
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background shell ignores it
         "from inference import storage\n"
         "def slow(folder, files):\n"
         "    (folder / 'half').write_bytes(b'x')\n"

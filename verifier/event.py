@@ -19,6 +19,8 @@ __all__ = ["Event", "Outcome", "equal_parts", "split_ray"]
 FLOORS = 8.0
 """An undecided margin is at the floor when its blur is within this factor of rounding, and its movement
 within this factor of its blur."""
+BLIND = 2.0**-40
+"""Relative width at which a segment that has no margins goes to exact arithmetic."""
 MOST_PARTS = 8
 SLACK = 2.0**-44
 """Suggested split points keep this relative distance from the computed root."""
@@ -141,7 +143,9 @@ class Event:
         m = a / 2 + b / 2
         moved = np.abs(slope[open_])
         hopeless = (r[open_] <= FLOORS * self.floor) & (moved <= FLOORS * r[open_])
-        if hopeless.any() or not a < m < b:
+        # without a margin (ArgMax) only the width tells when halving no longer helps
+        blind = np.isnan(margin[open_]).any() and b - a < BLIND * max(abs(a), abs(b))
+        if hopeless.any() or blind or not a < m < b:
             return Outcome((), (), ((a, b),))
         h = float(np.nextafter(max(b - m, m - a), np.inf))
         known = ~np.isnan(margin)
