@@ -26,10 +26,10 @@ from inference.progress import reporter
 from inference.result import InferenceResult
 from inference.truncation import TruncationSet, truncation_set
 from symbolic.arrays import as_exact_array, fractions_of, matches_graph_input, rounded_to_graph_type
-from symbolic.errors import InputError, OptionError, UnsupportedOperatorError
+from symbolic.errors import InputError, OptionError
 from symbolic.exact import exact_number
 from symbolic.loading import load_model
-from symbolic.network import unsupported
+from symbolic.network import require_supported
 from symbolic.static_shapes import free_inputs
 from verifier.goal import Goal
 
@@ -62,7 +62,7 @@ def load(
 
     Raises
     ------
-    ModelError, UnsupportedOperatorError
+    ModelError
         The file is not a network that can be audited.
     """
     if memoization is not None:
@@ -103,12 +103,7 @@ class SelectiveInferenceModel:
             raise OptionError("give a model: a path or an onnx.ModelProto.")
         self.hypothesis, self.seed = hypothesis, seed
         self.loaded = load_model(model)
-        missing = unsupported(self.loaded.proto)
-        if missing:
-            raise UnsupportedOperatorError(
-                f"the model has operators that are not supported: {'; '.join(missing)}; "
-                "docs/operators.md lists the supported ones."
-            )
+        require_supported(self.loaded.proto)
         self._prepared: dict[Any, Audited] = {}
 
     def inference(

@@ -24,7 +24,7 @@ from symbolic.operators.shapes import widened
 from symbolic.random_nodes import RANDOM
 from symbolic.values import Affine, Batch, Const, Range, Value
 
-__all__ = ["Line", "Network", "Segment", "centre", "support", "unsupported"]
+__all__ = ["Line", "Network", "Segment", "centre", "require_supported", "support", "unsupported"]
 
 WRAPPING = {"Abs", "Add", "Div", "Gemm", "MatMul", "Mul", "Neg", "ReduceMean", "ReduceSum", "Sub", "Sum"}
 """Operators that overflow on integers, silently and by type."""
@@ -70,12 +70,7 @@ class Network:
     def __init__(
         self, model: onnx.ModelProto, inputs: Mapping[str, NDArray[Any]], moving: str, outputs: Sequence[str]
     ) -> None:
-        missing = unsupported(model)
-        if missing:
-            listed = "; ".join(missing)
-            raise UnsupportedOperatorError(
-                f"the model has operators that are not supported: {listed} (supported: {SUPPORTED_LIST})."
-            )
+        require_supported(model)
         graph = inlined(model).graph
         opset = default_opset(model)
         if opset < OLDEST_OPSET:
@@ -93,7 +88,6 @@ class Network:
             if name != moving:
                 self.constants[name] = Const(widened(np.asarray(array)))
         self.homogeneous = True
-        self.exact = True
         start = widened(np.asarray(inputs[moving])).astype(np.float64)
         zero = np.zeros_like(start)[None]
         values: dict[str, Value] = {moving: Affine(start[None], zero, zero)}
@@ -133,9 +127,7 @@ class Network:
                     values[name] = value
             if any(name in values for name in node.proto.output if name):
                 steps.append((node, rule))
-                exact, homogeneous = _character(node, given)
-                self.exact &= exact
-                self.homogeneous &= homogeneous
+                self.homogeneous &= _is_homogeneous(node, given)
         keep = set(self.outputs)
         self.steps: list[Step] = []
         order = {id(node): k for k, node in enumerate(nodes)}
@@ -204,20 +196,16 @@ def _is_moving_integer(value: Value | None) -> bool:
     return isinstance(value, Range) and value.lo.dtype.kind in "iu"
 
 
-def _character(node: Node, given: Sequence[Value | None]) -> tuple[bool, bool]:
-    """Whether a node with these inputs is piecewise linear, and whether it is positively homogeneous."""
-    known = operators[node.op_type]
+def _is_homogeneous(node: Node, given: Sequence[Value | None]) -> bool:
+    """Whether a node with these inputs is positively homogeneous."""
     moving = sum(not isinstance(v, Const) for v in given if v is not None)
     if node.op_type in ("Mul", "MatMul", "Gemm") and moving > 1:
-        return False, False
+        return False
     if node.op_type == "Div" and not isinstance(given[1], Const):
-        return False, False
-    if node.op_type == "Cast" and isinstance(given[0], Affine):
-        # steps and narrow floats have a scale of their own
-        target = node.attributes["to"]
-        narrow = target in (TensorProto.FLOAT16, TensorProto.BFLOAT16)
-        return not narrow, target in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.BOOL)
-    return known.exact, known.homogeneous
+        return False
+    if node.op_type == "Cast" and isinstance(given[0], Affine):  # steps and narrow floats have a scale
+        return node.attributes["to"] in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.BOOL)
+    return operators[node.op_type].homogeneous
 
 
 def _folded(value: Value) -> Const:
@@ -245,6 +233,16 @@ def _needed(graph: onnx.GraphProto, outputs: Sequence[str]) -> list[onnx.NodePro
 def default_opset(model: onnx.ModelProto) -> int:
     """The version of the default operator set that the model imports."""
     return next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+
+
+def require_supported(model: onnx.ModelProto) -> None:
+    """Raise UnsupportedOperatorError, which lists all unsupported nodes at once, if there are any."""
+    missing = unsupported(model)
+    if missing:
+        raise UnsupportedOperatorError(
+            f"the model has operators that are not supported: {'; '.join(missing)} "
+            f"(supported: {SUPPORTED_LIST})."
+        )
 
 
 def unsupported(model: onnx.ModelProto) -> list[str]:
