@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, numpy_helper
+from onnx import numpy_helper
 
 import symbolic.operators  # noqa: F401  (fills the registry)
 from symbolic.errors import ModelError, UnsupportedOperatorError
@@ -26,8 +26,6 @@ from symbolic.values import Affine, Batch, Const, Range, Value
 
 __all__ = ["Line", "Network", "Segment", "centre", "require_supported", "support", "unsupported"]
 
-WRAPPING = {"Abs", "Add", "Div", "Gemm", "MatMul", "Mul", "Neg", "ReduceMean", "ReduceSum", "Sub", "Sum"}
-"""Operators that overflow on integers, silently and by type."""
 OLDEST_OPSET = 7
 """Before it, broadcasting was another one (attributes `broadcast` and `axis`)."""
 SUPPORTED_LIST = "docs/operators.md"
@@ -104,7 +102,7 @@ class Network:
         uses = {name: k for k, node in enumerate(nodes) for name in node.proto.input}
         for node in nodes:
             given = [self.constants.get(n, values.get(n)) if n else None for n in node.proto.input]
-            if node.op_type in WRAPPING and any(_is_moving_integer(v) for v in given):
+            if operators[node.op_type].wraps and any(_is_moving_integer(v) for v in given):
                 raise ModelError(
                     f"{node.label}: integer arithmetic on data wraps around in ONNX and is not supported; "
                     "cast to a float type first."
@@ -127,7 +125,7 @@ class Network:
                     values[name] = value
             if any(name in values for name in node.proto.output if name):
                 steps.append((node, rule))
-                self.homogeneous &= _is_homogeneous(node, given)
+                self.homogeneous &= operators[node.op_type].is_homogeneous(node, given)
         keep = set(self.outputs)
         self.steps: list[Step] = []
         order = {id(node): k for k, node in enumerate(nodes)}
@@ -194,18 +192,6 @@ class Network:
 
 def _is_moving_integer(value: Value | None) -> bool:
     return isinstance(value, Range) and value.lo.dtype.kind in "iu"
-
-
-def _is_homogeneous(node: Node, given: Sequence[Value | None]) -> bool:
-    """Whether a node with these inputs is positively homogeneous."""
-    moving = sum(not isinstance(v, Const) for v in given if v is not None)
-    if node.op_type in ("Mul", "MatMul", "Gemm") and moving > 1:
-        return False
-    if node.op_type == "Div" and not isinstance(given[1], Const):
-        return False
-    if node.op_type == "Cast" and isinstance(given[0], Affine):  # steps and narrow floats have a scale
-        return node.attributes["to"] in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.BOOL)
-    return operators[node.op_type].homogeneous
 
 
 def _folded(value: Value) -> Const:

@@ -23,6 +23,7 @@ __all__ = [
     "Rule",
     "constant",
     "evaluate_exactly",
+    "one_moves",
     "operator",
     "operators",
     "required",
@@ -103,13 +104,23 @@ class Operator:
 
     build: Builder
     exact: bool
-    homogeneous: bool
+    homogeneous: bool | Callable[[Node, Inputs], bool]
+    wraps: bool
+
+    def is_homogeneous(self, node: Node, inputs: Inputs) -> bool:
+        """Whether a node with these inputs is positively homogeneous."""
+        return self.homogeneous if isinstance(self.homogeneous, bool) else self.homogeneous(node, inputs)
 
 
 operators: dict[str, Operator] = {}
 
 
-def operator(*names: str, exact: bool = True, homogeneous: bool = True) -> Callable[[Builder], Builder]:
+def operator(
+    *names: str,
+    exact: bool = True,
+    homogeneous: bool | Callable[[Node, Inputs], bool] = True,
+    wraps: bool = False,
+) -> Callable[[Builder], Builder]:
     """Register a builder.
 
     Parameters
@@ -118,14 +129,17 @@ def operator(*names: str, exact: bool = True, homogeneous: bool = True) -> Calla
         ONNX operator types of the default domain.
     exact : bool
         Piecewise linear in moving inputs (decided exactly in the limit of small segments), not only enclosed.
-    homogeneous : bool
+    homogeneous : bool or callable
         Scaling all moving inputs and added constants by s > 0 scales the output by s (or leaves a discrete
-        output as it is): such operators can be decided on rays.
+        output as it is): such operators can be decided on rays. A function of (node, inputs) where it
+        depends on them.
+    wraps : bool
+        On integers it overflows, silently and by type: refused there when the integers move.
     """
 
     def register(build: Builder) -> Builder:
         for name in names:
-            operators[name] = Operator(build, exact, homogeneous)
+            operators[name] = Operator(build, exact, homogeneous, wraps)
         return build
 
     return register
@@ -137,6 +151,11 @@ def required(node: Node, inputs: Inputs, index: int = 0) -> Value:
     if value is None:
         raise ModelError(f"{node.label} lacks input {index}.")
     return value
+
+
+def one_moves(node: Node, inputs: Inputs) -> bool:
+    """Whether at most one input moves: then a product is homogeneous."""
+    return sum(not isinstance(v, Const) for v in inputs if v is not None) <= 1
 
 
 def constant(node: Node, inputs: Inputs, index: int, what: str) -> Const | None:

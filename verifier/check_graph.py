@@ -19,22 +19,19 @@ import onnx
 import onnx.inliner
 
 from . import check_operators_linear, check_operators_resize  # noqa: F401  (they register operators)
-from .check_discrete import COMPARISONS, Discrete
+from .check_discrete import Discrete
 from .check_errors import InvalidCertificate, NotHomogeneous, Undecided
 from .check_identity import number_elements
 from .check_integers import EXACT, FAST, FINE, Arithmetic, Array, Form
 from .check_line import Cell, MovingInput
-from .check_operators import LARGEST_TENSOR, OPERATORS, STILL, Context, Node, Value
+from .check_operators import LARGEST_TENSOR, OPERATORS, TRAITS, Context, Node, Value
 from .check_operators_structure import make_constant
 
 __all__ = ["Cell", "CheckedGraph", "Verdict"]
 
 Verdict = tuple[Array, Array]
 MEMORY = 1 << 29
-TIED = {"Max", "Min", "MaxPool", "ReduceMax", "ReduceMin", "Sub", "ArgMax", "ArgMin", *COMPARISONS}
 SHAPE_ONLY = {"Shape", "Size", "EyeLike"}
-# operators that overflow on integers, silently and by type
-WRAPPING = {"Abs", "Add", "Div", "Gemm", "MatMul", "Mul", "Neg", "ReduceMean", "ReduceSum", "Sub", "Sum"}
 
 
 @dataclass
@@ -92,7 +89,7 @@ class CheckedGraph:
         for node in self.nodes:
             if node.op not in OPERATORS:
                 raise node.refuse("the operator is not supported")
-            if any(node.inputs[k] in self.moves for k in STILL.get(node.op, ()) if k < len(node.inputs)):
+            if any(node.inputs[k] in self.moves for k in TRAITS[node.op].still if k < len(node.inputs)):
                 raise node.refuse("its weights, shapes, axes or indices move with the input")
             if node.op not in SHAPE_ONLY and self.moves & set(node.inputs):
                 self.moves.update(o for o in node.outputs if o)
@@ -125,7 +122,7 @@ class CheckedGraph:
         if len(set(entries)) == len(entries) and not still.any():
             return
         numbers, known = number_elements(self.nodes, self.moving, entries, still, values, self.maps)
-        read = {name for node in self.nodes if node.op in TIED for name in node.inputs}
+        read = {name for node in self.nodes if TRAITS[node.op].ties for name in node.inputs}
         self.same = {name: a[..., None] for name, a in known.items() if name in read}
         fixed = np.array(numbers.fixed)
         masks = {
@@ -151,7 +148,7 @@ class CheckedGraph:
         last = {name: node.index for node in nodes for name in node.inputs}
         for node in nodes:
             inputs = [self._value(node, values, name) for name in node.inputs]
-            if node.op in WRAPPING and any(
+            if TRAITS[node.op].wraps and any(
                 isinstance(value, Discrete) and name in self.moves
                 for name, value in zip(node.inputs, inputs, strict=True)
             ):

@@ -14,40 +14,14 @@ from typing import Any
 import numpy as np
 import onnx
 
-from .check_discrete import COMPARISONS, LOGIC, Discrete
+from .check_discrete import Discrete
 from .check_integers import Array, Form
-from .check_operators import Node
+from .check_operators import TRAITS, Node
 from .check_operators_cast import REALS
 from .check_operators_structure import MOVED
-from .check_smooth import FUNCTIONS
 
 __all__ = ["Numbers", "number_elements"]
 
-ELEMENTWISE = {
-    "Add",
-    "Sub",
-    "Mul",
-    "Div",
-    "Max",
-    "Min",
-    "Sum",
-    "Mean",
-    "Neg",
-    "Abs",
-    "Relu",
-    "LeakyRelu",
-    "PRelu",
-    "Clip",
-    "HardSigmoid",
-    "HardSwish",
-    "Not",
-    "Sign",
-    "Where",
-    "Cast",
-    *FUNCTIONS,
-    *COMPARISONS,
-    *LOGIC,
-}
 WINDOWED = {"Conv", "MaxPool", "AveragePool"}
 LARGEST_TABLE = 1 << 24
 
@@ -163,7 +137,7 @@ def _outputs(
         and isinstance(values[node.inputs[0]], Form)
     ):
         return {first: operand(node.inputs[0])}
-    if node.op in ELEMENTWISE:
+    if TRAITS[node.op].elementwise:
         operands = np.broadcast_arrays(*(operand(name) for name in node.inputs if name))
         key = (
             node.op,

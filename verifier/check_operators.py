@@ -21,7 +21,7 @@ from .check_integers import Arithmetic, Array, Form
 from .check_relaxations import absolute, maximum, minimum, relu, select
 from .check_smooth import FUNCTIONS, smooth
 
-__all__ = ["OPERATORS", "STILL", "Context", "Node", "Value", "fractions", "operator", "whole_numbers"]
+__all__ = ["OPERATORS", "TRAITS", "Context", "Node", "Value", "fractions", "operator", "whole_numbers"]
 
 Value = Form | Discrete
 LARGEST_TENSOR = 1 << 26
@@ -97,50 +97,42 @@ class Context:
         return self.product(a, smooth(self.ar, "Reciprocal", b))
 
 
-# Inputs that must not depend on the moving input: weights, and what fixes shapes and places of elements.
-# Only of these may anything be cached.
-STILL: dict[str, tuple[int, ...]] = {
-    **dict.fromkeys(
-        (
-            "Conv",
-            "ConvTranspose",
-            "PRelu",
-            "Reshape",
-            "Squeeze",
-            "Unsqueeze",
-            "Gather",
-            "GatherElements",
-            "GatherND",
-            "Split",
-            "Expand",
-            "Tile",
-            "Upsample",
-            "ReduceSum",
-            "ReduceMean",
-            "ReduceMax",
-            "ReduceMin",
-            "ReduceL1",
-        ),
-        (1,),
-    ),
-    "BatchNormalization": (1, 2, 3, 4),
-    "Slice": (1, 2, 3, 4),
-    "Pad": (1, 3),
-    "Dropout": (1, 2),
-    "Resize": (1, 2, 3),
-    "ConstantOfShape": (0,),
-    "Range": (0, 1, 2),
-}
-
 Operator = Callable[[Context, Node, list[Any]], Any]
 OPERATORS: dict[str, Operator] = {}
 
 
-def operator(*names: str) -> Callable[[Operator], Operator]:
-    """Register an operator under the names of the standard."""
+@dataclass(frozen=True)
+class Traits:
+    """What the evaluation of a graph must know of an operator beside its function."""
+
+    still: tuple[int, ...] = ()
+    elementwise: bool = False
+    ties: bool = False
+    wraps: bool = False
+
+
+TRAITS: dict[str, Traits] = {}
+
+
+def operator(
+    *names: str,
+    still: tuple[int, ...] = (),
+    elementwise: bool = False,
+    ties: bool = False,
+    wraps: bool = False,
+) -> Callable[[Operator], Operator]:
+    """Register an operator under the names of the standard.
+
+    `still`: the inputs that must not depend on the moving input (weights, and what fixes shapes and places
+    of elements): only of these may anything be cached. `elementwise`: each element of the one output is a
+    function of the operands at its place, so that equal operands give equal results. `ties`: what it does
+    depends on which of two inputs is greater, so that it must know where they are the same. `wraps`: on
+    integers it overflows, silently and by type.
+    """
 
     def register(function: Operator) -> Operator:
         OPERATORS.update(dict.fromkeys(names, function))
+        TRAITS.update(dict.fromkeys(names, Traits(still, elementwise, ties, wraps)))
         return function
 
     return register
@@ -172,7 +164,10 @@ STEPS: dict[str, Callable[[Arithmetic, Form, Form], Form]] = {
 }
 
 
-@operator("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Neg", "Abs", "Relu", "Mean")
+@operator("Max", "Min", elementwise=True, ties=True)
+@operator("Sub", elementwise=True, ties=True, wraps=True)
+@operator("Add", "Mul", "Div", "Sum", "Neg", "Abs", elementwise=True, wraps=True)
+@operator("Relu", "Mean", elementwise=True)
 def _arithmetic(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     ar = ctx.ar
     if _integers_only(inputs):
@@ -202,7 +197,8 @@ def _reals(ctx: Context, node: Node, v: list[Form]) -> Form:
     return total if node.op != "Mean" else ctx.product(total, ctx.number(Fraction(1, len(v))))
 
 
-@operator("LeakyRelu", "PRelu")
+@operator("LeakyRelu", elementwise=True)
+@operator("PRelu", still=(1,), elementwise=True)
 def _two_slopes(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     v = inputs[0]
     slope = inputs[1] if node.op == "PRelu" else ctx.number(node.get("alpha"))
@@ -221,7 +217,7 @@ def _clipped(ctx: Context, v: Form, low: Value | None, high: Value | None) -> Fo
     return v
 
 
-@operator("Clip")
+@operator("Clip", elementwise=True)
 def _clip(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     low, high = ([*inputs, None, None] + [None])[1:3]
     if node.opset < 11:
@@ -230,7 +226,7 @@ def _clip(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     return to_integer(ctx.ar, out, truncate=False) if isinstance(inputs[0], Discrete) else out
 
 
-@operator("HardSigmoid", "HardSwish")
+@operator("HardSigmoid", "HardSwish", elementwise=True)
 def _hard(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     alpha, beta = (node.get("alpha"), node.get("beta")) if node.op == "HardSigmoid" else (Fraction(1, 6), 0.5)
     line = ctx.product(inputs[0], ctx.number(alpha))
@@ -238,34 +234,34 @@ def _hard(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     return gate if node.op == "HardSigmoid" else ctx.product(inputs[0], gate)
 
 
-@operator(*FUNCTIONS)
+@operator(*FUNCTIONS, elementwise=True)
 def _smooth(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     return smooth(ctx.ar, node.op, inputs[0])
 
 
-@operator(*COMPARISONS)
+@operator(*COMPARISONS, elementwise=True, ties=True)
 def _compare(ctx: Context, node: Node, inputs: list[Any]) -> Discrete:
     values = inputs if _integers_only(inputs) else ctx.alike(*inputs)
     return COMPARISONS[node.op](ctx.ar, *values)
 
 
-@operator(*LOGIC)
+@operator(*LOGIC, elementwise=True)
 def _logic(ctx: Context, node: Node, inputs: list[Any]) -> Discrete:
     return LOGIC[node.op](*inputs)
 
 
-@operator("Not")
+@operator("Not", elementwise=True)
 def _not(ctx: Context, node: Node, inputs: list[Any]) -> Discrete:
     return logical_not(inputs[0])
 
 
-@operator("Sign")
+@operator("Sign", elementwise=True)
 def _sign(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     signs = sign(to_form(ctx.ar, inputs[0]))
     return signs if isinstance(inputs[0], Discrete) else to_form(ctx.ar, signs)
 
 
-@operator("Where")
+@operator("Where", elementwise=True)
 def _where(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     condition, a, b = inputs
     if _integers_only([a, b]):

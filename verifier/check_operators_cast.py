@@ -35,7 +35,7 @@ WHOLE = {
 }
 
 
-@operator("Cast")
+@operator("Cast", elementwise=True)
 def _cast(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     """Between floats of 32 and 64 bits the identity; narrower floats add their error; else a step."""
     v, to, ar = inputs[0], node.get("to"), ctx.ar

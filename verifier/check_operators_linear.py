@@ -34,7 +34,7 @@ def _biased(ctx: Context, node: Node, y: Form, inputs: list[Any]) -> Form:
     return ctx.ar.add(*ctx.alike(y, bias))
 
 
-@operator("Conv")
+@operator("Conv", still=(1,))
 def _conv(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     x, w = inputs[0], inputs[1]
     batch, channels, *spatial = x.shape
@@ -52,7 +52,7 @@ def _conv(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     return _biased(ctx, node, _moved(y, 0, 1), inputs)
 
 
-@operator("ConvTranspose")
+@operator("ConvTranspose", still=(1,))
 def _conv_transpose(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     x, w = inputs[0], inputs[1]
     batch, channels, *spatial = x.shape
@@ -94,7 +94,7 @@ def _conv_transpose(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     return _biased(ctx, node, y, inputs)  # type: ignore[arg-type]
 
 
-@operator("Gemm")
+@operator("Gemm", wraps=True)
 def _gemm(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     a, b = (
         v.each(lambda x: np.swapaxes(x, 0, 1)) if node.get(flag) else v
@@ -109,7 +109,7 @@ def _gemm(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     return y
 
 
-@operator("MatMul")
+@operator("MatMul", wraps=True)
 def _matmul(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     a, b = (to_form(ctx.ar, v) for v in inputs)
     row, column = len(a.shape) == 1, len(b.shape) == 1
@@ -157,7 +157,7 @@ def _times_constant(ctx: Context, node: Node, a: Form, b: Form) -> Form:
     return _reshaped(y, (*lead, rows, columns))
 
 
-@operator("BatchNormalization")
+@operator("BatchNormalization", still=(1, 2, 3, 4))
 def _batch_normalization(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     if node.get("training_mode") or len([o for o in node.outputs if o]) > 1:
         raise node.refuse("training mode")

@@ -40,7 +40,9 @@ def _axes(node: Node, inputs: list[Any], rank: int) -> tuple[int, ...]:
     return tuple(sorted({int(a) % rank for a in axes}))
 
 
-@operator("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1")
+@operator("ReduceSum", "ReduceMean", still=(1,), wraps=True)
+@operator("ReduceMax", "ReduceMin", still=(1,), ties=True)
+@operator("ReduceL1", still=(1,))
 def _reduce(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     v = to_form(ctx.ar, inputs[0])
     axes = _axes(node, inputs, len(v.shape))
@@ -106,7 +108,7 @@ def _pool(ctx: Context, node: Node, shape: tuple[int, ...]) -> tuple[Windows, Ar
     return ctx.once(node, table, exact=True)  # type: ignore[no-any-return]
 
 
-@operator("MaxPool")
+@operator("MaxPool", ties=True)
 def _max_pool(ctx: Context, node: Node, inputs: list[Any]) -> list[Value]:
     x = inputs[0]
     found, index = _pool(ctx, node, x.shape)
@@ -131,7 +133,7 @@ def _max_pool(ctx: Context, node: Node, inputs: list[Any]) -> list[Value]:
     return [pooled, Discrete(*(a.reshape(*shape, a.shape[-1]) for a in (lo, hi)))]
 
 
-@operator("ArgMax", "ArgMin")
+@operator("ArgMax", "ArgMin", ties=True)
 def _arg_best(ctx: Context, node: Node, inputs: list[Any]) -> Discrete:
     v = to_form(ctx.ar, inputs[0])
     axis = node.get("axis") % len(v.shape)

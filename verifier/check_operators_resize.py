@@ -19,7 +19,8 @@ __all__: list[str] = []
 HALF = Fraction(1, 2)
 
 
-@operator("Resize", "Upsample")
+@operator("Resize", still=(1, 2, 3))
+@operator("Upsample", still=(1,))
 def _resize(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     x = inputs[0]
     scales, sizes = _scales(ctx, node, inputs)

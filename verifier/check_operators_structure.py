@@ -47,7 +47,6 @@ MOVED: dict[str, Any] = {  # which inputs hold elements; the others are shapes, 
 }
 
 
-@operator(*MOVED)
 def _structural(ctx: Context, node: Node, inputs: list[Any]) -> list[Value]:
     maps = ctx.once(node, lambda: _maps(node, inputs), exact=True)
     data = [v for k, v in enumerate(inputs) if v is not None and _is_data(node, k)]
@@ -57,6 +56,10 @@ def _structural(ctx: Context, node: Node, inputs: list[Any]) -> list[Value]:
     if any(isinstance(v, Form) for v in data):
         data = list(ctx.alike(*data)) if len(data) > 1 else data
     return [gather(ctx, data, index) for index in maps]
+
+
+for _name, _data in MOVED.items():
+    operator(_name, still=() if _data == ALL else tuple(k for k in range(8) if k not in _data))(_structural)
 
 
 def _is_data(node: Node, k: int) -> bool:
@@ -199,7 +202,7 @@ def _constant(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     return make_constant(ctx, onnx.numpy_helper.to_array(node.get("value")))
 
 
-@operator("ConstantOfShape")
+@operator("ConstantOfShape", still=(0,))
 def _constant_of_shape(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     shape = whole_numbers(node, inputs[0])
     bounded(node, shape)
@@ -216,7 +219,7 @@ def _eye_like(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     return make_constant(ctx, np.eye(rows, columns, node.get("k", 0), dtype=dtype))
 
 
-@operator("Range")
+@operator("Range", still=(0, 1, 2))
 def _range(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     start, limit, delta = (int(whole_numbers(node, v)) for v in inputs)
     bounded(node, [len(range(start, limit, delta))])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from symbolic import forms
 from symbolic.errors import ModelError
-from symbolic.node import Inputs, Node, Rule, constant, evaluate_exactly, operator, required
+from symbolic.node import Inputs, Node, Rule, constant, evaluate_exactly, one_moves, operator, required
 from symbolic.operators.matrix import sum_over
 from symbolic.operators.smooth import reciprocal
 from symbolic.rounding import UP, U
@@ -36,7 +36,7 @@ def on_integers_or(node: Node, inputs: Inputs, rule: Rule) -> Rule:
     return rule
 
 
-@operator("Add", "Sub", "Sum")
+@operator("Add", "Sub", "Sum", wraps=True)
 def additive(node: Node, inputs: Inputs) -> Rule:
     """Sums and differences; a single difference keeps exact zeros."""
 
@@ -50,7 +50,7 @@ def additive(node: Node, inputs: Inputs) -> Rule:
     return on_integers_or(node, inputs, rule)
 
 
-@operator("Neg")
+@operator("Neg", wraps=True)
 def neg(node: Node, inputs: Inputs) -> Rule:
     """Sign change, exact."""
 
@@ -65,7 +65,12 @@ def neg(node: Node, inputs: Inputs) -> Rule:
     return rule
 
 
-@operator("Mul", "Div")
+def _divides_by_a_constant(node: Node, inputs: Inputs) -> bool:
+    return isinstance(inputs[1], Const)
+
+
+@operator("Div", homogeneous=_divides_by_a_constant, wraps=True)
+@operator("Mul", homogeneous=one_moves, wraps=True)
 def multiplicative(node: Node, inputs: Inputs) -> Rule:
     """Products, exactly linear with a constant factor, and quotients."""
     combine = multiply if node.op_type == "Mul" else divide
@@ -105,7 +110,7 @@ def divide(batch: Batch, a: Value, b: Value) -> Affine:
     return forms.product(batch.lift(a), reciprocal(batch.lift(b)))
 
 
-@operator("ReduceSum", "ReduceMean")
+@operator("ReduceSum", "ReduceMean", wraps=True)
 def reduce_linear(node: Node, inputs: Inputs) -> Rule:
     """Sum or mean over axes."""
     x = required(node, inputs)

@@ -165,7 +165,13 @@ NARROW: dict[int, tuple[float, float, float]] = {
 }
 
 
-@operator("Cast")
+def _keeps_scale(node: Node, inputs: Inputs) -> bool:
+    """Steps and narrow floats have a scale."""
+    wide = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.BOOL)
+    return not isinstance(inputs[0], Affine) or node.attributes["to"] in wide
+
+
+@operator("Cast", homogeneous=_keeps_scale)
 def cast(node: Node, inputs: Inputs) -> Rule:
     """float32 <-> float64: the identity; to integers: truncation; to narrow floats: with their rounding."""
     target = int(node.attributes["to"])

@@ -6,12 +6,12 @@ import numpy as np
 
 from symbolic import forms
 from symbolic.linear import Weights, each, linear_map, overflow_blurred
-from symbolic.node import Inputs, Node, Rule, operator, required
+from symbolic.node import Inputs, Node, Rule, one_moves, operator, required
 from symbolic.rounding import UP, Array, gamma
 from symbolic.values import Affine, Batch, Const, Range, Value
 
 
-@operator("Gemm")
+@operator("Gemm", homogeneous=one_moves, wraps=True)
 def gemm(node: Node, inputs: Inputs) -> Rule:
     """alpha A' B' + beta C with constant A or B."""
     alpha, beta = node.number("alpha"), node.number("beta")
@@ -53,7 +53,7 @@ def _right_product(node: Node, weights: Weights, bias: Const | None) -> Rule:
     return rule
 
 
-@operator("MatMul")
+@operator("MatMul", homogeneous=one_moves, wraps=True)
 def matmul(node: Node, inputs: Inputs) -> Rule:
     """numpy.matmul."""
     left, right = required(node, inputs, 0), required(node, inputs, 1)

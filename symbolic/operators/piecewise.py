@@ -41,7 +41,7 @@ def prelu(node: Node, inputs: Inputs) -> Rule:
     return _curve_rule(node, Curve((Piece(0.0, "linear", slope=values), Piece(np.inf, "linear", slope=1.0))))
 
 
-@operator("Abs")
+@operator("Abs", wraps=True)
 def absolute(node: Node, inputs: Inputs) -> Rule:
     """|x|."""
     return _curve_rule(node, Curve((Piece(0.0, "linear", slope=-1.0), Piece(np.inf, "linear", slope=1.0))))
