@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Operator,
     )
     from inference.result import InferenceResult
+    from symbolic.bounds import enclose
     from symbolic.errors import (
         BudgetError,
         InputError,
@@ -75,6 +76,7 @@ __all__ = [
     "UnusableCertificate",
     "audit",
     "check",
+    "enclose",
     "load",
     "thresholding",
     "truncated_interval",
@@ -101,6 +103,7 @@ _HOME = {
         "Operator",
     ),
     "inference.result": ("InferenceResult",),
+    "symbolic.bounds": ("enclose",),
     "symbolic.errors": (
         "BudgetError",
         "InputError",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 import symbolic.operators  # noqa: F401  (fills the registry)
+from symbolic.composites import expanded
 from symbolic.errors import ModelError, UnsupportedOperatorError
 from symbolic.functions import inlined
 from symbolic.line import Line, Segment, centre
@@ -52,8 +53,8 @@ class Network:
         Self-contained; random nodes already frozen.
     inputs : mapping of str to ndarray
         A value for every graph input: it fixes the shapes, and the values of all but one.
-    moving : str
-        The input that moves along the line.
+    moving : str or sequence of str
+        The inputs that move along the line.
     outputs : sequence of str
         Tensors of interest; what they do not need is dropped.
 
@@ -66,10 +67,14 @@ class Network:
     """
 
     def __init__(
-        self, model: onnx.ModelProto, inputs: Mapping[str, NDArray[Any]], moving: str, outputs: Sequence[str]
+        self,
+        model: onnx.ModelProto,
+        inputs: Mapping[str, NDArray[Any]],
+        moving: str | Sequence[str],
+        outputs: Sequence[str],
     ) -> None:
         require_supported(model)
-        graph = inlined(model).graph
+        graph = lowered(model).graph
         opset = default_opset(model)
         if opset < OLDEST_OPSET:
             raise ModelError(
@@ -77,18 +82,21 @@ class Network:
                 "(onnx.version_converter)."
             )
         self.outputs = tuple(outputs)
-        self.moving = moving
-        self.shape = tuple(inputs[moving].shape)
+        self.inputs = (moving,) if isinstance(moving, str) else tuple(moving)
+        self.moving = self.inputs[0]
+        self.shape = tuple(inputs[self.moving].shape)
         self.constants: dict[str, Const] = {
             i.name: Const(widened(numpy_helper.to_array(i))) for i in graph.initializer
         }
         for name, array in inputs.items():
-            if name != moving:
+            if name not in self.inputs:
                 self.constants[name] = Const(widened(np.asarray(array)))
         self.homogeneous = True
-        start = widened(np.asarray(inputs[moving])).astype(np.float64)
-        zero = np.zeros_like(start)[None]
-        values: dict[str, Value] = {moving: Affine(start[None], zero, zero)}
+        values: dict[str, Value] = {}
+        for name in self.inputs:
+            start = widened(np.asarray(inputs[name])).astype(np.float64)
+            zero = np.zeros_like(start)[None]
+            values[name] = Affine(start[None], zero, zero)
         self._build([Node.of(n, opset) for n in _needed(graph, outputs)], values)
         for name in outputs:
             if name not in values and name not in self.constants:
@@ -142,14 +150,19 @@ class Network:
             self.steps.append(Step(node, rule, tuple(node.proto.input), tuple(node.proto.output), dead, size))
 
     def enclose(
-        self, line: Line, segments: Sequence[Segment], *, watch: Sequence[str] = (), keep_all: bool = False
+        self,
+        line: Line | Mapping[str, Line],
+        segments: Sequence[Segment],
+        *,
+        watch: Sequence[str] = (),
+        keep_all: bool = False,
     ) -> dict[str, Value]:
         """Enclose the outputs (or every moving tensor) on segments of the line.
 
         Parameters
         ----------
-        line : Line
-            The line.
+        line : Line or mapping of str to Line
+            The line; by input name if several inputs move.
         segments : sequence of (float, float)
             Finite segments, or rays that all point to one side.
         watch : sequence of str
@@ -162,8 +175,10 @@ class Network:
         dict
             By tensor name; tau = -1 and 1 stand for the ends (for a ray tau = -1 for infinity).
         """
-        form, batch = line.affine(segments)
-        values: dict[str, Value] = {self.moving: form}
+        lines = {self.moving: line} if isinstance(line, Line) else line
+        values: dict[str, Value] = {}
+        for name in self.inputs:
+            values[name], batch = lines[name].affine(segments)
         with np.errstate(all="ignore"):
             for step in self.steps:
                 given = [(self.constants.get(n) or values.get(n)) if n else None for n in step.inputs]
@@ -182,7 +197,7 @@ class Network:
     @property
     def upstream(self) -> set[str]:
         """Every tensor that the outputs depend on."""
-        return {name for step in self.steps for name in step.outputs} | set(self.constants) | {self.moving}
+        return {name for step in self.steps for name in step.outputs} | set(self.constants) | set(self.inputs)
 
     @property
     def elements(self) -> int:
@@ -221,6 +236,12 @@ def default_opset(model: onnx.ModelProto) -> int:
     return next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
 
 
+def lowered(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model in the operators of the registry: functions and composite operators are replaced by their
+    definitions."""
+    return expanded(inlined(model), (*operators, *RANDOM))
+
+
 def require_supported(model: onnx.ModelProto) -> None:
     """Raise UnsupportedOperatorError, which lists all unsupported nodes at once, if there are any."""
     missing = unsupported(model)
@@ -234,7 +255,7 @@ def require_supported(model: onnx.ModelProto) -> None:
 def unsupported(model: onnx.ModelProto) -> list[str]:
     """Every unsupported node as "OpType (node name)"."""
     found = []
-    for node in inlined(model).graph.node:
+    for node in lowered(model).graph.node:
         if node.domain not in ("", "ai.onnx") or node.op_type not in (*operators, *RANDOM):
             kind = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
             found.append(f"{kind} (node {node.name or node.output[0]!r})")
@@ -249,7 +270,7 @@ def support(model: onnx.ModelProto) -> list[tuple[str, int, str]]:
     list of (op_type, count, "exact" | "enclosed" | "drawn once" | "unsupported")
     """
     counts: dict[str, int] = {}
-    for node in inlined(model).graph.node:
+    for node in lowered(model).graph.node:
         counts[node.op_type] = counts.get(node.op_type, 0) + 1
 
     def how(name: str) -> str:
