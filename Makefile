@@ -1,11 +1,12 @@
 # Needs: Python 3.11 or later with its venv module, and make. Everything else is installed into .venv.
 #
-#   make demo     audit a real network on a real scan, and re-check the certificate
-#   make test     ruff, mypy and the tests
-#   make lint     ruff and mypy alone
-#   make bench    compare with si4onnx, in an environment of its own (.venv-bench)
-#   make study    the calibration study: p-values under the null, over thousands of seeds
-#   make clean    remove what the other targets made
+#   make demo          audit a real network on a real scan, and re-check the certificate
+#   make test          ruff, mypy and the tests
+#   make lint          ruff and mypy alone
+#   make conformance   the ONNX standard's own node tests, counted
+#   make bench          compare with si4onnx, in an environment of its own (.venv-bench)
+#   make study          the calibration study: p-values under the null, over thousands of seeds
+#   make clean          remove what the other targets made
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +18,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test lint bench study clean
+.PHONY: demo test lint conformance bench study clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -27,7 +28,10 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: lint
+conformance: $(VENV)/.test
+	$(BIN)/python tests/conformance.py
+
+test: lint conformance
 	$(BIN)/python -m pytest -q -n 2
 
 study: $(VENV)/.test

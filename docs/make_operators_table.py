@@ -1,49 +1,99 @@
-"""Write docs/operators.md from the registries of the search and of the checker."""
+"""Write docs/operators.md: how every operator of the standard is decided and checked, or why it is not."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
+
+import onnx
 
 import symbolic.network  # noqa: F401  (fills the registry)
 import verifier.check  # noqa: F401  (fills the checker's)
+from symbolic.composites import composite_names
 from symbolic.node import operators
+from symbolic.random_nodes import RANDOM
 from verifier.check_operators import OPERATORS
 
-TARGET = Path(__file__).parent / "operators.md"
-RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
+HERE = Path(__file__).parent
+TARGET = HERE / "operators.md"
+COUNTS = HERE.parent / "tests" / "conformance.json"
 
-HEAD = """# Supported operators
+HEAD = """# Operators
 
 The meaning of every operator is the one that the ONNX standard gives it, over the real numbers, with all
-attributes (pads, auto_pad, dilations, groups, ceil_mode, ...). Composite operators of the standard and
-functions defined in the model are first replaced by their definitions. `docs/make_operators_table.py`
-writes this table.
+attributes (pads, auto_pad, dilations, groups, ceil_mode, ...). Every operator of operator set {opset} is
+listed. `docs/make_operators_table.py` writes this page.
 
 - **exactly**: piecewise linear in the values that move along the line; on a small enough cell its
   enclosure is as tight as rounding allows. **by enclosure**: smooth; enclosed between two straight
-  lines, the tighter the smaller the cell.
+  lines, the tighter the smaller the cell. **by its definition**: replaced by the function body that the
+  standard defines, and decided as that is. **unrolled**: control flow with constant conditions and
+  trip counts, replaced by the nodes that run. **drawn once**: random operators are drawn from the seed and
+  frozen into the audited graph; what is audited is the network with these numbers. **not meaningful here**:
+  refused when the model is loaded, unless nothing that is asked for depends on the node.
 - **rays**: whether the unbounded ends of the line can be decided; otherwise they are a gap, with a tiny
-  mass.
+  mass. A dash: as its parts can.
 - **checker**: whether `sureline check` proves cells of graphs with this operator.
+- **node tests**: the standard's own tests (onnx {onnx}, floating-point input) that pass in the engine and in
+  the checker, of how many; `make conformance` runs them.
 
-Random operators are drawn once from the seed and frozen into the audited graph; what is audited is the
-network with these numbers. An operator that is not in the table is refused with an error that names it
-and its node.
+Of the standard's {tests} node tests with a floating-point input, {engine} pass in the engine and {checker}
+in the checker.
 
-| operator | how it is decided | rays | checker |
-|---|---|---|---|
+| operator | how it is decided | rays | checker | node tests |
+|---|---|---|---|---|
 """
+
+UNROLLED = ("If", "Loop", "Scan")
+WHY_NOT = {
+    **dict.fromkeys(("Bernoulli", "Multinomial"), "random: what is drawn depends on the data"),
+    **dict.fromkeys(
+        ("RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit", "TfIdfVectorizer"), "text"
+    ),
+    "ImageDecoder": "encoded bytes are not numbers on a line",
+    **dict.fromkeys(
+        ("Optional", "OptionalGetElement", "OptionalHasElement"), "optional values are not tensors"
+    ),
+    **dict.fromkeys(
+        ("NonMaxSuppression", "NonZero", "Unique"), "the shape of its result depends on the data"
+    ),
+}
+
+
+def how(name: str, composites: frozenset[str]) -> tuple[str, str, str]:
+    """How an operator is decided, whether on rays, whether the checker knows it."""
+    checked = "yes" if name in OPERATORS else "no"
+    if name in operators:
+        known = operators[name]
+        rays = {True: "yes", False: "no"}.get(known.homogeneous, "in part")  # type: ignore[call-overload]
+        return ("exactly" if known.exact else "by enclosure"), rays, checked
+    if name in RANDOM:
+        return "drawn once", "yes", "yes"
+    if name in UNROLLED:
+        return "unrolled", "-", "yes"
+    if name in WHY_NOT:
+        return f"not meaningful here: {WHY_NOT[name]}", "-", "-"
+    if name in composites:
+        return "by its definition", "-", "yes"
+    if name.startswith("Sequence") or name.endswith("Sequence"):
+        return "not meaningful here: sequences are not tensors", "-", "-"
+    return "not supported", "-", checked
 
 
 def table() -> str:
     """The page."""
-    lines = [
-        f"| {name} | {'exactly' if known.exact else 'by enclosure'} "
-        f"| {'yes' if known.homogeneous else 'no'} | {'yes' if name in OPERATORS else 'no'} |"
-        for name, known in operators.items()
-    ]
-    lines += [f"| {name} | drawn once and frozen | yes | yes |" for name in RANDOM]
-    return HEAD + "\n".join(sorted(lines)) + "\n"
+    counts: dict[str, Any] = json.loads(COUNTS.read_text(encoding="utf-8"))
+    newest = onnx.defs.onnx_opset_version()
+    composites = composite_names(newest)
+    names = {s.name for s in onnx.defs.get_all_schemas() if s.domain == "" and not s.deprecated}
+    lines = []
+    for name in sorted(names | set(operators)):
+        total, engine, checker = counts["operators"].get(name, (0, 0, 0))
+        tests = f"{engine} and {checker} of {total}" if total else "-"
+        lines.append(f"| {' | '.join((name, *how(name, composites), tests))} |")
+    head = HEAD.format(opset=newest, **{k: counts[k] for k in ("onnx", "tests", "engine", "checker")})
+    return head + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

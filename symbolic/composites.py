@@ -20,6 +20,8 @@ __all__ = ["composite_names", "expanded"]
 
 DOMAIN = "sureline.expanded"
 LEVELS = 12
+DRAWN = {"Bernoulli"}
+"""Random by its definition: never expanded."""
 
 
 @cache
@@ -57,7 +59,7 @@ def expanded(proto: onnx.ModelProto, known: Collection[str]) -> onnx.ModelProto:
         If a definition cannot be had: the types of the inputs cannot be inferred.
     """
     opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 1)
-    wanted = composite_names(opset) - set(known)
+    wanted = composite_names(opset) - set(known) - DRAWN
     if not any(_is_wanted(node, wanted) for node in proto.graph.node):
         return proto
     light = inferred(proto)  # without large weights

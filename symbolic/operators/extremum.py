@@ -50,15 +50,18 @@ def strongest(x: Affine) -> Affine:
 
 def contenders(x: Affine, last: bool = False) -> NDArray[np.bool_]:
     """Which entries may be the first (or ``last``) to attain the maximum over the first axis."""
-    winner, _, weak, strict = _leads(x)
+    winner, _, weak, strict = _leads(x, last)
     numbers = np.arange(len(x.c)).reshape(-1, *(1,) * (x.c.ndim - 1))
     behind = numbers < winner if last else numbers > winner  # an equal entry there yields to the winner
     return np.asarray(~np.where(behind, weak, strict) | (numbers == winner))
 
 
-def _leads(x: Affine) -> tuple[NDArray[np.intp], Affine, NDArray[np.bool_], NDArray[np.bool_]]:
-    """The entry with the largest centre (place and form), and which it certainly reaches, or exceeds."""
-    winner = x.c.argmax(axis=0)
+def _leads(
+    x: Affine, last: bool = False
+) -> tuple[NDArray[np.intp], Affine, NDArray[np.bool_], NDArray[np.bool_]]:
+    """The first (or last) entry with the largest centre (place and form), and which it certainly reaches, or
+    exceeds."""
+    winner = len(x.c) - 1 - x.c[::-1].argmax(axis=0) if last else x.c.argmax(axis=0)
     at = winner[None]
     cw, dw, rw = (np.take_along_axis(v, at, axis=0)[0] for v in (x.c, x.d, x.r))
     lead = cw - x.c
