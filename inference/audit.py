@@ -21,7 +21,7 @@ from inference.line import line_of
 from inference.migration import warn_ignored
 from inference.noise import Noise
 from inference.observe import observe
-from inference.prepare import Audited, prepare
+from inference.prepare import Audited, needed_outputs, prepare
 from inference.progress import reporter
 from inference.result import InferenceResult
 from inference.truncation import TruncationSet, truncation_set
@@ -103,7 +103,7 @@ class SelectiveInferenceModel:
             raise OptionError("give a model: a path or an onnx.ModelProto.")
         self.hypothesis, self.seed = hypothesis, seed
         self.loaded = load_model(model)
-        require_supported(self.loaded.proto)
+        require_supported(self.loaded.proto, needed_outputs(self.loaded.proto, hypothesis))
         self._prepared: dict[Any, Audited] = {}
 
     def inference(

@@ -18,7 +18,7 @@ from symbolic.network import Network
 from symbolic.static_shapes import free_inputs
 from symbolic.values import is_discrete
 
-__all__ = ["PATTERN", "Audited", "prepare"]
+__all__ = ["PATTERN", "Audited", "needed_outputs", "prepare"]
 
 PATTERN = "sureline/pattern"
 """How the names of pattern outputs begin."""
@@ -149,6 +149,18 @@ def prepare(
         if value is not None and not is_discrete(value):
             raise ModelError(f"the output {name!r} is not discrete: a selection is boolean or integer.")
     return Audited(proto, network, outputs, score, model_outputs, stored_mask, entry, warnings)
+
+
+def needed_outputs(proto: onnx.ModelProto, hypothesis: Hypothesis) -> tuple[str, ...] | None:
+    """The model's outputs that an audit reads; None if there is an option to complain about."""
+    if isinstance(hypothesis, PresetHypothesis):
+        names = [value.name for value in proto.graph.output]
+        k = hypothesis.o_idx
+        return (names[k],) if isinstance(k, (int, np.integer)) and 0 <= k < len(names) else None
+    try:
+        return _discrete_outputs(proto, getattr(hypothesis, "outputs", None))
+    except OptionError:
+        return None
 
 
 def _discrete_outputs(proto: onnx.ModelProto, wanted: Sequence[str] | None) -> tuple[str, ...]:

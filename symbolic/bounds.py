@@ -54,7 +54,8 @@ def enclose(
     dict
         By output name the pair (lower, upper) of arrays of the output's shape: float64 rounded outward
         (infinite where no bound is known, or where the output is not a real number somewhere), or integers
-        and booleans. No rounding of the runtime's float32 is in them.
+        and booleans. No rounding of the runtime's float32 is in them. Outputs of strings, sequences and maps
+        are left out.
 
     Raises
     ------
@@ -84,7 +85,7 @@ def enclose(
     low, high = _outward(exact_number(lo, "lo"), exact_number(hi, "hi"))
     static, _ = freeze_random(static_inputs(loaded.proto, {n: a.shape for n, a in arrays.items()}), seed=seed)
     moving = [name for name in names if name in directions] or [_movable(names, arrays)]
-    outputs = [value.name for value in static.graph.output]
+    outputs = [value.name for value in static.graph.output if _holds_numbers(value)]
     network = Network(static, arrays, moving, outputs)
     lines = {name: _line(arrays[name], directions.get(name)) for name in moving}
     # a discrete value may differ at the ends from what it is between them
@@ -100,6 +101,10 @@ def _by_name(value: Any, names: list[str], what: str) -> dict[str, Any]:
     if unknown:
         raise InputError(f"{what}: the model has no input {unknown[0]!r}; it has {', '.join(names)}.")
     return dict(value)
+
+
+def _holds_numbers(value: onnx.ValueInfoProto) -> bool:
+    return value.type.HasField("tensor_type") and value.type.tensor_type.elem_type != onnx.TensorProto.STRING
 
 
 def _movable(names: list[str], arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -6,6 +6,7 @@ the observed input: constants are folded, shapes become known, and every node ge
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +21,9 @@ from symbolic.composites import expanded
 from symbolic.errors import ModelError, UnsupportedOperatorError
 from symbolic.functions import inlined
 from symbolic.line import Line, Segment, centre
-from symbolic.node import Node, Rule, operators
+from symbolic.node import ML, Node, Rule, is_registered, operators
 from symbolic.operators.shapes import widened
-from symbolic.random_nodes import RANDOM
+from symbolic.random_nodes import RANDOM, is_random
 from symbolic.values import Affine, Batch, Const, Range, Value
 
 __all__ = ["Line", "Network", "Segment", "centre", "require_supported", "support", "unsupported"]
@@ -73,12 +74,13 @@ class Network:
         moving: str | Sequence[str],
         outputs: Sequence[str],
     ) -> None:
-        require_supported(model)
+        require_supported(model, outputs)
         graph = lowered(model).graph
-        opset = default_opset(model)
-        if opset < OLDEST_OPSET:
+        nodes = _needed(graph, outputs)
+        versions = {"": default_opset(model), "ai.onnx": default_opset(model), ML: ml_opset(model)}
+        if versions[""] < OLDEST_OPSET and any(node.domain != ML for node in nodes):
             raise ModelError(
-                f"the model uses operator set {opset}; convert it to {OLDEST_OPSET} or later "
+                f"the model uses operator set {versions['']}; convert it to {OLDEST_OPSET} or later "
                 "(onnx.version_converter)."
             )
         self.outputs = tuple(outputs)
@@ -97,7 +99,7 @@ class Network:
             start = widened(np.asarray(inputs[name])).astype(np.float64)
             zero = np.zeros_like(start)[None]
             values[name] = Affine(start[None], zero, zero)
-        self._build([Node.of(n, opset) for n in _needed(graph, outputs)], values)
+        self._build([Node.of(n, versions[n.domain]) for n in nodes], values)
         for name in outputs:
             if name not in values and name not in self.constants:
                 raise ModelError(f"the graph has no tensor {name!r}.")
@@ -236,15 +238,20 @@ def default_opset(model: onnx.ModelProto) -> int:
     return next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
 
 
+def ml_opset(model: onnx.ModelProto) -> int:
+    """The version of the operator set of ai.onnx.ml that the model imports."""
+    return next((o.version for o in model.opset_import if o.domain == ML), 1)
+
+
 def lowered(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model in the operators of the registry: functions and composite operators are replaced by their
     definitions."""
     return expanded(inlined(model), (*operators, *RANDOM))
 
 
-def require_supported(model: onnx.ModelProto) -> None:
+def require_supported(model: onnx.ModelProto, outputs: Sequence[str] | None = None) -> None:
     """Raise UnsupportedOperatorError, which lists all unsupported nodes at once, if there are any."""
-    missing = unsupported(model)
+    missing = unsupported(model, outputs)
     if missing:
         raise UnsupportedOperatorError(
             f"the model has operators that are not supported: {'; '.join(missing)} "
@@ -252,14 +259,33 @@ def require_supported(model: onnx.ModelProto) -> None:
         )
 
 
-def unsupported(model: onnx.ModelProto) -> list[str]:
-    """Every unsupported node as "OpType (node name)"."""
-    found = []
-    for node in lowered(model).graph.node:
-        if node.domain not in ("", "ai.onnx") or node.op_type not in (*operators, *RANDOM):
-            kind = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
-            found.append(f"{kind} (node {node.name or node.output[0]!r})")
-    return found
+def unsupported(model: onnx.ModelProto, outputs: Sequence[str] | None = None) -> list[str]:
+    """Every unsupported node as "OpType (node name)".
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    outputs : sequence of str, optional
+        Only nodes that these tensors need; default: all nodes.
+    """
+    graph = lowered(model).graph
+    return [
+        f"{_called(node)} (node {node.name or node.output[0]!r})"
+        for node in (graph.node if outputs is None else _needed(graph, outputs))
+        if _support_of(node) == "unsupported"
+    ]
+
+
+def _called(node: onnx.NodeProto) -> str:
+    """The operator type, with its domain where that is none of the standard's."""
+    standard = node.domain in ("", "ai.onnx", ML)
+    return str(node.op_type) if standard else f"{node.domain}.{node.op_type}"
+
+
+def _support_of(node: onnx.NodeProto) -> str:
+    if is_registered(node):
+        return "exact" if operators[node.op_type].exact else "enclosed"
+    return "drawn once" if is_random(node) else "unsupported"
 
 
 def support(model: onnx.ModelProto) -> list[tuple[str, int, str]]:
@@ -269,13 +295,5 @@ def support(model: onnx.ModelProto) -> list[tuple[str, int, str]]:
     -------
     list of (op_type, count, "exact" | "enclosed" | "drawn once" | "unsupported")
     """
-    counts: dict[str, int] = {}
-    for node in lowered(model).graph.node:
-        counts[node.op_type] = counts.get(node.op_type, 0) + 1
-
-    def how(name: str) -> str:
-        if name not in operators:
-            return "drawn once" if name in RANDOM else "unsupported"
-        return "exact" if operators[name].exact else "enclosed"
-
-    return [(name, count, how(name)) for name, count in sorted(counts.items())]
+    counts = Counter((_called(node), _support_of(node)) for node in lowered(model).graph.node)
+    return [(name, count, how) for (name, how), count in sorted(counts.items())]

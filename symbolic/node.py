@@ -17,17 +17,22 @@ from symbolic.errors import ModelError
 from symbolic.values import Batch, Const, Value
 
 __all__ = [
+    "ML",
     "Builder",
     "Inputs",
     "Node",
     "Rule",
     "constant",
     "evaluate_exactly",
+    "is_registered",
     "one_moves",
     "operator",
     "operators",
     "required",
 ]
+
+ML = "ai.onnx.ml"
+"""The domain of the standard's operators for classical machine learning."""
 
 Inputs = Sequence[Value | None]
 Rule = Callable[[Batch, Inputs], tuple[Value, ...]]
@@ -50,7 +55,7 @@ class Node:
 
     @classmethod
     def of(cls, proto: onnx.NodeProto, opset: int) -> Node:
-        """Decode a node of the default domain.
+        """Decode a node; ``opset`` is the version of the operator set of its domain.
 
         Raises
         ------
@@ -58,7 +63,7 @@ class Node:
             If the operator set has no such operator.
         """
         given = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
-        return cls(proto, opset, {**_defaults(proto.op_type, opset), **given})
+        return cls(proto, opset, {**_defaults(proto.op_type, opset, _domain(proto)), **given})
 
     @property
     def op_type(self) -> str:
@@ -87,13 +92,19 @@ class Node:
         return tuple(int(v) for v in self.attributes.get(name, default))
 
 
+def _domain(proto: onnx.NodeProto) -> str:
+    """The domain of a node; the default one has two names."""
+    return "" if proto.domain == "ai.onnx" else proto.domain
+
+
 @cache
-def _defaults(op_type: str, opset: int) -> dict[str, Any]:
+def _defaults(op_type: str, opset: int, domain: str) -> dict[str, Any]:
     """Default values of attributes by the ONNX schema."""
     try:
-        declared = onnx.defs.get_schema(op_type, opset).attributes
+        declared = onnx.defs.get_schema(op_type, opset, domain).attributes
     except onnx.defs.SchemaError:
-        raise ModelError(f"{op_type} does not exist in ONNX operator set {opset}.") from None
+        called = f"{domain or 'ONNX'} operator set {opset}"
+        raise ModelError(f"{op_type} does not exist in {called}.") from None
     values = {name: attribute.default_value for name, attribute in declared.items()}
     return {name: helper.get_attribute_value(value) for name, value in values.items() if value.name}
 
@@ -106,6 +117,7 @@ class Operator:
     exact: bool
     homogeneous: bool | Callable[[Node, Inputs], bool]
     wraps: bool
+    domain: str
 
     def is_homogeneous(self, node: Node, inputs: Inputs) -> bool:
         """Whether a node with these inputs is positively homogeneous."""
@@ -113,6 +125,13 @@ class Operator:
 
 
 operators: dict[str, Operator] = {}
+"""By operator type: no name stands for two operators of different domains."""
+
+
+def is_registered(proto: onnx.NodeProto) -> bool:
+    """Whether the registry has the operator of a node, in the domain of the node."""
+    found = operators.get(proto.op_type)
+    return found is not None and found.domain == _domain(proto)
 
 
 def operator(
@@ -120,13 +139,14 @@ def operator(
     exact: bool = True,
     homogeneous: bool | Callable[[Node, Inputs], bool] = True,
     wraps: bool = False,
+    domain: str = "",
 ) -> Callable[[Builder], Builder]:
     """Register a builder.
 
     Parameters
     ----------
     *names : str
-        ONNX operator types of the default domain.
+        ONNX operator types.
     exact : bool
         Piecewise linear in moving inputs (decided exactly in the limit of small segments), not only enclosed.
     homogeneous : bool or callable
@@ -135,11 +155,13 @@ def operator(
         depends on them.
     wraps : bool
         On integers it overflows, silently and by type: refused there when the integers move.
+    domain : str
+        The operators' domain; the default is the standard's own.
     """
 
     def register(build: Builder) -> Builder:
         for name in names:
-            operators[name] = Operator(build, exact, homogeneous, wraps)
+            operators[name] = Operator(build, exact, homogeneous, wraps, domain)
         return build
 
     return register

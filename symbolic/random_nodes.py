@@ -14,7 +14,7 @@ from symbolic.errors import ModelError, OptionError, UnsupportedOperatorError
 from symbolic.static_shapes import element_types, inferred_shapes
 from symbolic.tensors import walk_graphs
 
-__all__ = ["RANDOM", "freeze_random", "has_random"]
+__all__ = ["RANDOM", "freeze_random", "has_random", "is_random"]
 
 _NORMAL = ("RandomNormal", "RandomNormalLike")
 _UNIFORM = ("RandomUniform", "RandomUniformLike")
@@ -23,13 +23,14 @@ RANDOM = (*_NORMAL, *_UNIFORM)
 _MAX_ELEMENTS = 2**27
 
 
-def _is_random(node: onnx.NodeProto) -> bool:
+def is_random(node: onnx.NodeProto) -> bool:
+    """Whether a node draws random numbers."""
     return node.op_type in RANDOM and node.domain in ("", "ai.onnx")
 
 
 def has_random(proto: onnx.ModelProto) -> bool:
     """Whether the main graph draws random numbers."""
-    return any(_is_random(node) for node in proto.graph.node)
+    return any(is_random(node) for node in proto.graph.node)
 
 
 def freeze_random(
@@ -72,7 +73,7 @@ def freeze_random(
     for graph, depth in walk_graphs(proto):
         if depth > 0 or isinstance(graph, onnx.FunctionProto):
             for node in graph.node:
-                if _is_random(node):
+                if is_random(node):
                     raise UnsupportedOperatorError(
                         f'{node.op_type} (node "{node.name}") is inside a subgraph or local function; '
                         "random nodes "
@@ -93,7 +94,7 @@ def freeze_random(
     del result.graph.node[:]
     names: list[str] = []
     for node in proto.graph.node:
-        if not _is_random(node):
+        if not is_random(node):
             result.graph.node.append(node)
             continue
         given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
