@@ -21,6 +21,7 @@ import onnx.inliner
 from . import check_operators_linear, check_operators_resize  # noqa: F401  (they register operators)
 from .check_discrete import Discrete
 from .check_errors import InvalidCertificate, NotHomogeneous, Undecided
+from .check_functions import Versioned, without_composites
 from .check_identity import number_elements
 from .check_integers import EXACT, FAST, FINE, Arithmetic, Array, Form
 from .check_line import Cell, MovingInput
@@ -65,6 +66,8 @@ class CheckedGraph:
         """
         if model.functions:
             model = onnx.inliner.inline_local_functions(model)
+        if (opset := _opset(model)) < 7:  # broadcasting was another one before
+            raise InvalidCertificate(f"operator set {opset} is older than 7")
         stored: dict[str, Array] = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
         stored |= {name: np.asarray(a) for name, a in inputs.items() if name != moving}
         for name, a in stored.items():
@@ -73,7 +76,7 @@ class CheckedGraph:
         if model.graph.sparse_initializer:
             raise InvalidCertificate("sparse initializers are not supported")
         line = MovingInput.of(np.asarray(inputs[moving]), beta)
-        graph = cls(_nodes(model), stored, moving, line, list(outputs))
+        graph = cls(_nodes(without_composites(model, inputs, OPERATORS)), stored, moving, line, list(outputs))
         graph._trace()
         return graph
 
@@ -242,43 +245,37 @@ class CheckedGraph:
         return np.where(mask, known, value.lo), np.where(mask, known, value.hi)
 
 
-def _nodes(model: onnx.ModelProto) -> list[Node]:
+def _opset(model: onnx.ModelProto) -> int:
     versions = {o.domain: o.version for o in model.opset_import}
-    opset = versions.get("", versions.get("ai.onnx", 1))
-    if opset < 7:  # broadcasting was another one before
-        raise InvalidCertificate(f"operator set {opset} is older than 7")
-    nodes = []
-    for index, proto in enumerate(model.graph.node):
-        if proto.domain not in ("", "ai.onnx"):
-            raise InvalidCertificate(
-                f"node {proto.name or proto.output[0]!r} has the unknown domain {proto.domain!r}"
-            )
-        attributes: dict[str, Any] = {}
-        try:
-            for name, declared in onnx.defs.get_schema(proto.op_type, opset).attributes.items():
-                if declared.default_value.name:
-                    attributes[name] = onnx.helper.get_attribute_value(declared.default_value)
-        except onnx.defs.SchemaError as error:
-            raise InvalidCertificate(f"operator {proto.op_type} does not exist in opset {opset}") from error
-        for attribute in proto.attribute:
-            if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
-                raise InvalidCertificate(f"operator {proto.op_type} with a subgraph is not supported")
-            value = onnx.helper.get_attribute_value(attribute)
-            attributes[attribute.name] = (
-                list(value)
-                if not isinstance(value, (bytes, float, int)) and hasattr(value, "__iter__")
-                else value
-            )
-        nodes.append(
-            Node(
-                index,
-                proto.op_type,
-                proto.name,
-                tuple(proto.input),
-                tuple(proto.output),
-                opset,
-                proto,
-                attributes,
-            )
+    return int(versions.get("", versions.get("ai.onnx", 1)))
+
+
+def _nodes(found: list[Versioned]) -> list[Node]:
+    return [_node(index, proto, opset) for index, (proto, opset) in enumerate(found)]
+
+
+def _node(index: int, proto: onnx.NodeProto, opset: int) -> Node:
+    """The node with its attributes decoded, and the defaults of the standard for those that it lacks."""
+    if proto.domain not in ("", "ai.onnx"):
+        raise InvalidCertificate(
+            f"node {proto.name or proto.output[0]!r} has the unknown domain {proto.domain!r}"
         )
-    return nodes
+    attributes: dict[str, Any] = {}
+    try:
+        for name, declared in onnx.defs.get_schema(proto.op_type, opset).attributes.items():
+            if declared.default_value.name:
+                attributes[name] = onnx.helper.get_attribute_value(declared.default_value)
+    except onnx.defs.SchemaError as error:
+        raise InvalidCertificate(f"operator {proto.op_type} does not exist in opset {opset}") from error
+    for attribute in proto.attribute:
+        if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
+            raise InvalidCertificate(f"operator {proto.op_type} with a subgraph is not supported")
+        value = onnx.helper.get_attribute_value(attribute)
+        attributes[attribute.name] = (
+            list(value)
+            if not isinstance(value, (bytes, float, int)) and hasattr(value, "__iter__")
+            else value
+        )
+    return Node(
+        index, proto.op_type, proto.name, tuple(proto.input), tuple(proto.output), opset, proto, attributes
+    )
