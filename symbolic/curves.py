@@ -112,10 +112,14 @@ def _value(curve: Curve, v: Array) -> Array:
     return result
 
 
-def relax(a: Affine, curve: Curve) -> Affine:
-    """Enclose f(a)."""
+def relax(a: Affine, curve: Curve, least: float = -np.inf, most: float = np.inf) -> Affine:
+    """Enclose f(a), where a is known to lie in [least, most] besides."""
     with np.errstate(all="ignore"):
         lo, hi = a.bounds()
+        if (least, most) != (-np.inf, np.inf):
+            finite = np.isfinite(lo) & np.isfinite(hi)  # what may be undefined stays so
+            lo = np.where(finite, np.clip(lo, least, most), lo)
+            hi = np.where(finite, np.clip(hi, least, most), hi)
         shape = lo.shape
         wide = hi > lo
         chord = (_value(curve, hi) - _value(curve, lo)) / np.where(wide, hi - lo, 1.0)
