@@ -24,6 +24,7 @@ from symbolic.line import Line, Segment, centre
 from symbolic.node import ML, Node, Rule, is_registered, operators
 from symbolic.operators.shapes import widened
 from symbolic.random_nodes import RANDOM, is_random
+from symbolic.static_shapes import element_types
 from symbolic.values import Affine, Batch, Const, Range, Value
 
 __all__ = ["Line", "Network", "Segment", "centre", "require_supported", "support", "unsupported"]
@@ -75,7 +76,8 @@ class Network:
         outputs: Sequence[str],
     ) -> None:
         require_supported(model, outputs)
-        graph = lowered(model).graph
+        flat = lowered(model)
+        graph = flat.graph
         nodes = _needed(graph, outputs)
         versions = {"": default_opset(model), "ai.onnx": default_opset(model), ML: ml_opset(model)}
         if versions[""] < OLDEST_OPSET and any(node.domain != ML for node in nodes):
@@ -99,7 +101,8 @@ class Network:
             start = widened(np.asarray(inputs[name])).astype(np.float64)
             zero = np.zeros_like(start)[None]
             values[name] = Affine(start[None], zero, zero)
-        self._build([Node.of(n, versions[n.domain]) for n in nodes], values)
+        types = _types(flat)
+        self._build([Node.of(n, versions[n.domain], types) for n in nodes], values)
         for name in outputs:
             if name not in values and name not in self.constants:
                 raise ModelError(f"the graph has no tensor {name!r}.")
@@ -205,6 +208,14 @@ class Network:
     def elements(self) -> int:
         """Elements of all moving tensors together, of one segment."""
         return sum(step.elements for step in self.steps)
+
+
+def _types(model: onnx.ModelProto) -> dict[str, int]:
+    """Element types of the tensors, by name; none where inference fails."""
+    try:
+        return element_types(model)
+    except ModelError:
+        return {}
 
 
 def _is_moving_integer(value: Value | None) -> bool:

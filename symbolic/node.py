@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -46,15 +46,17 @@ class Node:
     """An ONNX node with decoded attributes; absent ones have the default of the operator's schema.
 
     Floats are float32 values, defaults too. An attribute without a default in the schema, or that the
-    operator set does not know yet, is missing.
+    operator set does not know yet, is missing. ``types`` are the element types of tensors by name, as far as
+    inference knows them.
     """
 
     proto: onnx.NodeProto
     opset: int
     attributes: Mapping[str, Any]
+    types: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, proto: onnx.NodeProto, opset: int) -> Node:
+    def of(cls, proto: onnx.NodeProto, opset: int, types: Mapping[str, int] | None = None) -> Node:
         """Decode a node; ``opset`` is the version of the operator set of its domain.
 
         Raises
@@ -63,7 +65,8 @@ class Node:
             If the operator set has no such operator.
         """
         given = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
-        return cls(proto, opset, {**_defaults(proto.op_type, opset, _domain(proto)), **given})
+        attributes = {**_defaults(proto.op_type, opset, _domain(proto)), **given}
+        return cls(proto, opset, attributes, types or {})
 
     @property
     def op_type(self) -> str:
@@ -73,6 +76,15 @@ class Node:
     def label(self) -> str:
         """How error messages name the node."""
         return f"{self.op_type} node {self.proto.name or self.proto.output[0]!r}"
+
+    def input_type(self, index: int) -> int | None:
+        """The ONNX element type of an input, where it is known."""
+        return self.types.get(self.proto.input[index]) if index < len(self.proto.input) else None
+
+    @property
+    def output_type(self) -> int | None:
+        """The ONNX element type of the first output, where it is known."""
+        return self.types.get(self.proto.output[0])
 
     def text(self, name: str, default: str = "") -> str:
         """A string attribute."""
