@@ -7,6 +7,11 @@ For y = W x + bias with x in c + d tau +- r, n products per output:
 so the rounding of the products costs no further product (Rump's trick of feeding it through |W|). Underflow
 is covered by raising nonzero entries of |W| and of the vector that meets it to floors whose product exceeds
 n 2**-1074.
+
+For y = x1 x2 with both factors moving, in six products:
+
+    c' = c1 c2 + d1 d2 / 2,  d' = c1 d2 + d1 c2,
+    r' = |d1 d2| / 2 + (|c1| + |d1| + r1) (r2 + gamma (|c2| + |d2|)) + r1 (|c2| + |d2|)
 """
 
 from __future__ import annotations
@@ -16,10 +21,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from symbolic.rounding import UP, Array, U, gamma
+from symbolic.rounding import UP, Array, U, gamma, sum_error
 from symbolic.values import Affine, Batch, Const
 
-__all__ = ["Map", "Weights", "each", "linear_map", "overflow_blurred"]
+__all__ = ["Map", "Weights", "bilinear_map", "each", "linear_map", "overflow_blurred"]
 
 WEIGHT_FLOOR = 2.0**-500
 VECTOR_FLOOR = 2.0**-450
@@ -111,4 +116,25 @@ def linear_map(
         # the sum with the bias: one rounding of the result, bounded by its parts
         r += np.abs(c) * (2 * U) + np.abs(d) * (2 * U if batch.is_ray else 0.0)
     r *= (1.0 + g) * UP
+    return Affine(c, d, overflow_blurred(r, c, d))
+
+
+def bilinear_map(
+    a: Affine, b: Affine, apply: Callable[[Array, Array], Array], terms: int
+) -> Affine:
+    """Enclose apply(a, b) of two moving factors.
+
+    ``apply`` is linear in each array, written as direct sums of at most ``terms`` products per output.
+    """
+    g = gamma(terms + 4)
+    square = apply(a.d, b.d) / 2  # of tau**2, which lies in [0, 1]
+    c = apply(a.c, b.c) + square
+    d = apply(a.c, b.d) + apply(a.d, b.c)
+    size_a, size_b = np.abs(a.c) + np.abs(a.d), np.abs(b.c) + np.abs(b.d)
+    left = (size_a + a.r) * UP + VECTOR_FLOOR * ((size_a > 0) | (a.r > 0))
+    right = (b.r + g * size_b) * UP + WEIGHT_FLOOR * ((size_b > 0) | (b.r > 0))
+    r = apply(left, right)
+    if a.r.any():
+        r += apply(a.r, size_b)
+    r = (r * (1.0 + g) + np.abs(square) + sum_error(c, d)) * UP
     return Affine(c, d, overflow_blurred(r, c, d))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from symbolic import forms
-from symbolic.linear import Weights, each, linear_map, overflow_blurred
+from symbolic.linear import Weights, bilinear_map, each, linear_map, overflow_blurred
 from symbolic.node import Inputs, Node, Rule, one_moves, operator, required
 from symbolic.rounding import UP, Array, gamma
 from symbolic.values import Affine, Batch, Const, Range, Value
@@ -96,7 +96,7 @@ def matrix_product(batch: Batch, a: Value, b: Value) -> Affine:
     else:
         x, y = batch.lift(a), batch.lift(b)
         x, y = _with_axis(x, 1) if vector_a else x, _with_axis(y, 2) if vector_b else y
-        result = _moving_product(x, y, terms)
+        result = bilinear_map(*forms.aligned(x, y), np.matmul, terms)
     if vector_a:
         result = Affine(*(v[..., 0, :] for v in (result.c, result.d, result.r)))
     if vector_b:
@@ -120,13 +120,6 @@ def _ranked(x: Affine, rank: int) -> Affine:
         return x
     shape = (x.c.shape[0], *(1,) * missing, *x.c.shape[1:])
     return Affine(*(v.reshape(shape) for v in (x.c, x.d, x.r)))
-
-
-def _moving_product(a: Affine, b: Affine, terms: int) -> Affine:
-    """Both factors move: all products, then their sum."""
-    left = Affine(*(v[..., :, :, None] for v in (a.c, a.d, a.r)))
-    right = Affine(*(v[..., None, :, :] for v in (b.c, b.d, b.r)))
-    return sum_over(forms.product(left, right), (-2,), terms)
 
 
 def sum_over(x: Affine, axes: tuple[int, ...], terms: int) -> Affine:
