@@ -143,9 +143,11 @@ def without_composites(
     """
     versions = {o.domain: o.version for o in model.opset_import}
     opset = versions.get("", versions.get("ai.onnx", 1))
+    versions |= {"": opset, "ai.onnx": opset}
     graph = model.graph
+    read = [(node, versions.get(node.domain, 1)) for node in graph.node]
     if not any(is_composite(node, opset, known) for node in graph.node):
-        return [(node, opset) for node in graph.node]
+        return read
     types = {t.name: helper.make_tensor_type_proto(t.data_type, t.dims) for t in graph.initializer}
     types |= {name: typed(np.asarray(array)) for name, array in inputs.items()}
     data = {t.name: t for t in graph.initializer if np.prod(t.dims) <= SMALL}
@@ -163,4 +165,4 @@ def without_composites(
             data.update((node.output[0], a.t) for a in node.attribute if a.name == "value")
         yield node, version
 
-    return [found for node in graph.node for found in walk(node, opset, 0)]
+    return [found for node, version in read for found in walk(node, version, 0)]

@@ -33,6 +33,8 @@ __all__ = ["Cell", "CheckedGraph", "Verdict"]
 Verdict = tuple[Array, Array]
 MEMORY = 1 << 29
 SHAPE_ONLY = {"Shape", "Size", "EyeLike"}
+STANDARD = ("", "ai.onnx")
+ML = "ai.onnx.ml"  # no operator of it has the name of one of the default domain
 
 
 @dataclass
@@ -66,7 +68,8 @@ class CheckedGraph:
         """
         if model.functions:
             model = onnx.inliner.inline_local_functions(model)
-        if (opset := _opset(model)) < 7:  # broadcasting was another one before
+        opset = _opset(model)
+        if opset < 7 and any(n.domain in STANDARD for n in model.graph.node):  # broadcasting was another one
             raise InvalidCertificate(f"operator set {opset} is older than 7")
         stored: dict[str, Array] = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
         stored |= {name: np.asarray(a) for name, a in inputs.items() if name != moving}
@@ -256,26 +259,25 @@ def _nodes(found: list[Versioned]) -> list[Node]:
 
 def _node(index: int, proto: onnx.NodeProto, opset: int) -> Node:
     """The node with its attributes decoded, and the defaults of the standard for those that it lacks."""
-    if proto.domain not in ("", "ai.onnx"):
-        raise InvalidCertificate(
-            f"node {proto.name or proto.output[0]!r} has the unknown domain {proto.domain!r}"
-        )
+    op, domain = proto.op_type, "" if proto.domain in STANDARD else proto.domain
     attributes: dict[str, Any] = {}
+    if domain not in ("", ML):  # refused where an output needs it
+        return Node(
+            index, f"{domain}.{op}", proto.name, tuple(proto.input), tuple(proto.output), opset, proto, {}
+        )
     try:
-        for name, declared in onnx.defs.get_schema(proto.op_type, opset).attributes.items():
+        for name, declared in onnx.defs.get_schema(op, opset, domain).attributes.items():
             if declared.default_value.name:
                 attributes[name] = onnx.helper.get_attribute_value(declared.default_value)
     except onnx.defs.SchemaError as error:
-        raise InvalidCertificate(f"operator {proto.op_type} does not exist in opset {opset}") from error
+        raise InvalidCertificate(f"operator {op} does not exist in opset {opset} of {domain!r}") from error
     for attribute in proto.attribute:
         if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
-            raise InvalidCertificate(f"operator {proto.op_type} with a subgraph is not supported")
+            raise InvalidCertificate(f"operator {op} with a subgraph is not supported")
         value = onnx.helper.get_attribute_value(attribute)
         attributes[attribute.name] = (
             list(value)
             if not isinstance(value, (bytes, float, int)) and hasattr(value, "__iter__")
             else value
         )
-    return Node(
-        index, proto.op_type, proto.name, tuple(proto.input), tuple(proto.output), opset, proto, attributes
-    )
+    return Node(index, op, proto.name, tuple(proto.input), tuple(proto.output), opset, proto, attributes)
