@@ -7,7 +7,7 @@ import numpy as np
 from symbolic.rounding import TINY, UP, Array, U, sum_error, tiny_where
 from symbolic.values import Affine
 
-__all__ = ["add", "hull", "maximum", "negative", "positive", "product", "scale", "subtract"]
+__all__ = ["add", "hull", "maximum", "negative", "positive", "product", "scale", "square", "subtract"]
 
 
 def aligned(a: Affine, b: Affine) -> tuple[Affine, Affine]:
@@ -69,6 +69,15 @@ def product(a: Affine, b: Affine) -> Affine:
     r = r + sum_error(c1, half, c, d1, d2, d)
     moving_a, moving_b = (size_a != 0) | (a.r != 0), (size_b != 0) | (b.r != 0)
     return Affine(c, d, (r + tiny_where(moving_a & moving_b)) * UP)
+
+
+def square(a: Affine) -> Affine:
+    """a * a = 2c a + (a - c)**2 - c**2, and (a - c)**2 lies in [0, (|d| + r)**2]."""
+    h = a.half_width()
+    c0, half = a.c * a.c, h * h / 2
+    c, d = c0 + half, 2 * (a.c * a.d)
+    r = half + 2 * np.abs(a.c) * a.r + sum_error(c0, half, c, d)
+    return Affine(c, d, (r + tiny_where((a.c != 0) | (h != 0))) * UP)
 
 
 def hull(a: Affine, b: Affine) -> Affine:

@@ -1,4 +1,4 @@
-"""Sums, differences, products, quotients, sums over axes, and normalisation by constants."""
+"""Sums, differences, products, quotients, and normalisation by constants."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from symbolic import forms
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, constant, evaluate_exactly, one_moves, operator, required
-from symbolic.operators.matrix import sum_over
 from symbolic.operators.smooth import reciprocal
 from symbolic.rounding import UP, U
 from symbolic.values import Affine, Batch, Const, Range, Value, is_integer
@@ -108,43 +107,6 @@ def divide(batch: Batch, a: Value, b: Value) -> Affine:
         r = np.where((c != 0) | (d != 0) | (form.r != 0) | (form.c != 0), r + 2.0**-1060, r) * UP
         return Affine(np.where(ok, c, np.nan), d, r)
     return forms.product(batch.lift(a), reciprocal(batch.lift(b)))
-
-
-@operator("ReduceSum", "ReduceMean", wraps=True)
-def reduce_linear(node: Node, inputs: Inputs) -> Rule:
-    """Sum or mean over axes."""
-    x = required(node, inputs)
-    axes = reduced_axes(node, inputs, len(x.shape))
-    keep = node.flag("keepdims")
-    terms = int(np.prod([x.shape[a] for a in axes], dtype=np.int64)) if axes else 1
-
-    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        form = batch.lift(required(node, values))
-        total = sum_over(form, tuple(a + 1 for a in axes), terms) if axes else form
-        if node.op_type == "ReduceMean" and terms > 1:
-            total = divide(batch, total, Const(np.array(float(terms))))
-        return (_kept(total, axes) if keep else total,)
-
-    if is_integer(x) and node.op_type == "ReduceSum":
-        return lambda batch, values: exact_integers(node, values)
-    return rule
-
-
-def _kept(x: Affine, axes: tuple[int, ...]) -> Affine:
-    """Put reduced axes back with length 1."""
-    places = tuple(a + 1 for a in axes)
-    return Affine(*(np.expand_dims(v, places) for v in (x.c, x.d, x.r)))
-
-
-def reduced_axes(node: Node, inputs: Inputs, rank: int) -> tuple[int, ...]:
-    """The axes of a reduction, as an attribute or an input by opset; none named: all, or none if so asked."""
-    axes: Any = node.attributes.get("axes")
-    if axes is None and len(inputs) > 1:
-        value = constant(node, inputs, 1, "axes")
-        axes = None if value is None else value.value.reshape(-1).tolist()
-    if axes is None or len(axes) == 0:
-        return () if node.flag("noop_with_empty_axes") else tuple(range(rank))
-    return tuple(sorted({int(a) % rank for a in axes}))
 
 
 @operator("BatchNormalization")

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from symbolic import forms
 from symbolic.node import Inputs, Node, Rule, operator, required
-from symbolic.operators.arithmetic import exact_integers, reduced_axes
+from symbolic.operators.arithmetic import exact_integers
+from symbolic.operators.reductions import reduced_axes
 from symbolic.operators.windows import Window, whole_window, window_of
 from symbolic.rounding import UP, Array
 from symbolic.values import Affine, Batch, Const, Range, Value, is_integer
