@@ -8,6 +8,10 @@ slope v + offset +- half:
 * otherwise any slope is sound, given bounds of g(v) = f(v) - slope v over [lo, hi]. On a convex piece g is
   largest at an end and lies above each of its tangents; on a concave piece the reverse. The chord's slope is
   used.
+
+A break point b may be an irrational inflection b0, rounded. With |b - b0| <= e and |f''| <= K between
+them, f differs by at most K e**3 from the function that goes on from b0 along its tangent, which has the
+curvature that the piece claims, and their derivatives differ by K e**2: ``INFLECTION`` covers both with room.
 """
 
 from __future__ import annotations
@@ -18,10 +22,13 @@ from typing import Literal
 
 import numpy as np
 
-from symbolic.rounding import ELEMENTARY, TINY, UP, Array, U, sum_error
+from symbolic.rounding import ELEMENTARY, FLUSHED, TINY, UP, Array, U, sum_error
 from symbolic.values import Affine
 
-__all__ = ["Curve", "Piece", "relax", "relu"]
+__all__ = ["INFLECTION", "Curve", "Piece", "relax", "relu"]
+
+INFLECTION = 2.0**-140
+"""Absolute error next to a rounded inflection: e below 2**-51 and K below 4 make 2**-151."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +36,8 @@ class Piece:
     """One piece of a :class:`Curve` up to its right break point ``end`` (inf for the last).
 
     ``slope`` and ``intercept`` (broadcastable arrays) describe a linear piece, value = slope v + intercept,
-    exactly; ``f`` and ``df`` a curved one, each evaluated within a relative error ``error`` of its result
-    plus ``absolute``.
+    exactly; ``f`` and ``df`` a curved one. They are evaluated within a relative error ``error`` (of df
+    ``slope_error``) of the result plus ``absolute`` (``slope_absolute``, which a sum that cancels needs).
     """
 
     end: Array | float
@@ -40,15 +47,22 @@ class Piece:
     f: Callable[[Array], Array] | None = None
     df: Callable[[Array], Array] | None = None
     error: float = 4 * ELEMENTARY
-    absolute: float = TINY
+    absolute: float = FLUSHED
+    slope_error: float = 2.0**-40
+    slope_absolute: float = FLUSHED
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A continuous function of one variable, by pieces; undefined below ``start``."""
+    """A continuous function of one variable, by pieces; undefined below ``start`` and beyond the last end."""
 
     pieces: tuple[Piece, ...]
     start: float = -np.inf
+
+    @property
+    def has_edges(self) -> bool:
+        """Whether the function is undefined somewhere."""
+        return self.start > -np.inf or bool(np.any(self.pieces[-1].end < np.inf))
 
 
 def _bounds_on_piece(piece: Piece, slope: Array, a: Array, b: Array) -> tuple[Array, Array]:
@@ -70,22 +84,35 @@ def _bounds_on_piece(piece: Piece, slope: Array, a: Array, b: Array) -> tuple[Ar
         values.append((fv - sv, err))
     (ga, ea), (gb, eb) = values
     # tangent bound: g(v) >= g(v0) + g'(v0)(v - v0) for convex g, at a v0 near the place where g' = 0
-    v0 = _stationary(piece.df, piece.kind == "convex", slope, a, b)
-    fv, sv, dv = piece.f(v0), slope * v0, piece.df(v0)
+    v0, dv = _touching(piece, piece.df, slope, a, b)
+    fv, sv = piece.f(v0), slope * v0
     g0 = fv - sv
     e0 = np.abs(fv) * piece.error + (np.abs(fv) + np.abs(sv)) * (8 * U) + piece.absolute + TINY
     tilt = (
         np.abs(dv - slope)
-        + np.abs(dv) * piece.error
-        + piece.absolute
+        + np.abs(dv) * piece.slope_error
+        + piece.slope_absolute
         + (np.abs(dv) + np.abs(slope)) * (4 * U)
     )
-    drop = tilt * np.maximum(b - v0, v0 - a) * UP * UP + TINY
+    reach = np.maximum(b - v0, v0 - a)
+    drop = np.where(reach == 0, 0.0, tilt * reach) * UP * UP + TINY
     sign = 1.0 if piece.kind == "convex" else -1.0
     outer = np.maximum(sign * ga + ea, sign * gb + eb)
     inner = sign * g0 - e0 - drop
     low, high = (inner, outer) if sign > 0 else (-outer, -inner)
     return low - 4 * U * np.abs(low), high + 4 * U * np.abs(high)
+
+
+def _touching(
+    piece: Piece, df: Callable[[Array], Array], slope: Array, a: Array, b: Array
+) -> tuple[Array, Array]:
+    """Where the tangent touches, and its slope there; not at the edge of a domain: it may be upright there."""
+    v0 = _stationary(df, piece.kind == "convex", slope, a, b)
+    dv = df(v0)
+    if not np.isfinite(dv).all():
+        v0 = np.where(np.isfinite(dv), v0, np.where(v0 == a, b, a))
+        dv = df(v0)
+    return v0, dv
 
 
 def _stationary(
@@ -112,10 +139,23 @@ def _value(curve: Curve, v: Array) -> Array:
     return result
 
 
+def _bounds_to_the_edge(a: Affine) -> tuple[Array, Array]:
+    """Bounds of a form, the nearest floats outside: what touches the edge of a domain stays in it."""
+    h = np.where(a.r == 0, np.abs(a.d), a.half_width())
+
+    def above(c: Array) -> Array:
+        total = c + h  # the exact sum is total + rest (Knuth)
+        part = total - c
+        rest = (c - (total - part)) + (h - part)
+        return np.asarray(np.where(rest > 0, np.nextafter(total, np.inf), total))
+
+    return -above(-a.c), above(a.c)
+
+
 def relax(a: Affine, curve: Curve, least: float = -np.inf, most: float = np.inf) -> Affine:
     """Enclose f(a), where a is known to lie in [least, most] besides."""
     with np.errstate(all="ignore"):
-        lo, hi = a.bounds()
+        lo, hi = _bounds_to_the_edge(a) if curve.has_edges else a.bounds()
         if (least, most) != (-np.inf, np.inf):
             finite = np.isfinite(lo) & np.isfinite(hi)  # what may be undefined stays so
             lo = np.where(finite, np.clip(lo, least, most), lo)
@@ -142,7 +182,7 @@ def relax(a: Affine, curve: Curve, least: float = -np.inf, most: float = np.inf)
             low = np.where(touched, np.minimum(low, piece_low), low)  # NaN stays NaN
             high = np.where(touched, np.maximum(high, piece_high), high)
             start = piece.end
-        undefined = ~(lo >= curve.start)
+        undefined = ~((lo >= curve.start) & (hi <= start))
         offset = low / 2 + high / 2
         half = np.maximum(high - offset, offset - low) * UP + TINY
         slope = np.where(exact, exact_slope, slope)

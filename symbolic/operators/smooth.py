@@ -1,4 +1,7 @@
-"""Smooth functions: linear relaxations from their curvature (see :mod:`symbolic.curves`)."""
+"""Exponential, logarithm, roots and reciprocal, and what is made of them by sums and quotients.
+
+They are relaxed by their curvature (see :mod:`symbolic.curves`).
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ TANH = Curve(
 )
 SMALLEST = 5e-324
 RECIPROCAL = Curve((Piece(np.inf, "convex", f=lambda v: 1.0 / v, df=lambda v: -1.0 / v / v),), start=SMALLEST)
-SQRT = Curve((Piece(np.inf, "concave", f=np.sqrt, df=lambda v: 0.5 / np.sqrt(v)),), start=SMALLEST)
+SQRT = Curve((Piece(np.inf, "concave", f=np.sqrt, df=lambda v: 0.5 / np.sqrt(v)),), start=0.0)
 LOG = Curve((Piece(np.inf, "concave", f=np.log, df=lambda v: 1.0 / v),), start=SMALLEST)
 SOFTPLUS = Curve((Piece(np.inf, "convex", f=lambda v: np.logaddexp(0.0, v), df=_sigmoid),))
 
@@ -55,7 +58,9 @@ def reciprocal(x: Affine) -> Affine:
     return Affine(y.c * sign, y.d * sign, y.r)
 
 
-def _register(name: str, transform: Callable[[Affine], Affine]) -> None:
+def register(name: str, transform: Callable[[Affine], Affine]) -> None:
+    """Register a function of one tensor without attributes."""
+
     @operator(name, exact=False, homogeneous=False)
     def build(node: Node, inputs: Inputs) -> Rule:
         def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
@@ -64,18 +69,19 @@ def _register(name: str, transform: Callable[[Affine], Affine]) -> None:
         return rule
 
 
-_register("Exp", lambda x: relax(x, EXP))
-_register("Sigmoid", lambda x: relax(x, SIGMOID))
-_register("Tanh", lambda x: relax(x, TANH))
-_register("Sqrt", lambda x: relax(x, SQRT))
-_register("Log", lambda x: relax(x, LOG))
-_register("Softplus", lambda x: relax(x, SOFTPLUS))
-_register("Reciprocal", reciprocal)
+register("Exp", lambda x: relax(x, EXP))
+register("Sigmoid", lambda x: relax(x, SIGMOID))
+register("Tanh", lambda x: relax(x, TANH))
+register("Sqrt", lambda x: relax(x, SQRT))
+register("Log", lambda x: relax(x, LOG))
+register("Softplus", lambda x: relax(x, SOFTPLUS))
+register("Reciprocal", reciprocal)
 
 
-@operator("Softmax", exact=False, homogeneous=False)
+@operator("Softmax", "LogSoftmax", exact=False, homogeneous=False)
 def softmax(node: Node, inputs: Inputs) -> Rule:
-    """exp(x - m) / sum exp(x - m) with m a number per segment and row (softmax does not see it)."""
+    """exp(x - m) / sum exp(x - m), and its logarithm; m is a number per segment and row, which they do not
+    see."""
     shape = required(node, inputs).shape
     flat = node.opset < 13  # before opset 13 the trailing axes were flattened into one
     axis = int(node.attributes["axis"]) % max(1, len(shape))
@@ -87,9 +93,12 @@ def softmax(node: Node, inputs: Inputs) -> Rule:
         x = batch.lift(required(node, values))
         top = x.c.max(axis=places, keepdims=True)
         shift = Affine(np.broadcast_to(top, x.c.shape), np.zeros_like(x.d), np.zeros_like(x.r))
-        e = relax(forms.subtract(x, shift), EXP)
+        shifted = forms.subtract(x, shift)
+        e = relax(shifted, EXP)
         total = sum_over(e, places, terms)
-        inverse = reciprocal(Affine(*(np.expand_dims(v, places) for v in (total.c, total.d, total.r))))
-        return (forms.product(e, inverse),)
+        total = Affine(*(np.expand_dims(v, places) for v in (total.c, total.d, total.r)))
+        if node.op_type == "LogSoftmax":
+            return (forms.subtract(shifted, relax(total, LOG)),)
+        return (forms.product(e, reciprocal(total)),)
 
     return rule
