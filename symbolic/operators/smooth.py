@@ -1,7 +1,4 @@
-"""Exponential, logarithm, roots and reciprocal, and what is made of them by sums and quotients.
-
-They are relaxed by their curvature (see :mod:`symbolic.curves`).
-"""
+"""Exponential, logarithm, roots and reciprocal, relaxed by their curvature (see :mod:`symbolic.curves`)."""
 
 from __future__ import annotations
 
@@ -9,10 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from symbolic import forms
 from symbolic.curves import Curve, Piece, relax
 from symbolic.node import Inputs, Node, Rule, operator, required
-from symbolic.operators.matrix import sum_over
 from symbolic.rounding import Array
 from symbolic.values import Affine, Batch, Value
 
@@ -76,29 +71,3 @@ register("Sqrt", lambda x: relax(x, SQRT))
 register("Log", lambda x: relax(x, LOG))
 register("Softplus", lambda x: relax(x, SOFTPLUS))
 register("Reciprocal", reciprocal)
-
-
-@operator("Softmax", "LogSoftmax", exact=False, homogeneous=False)
-def softmax(node: Node, inputs: Inputs) -> Rule:
-    """exp(x - m) / sum exp(x - m), and its logarithm; m is a number per segment and row, which they do not
-    see."""
-    shape = required(node, inputs).shape
-    flat = node.opset < 13  # before opset 13 the trailing axes were flattened into one
-    axis = int(node.attributes["axis"]) % max(1, len(shape))
-    axes = tuple(range(axis, len(shape))) if flat else (axis,)
-    places = tuple(a + 1 for a in axes)
-    terms = int(np.prod([shape[a] for a in axes]))
-
-    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        x = batch.lift(required(node, values))
-        top = x.c.max(axis=places, keepdims=True)
-        shift = Affine(np.broadcast_to(top, x.c.shape), np.zeros_like(x.d), np.zeros_like(x.r))
-        shifted = forms.subtract(x, shift)
-        e = relax(shifted, EXP)
-        total = sum_over(e, places, terms)
-        total = Affine(*(np.expand_dims(v, places) for v in (total.c, total.d, total.r)))
-        if node.op_type == "LogSoftmax":
-            return (forms.subtract(shifted, relax(total, LOG)),)
-        return (forms.product(e, reciprocal(total)),)
-
-    return rule

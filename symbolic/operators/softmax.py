@@ -1,0 +1,44 @@
+"""Softmax and its logarithm, by the logarithm of the sum of exponentials."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from symbolic import forms
+from symbolic.convex import log_sum_exp
+from symbolic.curves import relax
+from symbolic.errors import ModelError
+from symbolic.node import Inputs, Node, Rule, operator, required
+from symbolic.operators.smooth import EXP
+from symbolic.values import Affine, Batch, Value
+
+
+@operator("Softmax", "LogSoftmax", exact=False, homogeneous=False)
+def softmax(node: Node, inputs: Inputs) -> Rule:
+    """x - log sum exp(x), which is at most 0, and its exponential; an exact -inf has the weight 0."""
+    rank = len(required(node, inputs).shape)
+    axis = int(node.attributes["axis"])
+    if not -rank <= axis < max(rank, 1):
+        raise ModelError(f"{node.label}: there is no axis {axis} in rank {rank}.")
+    first = axis % max(rank, 1) + 1
+    last = first + 1 if node.opset >= 13 else rank + 1  # one axis, or all from there on as one
+    places = tuple(range(first, last))
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        x = batch.lift(required(node, values))
+        total = log_sum_exp(x, places)
+        logarithm = forms.subtract(x, total)
+        if node.op_type == "LogSoftmax":
+            return (logarithm,)
+        return (_without_gone(relax(logarithm, EXP, most=0.0), x, total),)
+
+    return rule
+
+
+def _without_gone(share: Affine, x: Affine, total: Affine) -> Affine:
+    """No share for an exact -inf, where the others are real numbers."""
+    gone = np.isneginf(x.c) & (x.d == 0) & (x.r == 0)
+    if not gone.any():
+        return share
+    gone &= np.isfinite(total.c) & np.isfinite(total.half_width())
+    return Affine(*(np.where(gone, 0.0, v) for v in (share.c, share.d, share.r)))
