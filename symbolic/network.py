@@ -6,7 +6,7 @@ the observed input: constants are folded, shapes become known, and every node ge
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,16 +20,19 @@ from symbolic.errors import ModelError
 from symbolic.line import Line, Segment, centre
 from symbolic.node import ML, Node, Rule, operators
 from symbolic.operators.shapes import widened
+from symbolic.peeling import peeled
 from symbolic.static_shapes import element_types
 from symbolic.support import (
     default_opset,
     lowered,
     ml_opset,
     needed_nodes,
+    require_nodes,
     require_supported,
     support,
     unsupported,
 )
+from symbolic.unrolling import Unrolling, reads
 from symbolic.values import Affine, Batch, Const, Range, Value
 
 __all__ = ["Line", "Network", "Segment", "centre", "require_supported", "support", "unsupported"]
@@ -93,71 +96,89 @@ class Network:
         self.inputs = (moving,) if isinstance(moving, str) else tuple(moving)
         self.moving = self.inputs[0]
         self.shape = tuple(inputs[self.moving].shape)
-        read = {*outputs, *(name for node in nodes for name in node.input)}
+        read = {*outputs, *(name for node in nodes for name in reads(node))}
         self.constants: dict[str, Const] = {
             i.name: Const(widened(numpy_helper.to_array(i))) for i in graph.initializer if i.name in read
         }
         for name, array in inputs.items():
             if name not in self.inputs:
                 self.constants[name] = Const(widened(np.asarray(array)))
-        self.homogeneous = True
         values: dict[str, Value] = {}
         for name in self.inputs:
             start = widened(np.asarray(inputs[name])).astype(np.float64)
             zero = np.zeros_like(start)[None]
             values[name] = Affine(start[None], zero, zero)
         types = _types(flat)
-        self._build([Node.of(n, versions[n.domain], types) for n in nodes], values)
+        unrolling = Unrolling(lambda n: self.constants.get(n, values.get(n)), versions, types, require_nodes)
+        self._build(unrolling.flat(graph, outputs), values)
         for name in outputs:
+            if name in unrolling.sequences:
+                raise ModelError(f"{name!r} is a sequence of tensors, not a tensor.")
             if name not in values and name not in self.constants:
                 raise ModelError(f"the graph has no tensor {name!r}.")
         self.observed = {n: values[n] for n in values if n in outputs}
 
-    def _build(self, nodes: list[Node], values: dict[str, Value]) -> None:
-        """Fold constants and prepare the rules of the nodes that move."""
-        one = Batch(1)
-        steps: list[tuple[Node, Rule]] = []
-        uses = {name: k for k, node in enumerate(nodes) for name in node.proto.input}
-        for node in nodes:
-            given = [self.constants.get(n, values.get(n)) if n else None for n in node.proto.input]
-            if operators[node.op_type].wraps and any(_is_moving_integer(v) for v in given):
-                raise ModelError(
-                    f"{node.label}: integer arithmetic on data wraps around in ONNX and is not supported; "
-                    "cast to a float type first."
-                )
-            try:
-                with np.errstate(all="ignore"):
-                    rule = operators[node.op_type].build(node, given)
-                    results = rule(one, given)
-            except (ModelError, MemoryError):
-                raise
-            except Exception as error:  # malformed attributes and shapes surface in many ways
-                raise ModelError(f"{node.label} cannot be interpreted: {error}.") from error
-            still = all(v is None or isinstance(v, Const) for v in given)
-            for name, value in zip(node.proto.output, results, strict=False):
-                if not name:
-                    continue
-                if still or isinstance(value, Const):
-                    self.constants[name] = _folded(value)
-                else:
-                    values[name] = value
-            if any(name in values for name in node.proto.output if name):
-                steps.append((node, rule))
-                self.homogeneous &= operators[node.op_type].is_homogeneous(node, given)
-        keep = set(self.outputs)
-        self.steps: list[Step] = []
-        order = {id(node): k for k, node in enumerate(nodes)}
-        for node, rule in steps:
-            mine = order[id(node)]
-            dead = tuple(
-                {
-                    n
-                    for n in node.proto.input
-                    if uses.get(n) == mine and n not in keep and n not in self.constants
-                }
+    def _build(self, nodes: Iterable[Node], values: dict[str, Value]) -> None:
+        """Fold constants, shorten the ways to the heads, and prepare the rules of the nodes that move."""
+        prepared = [(node, self._prepared(node, values)) for node in nodes]  # one before the next is made
+        found = peeled(prepared, {**values, **self.constants})
+        rules = {id(node): rule for node, rule in prepared}
+        self.constants |= found.constants
+        changed = set(found.constants)
+        for name in changed:
+            values.pop(name, None)
+        for node in found.nodes:
+            if id(node) not in rules or changed & set(node.proto.input):
+                changed |= set(node.proto.output)
+                rules[id(node)] = self._prepared(node, values)
+        moving = [node for node in found.nodes if any(name in values for name in node.proto.output)]
+        event = {id(node) for node in _needed(moving, self.outputs)}
+        self.steps = self._steps([node for node in moving if id(node) in event], rules, values)
+        self.aside = self._steps([node for node in moving if id(node) not in event], rules, values)
+        self.homogeneous = all(
+            operators[step.node.op_type].is_homogeneous(step.node, self._given(step.node, values))
+            for step in self.steps
+        )
+
+    def _given(self, node: Node, values: Mapping[str, Value]) -> list[Value | None]:
+        return [self.constants.get(n, values.get(n)) if n else None for n in node.proto.input]
+
+    def _prepared(self, node: Node, values: dict[str, Value]) -> Rule:
+        """The rule of a node; its outputs join the constants, or the values."""
+        given = self._given(node, values)
+        if operators[node.op_type].wraps and any(_is_moving_integer(v) for v in given):
+            raise ModelError(
+                f"{node.label}: integer arithmetic on data wraps around in ONNX and is not supported; "
+                "cast to a float type first."
             )
-            size = sum(int(np.prod(values[n].shape)) for n in node.proto.output if n in values)
-            self.steps.append(Step(node, rule, tuple(node.proto.input), tuple(node.proto.output), dead, size))
+        try:
+            with np.errstate(all="ignore"):
+                rule = operators[node.op_type].build(node, given)
+                results = rule(Batch(1), given)
+        except (ModelError, MemoryError):
+            raise
+        except Exception as error:  # malformed attributes and shapes surface in many ways
+            raise ModelError(f"{node.label} cannot be interpreted: {error}.") from error
+        still = all(v is None or isinstance(v, Const) for v in given)
+        for name, value in zip(node.proto.output, results, strict=False):
+            if name and (still or isinstance(value, Const)):
+                self.constants[name] = _folded(value)
+                values.pop(name, None)
+            elif name:
+                values[name] = value
+        return rule
+
+    def _steps(self, nodes: list[Node], rules: Mapping[int, Rule], values: Mapping[str, Value]) -> list[Step]:
+        """Nodes that move, ready to run in this order."""
+        uses = {name: k for k, node in enumerate(nodes) for name in node.proto.input}
+        keep = {*self.outputs, *self.constants}
+        steps = []
+        for k, node in enumerate(nodes):
+            inputs, outputs = tuple(node.proto.input), tuple(node.proto.output)
+            dead = tuple({name for name in inputs if uses[name] == k and name not in keep})
+            size = sum(int(np.prod(values[name].shape)) for name in outputs if name in values)
+            steps.append(Step(node, rules[id(node)], inputs, outputs, dead, size))
+        return steps
 
     def enclose(
         self,
@@ -176,7 +197,7 @@ class Network:
         segments : sequence of (float, float)
             Finite segments, or rays that all point to one side.
         watch : sequence of str
-            Further tensors to return, among those that the outputs depend on.
+            Further tensors to return, among those `upstream`.
         keep_all : bool
             Return every moving tensor, for tests.
 
@@ -190,12 +211,13 @@ class Network:
         for name in self.inputs:
             values[name], batch = lines[name].affine(segments)
         with np.errstate(all="ignore"):
-            for step in self.steps:
+            aside = self.aside if keep_all or not self.needed.issuperset(watch) else []
+            for step in (*self.steps, *aside):
                 given = [(self.constants.get(n) or values.get(n)) if n else None for n in step.inputs]
                 for name, value in zip(step.outputs, step.rule(batch, given), strict=False):
                     if name and name not in self.constants:
                         values[name] = value
-                if not keep_all:
+                if not keep_all and not aside:
                     for name in step.last_uses:
                         if name not in watch:
                             values.pop(name, None)
@@ -205,14 +227,29 @@ class Network:
         return {name: values[name] if name in values else self.constants[name] for name in wanted}
 
     @property
-    def upstream(self) -> set[str]:
-        """Every tensor that the outputs depend on."""
+    def needed(self) -> set[str]:
+        """Every tensor that the outputs are computed from, themselves included."""
         return {name for step in self.steps for name in step.outputs} | set(self.constants) | set(self.inputs)
+
+    @property
+    def upstream(self) -> set[str]:
+        """Every tensor that the outputs depend on in the graph as it was given."""
+        return self.needed | {name for step in self.aside for name in step.outputs}
 
     @property
     def elements(self) -> int:
         """Elements of all moving tensors together, of one segment."""
         return sum(step.elements for step in self.steps)
+
+
+def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
+    """The nodes that the outputs depend on, the last one first."""
+    wanted, kept = set(outputs), []
+    for node in reversed(nodes):
+        if wanted & set(node.proto.output):
+            wanted |= set(node.proto.input)
+            kept.append(node)
+    return kept
 
 
 def _types(model: onnx.ModelProto) -> dict[str, int]:
