@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import onnx
 
-import symbolic.operators  # noqa: F401  (fills the registry)
-from symbolic.composites import expanded
+import symbolic.control_flow
+import symbolic.operators
+import symbolic.recurrent
+import symbolic.sequences  # noqa: F401  (they fill the registries)
+from symbolic import recurrent
+from symbolic.composites import composite_names, expanded
 from symbolic.errors import UnsupportedOperatorError
 from symbolic.functions import inlined
 from symbolic.node import ML, is_registered, operators
 from symbolic.random_nodes import RANDOM, is_random
+from symbolic.unrolling import handlers, pruned
 
 __all__ = [
     "default_opset",
     "lowered",
     "ml_opset",
     "needed_nodes",
+    "require_nodes",
     "require_supported",
     "support",
     "unsupported",
@@ -29,12 +35,7 @@ SUPPORTED_LIST = "docs/operators.md"
 
 def needed_nodes(graph: onnx.GraphProto, outputs: Sequence[str]) -> list[onnx.NodeProto]:
     """The nodes that the outputs depend on, in order."""
-    wanted, kept = set(outputs), []
-    for node in reversed(graph.node):
-        if wanted & set(node.output):
-            kept.append(node)
-            wanted |= {name for name in node.input if name}
-    return kept[::-1]
+    return pruned(graph.node, outputs)
 
 
 def default_opset(model: onnx.ModelProto) -> int:
@@ -50,12 +51,20 @@ def ml_opset(model: onnx.ModelProto) -> int:
 def lowered(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model in the operators of the registry: functions and composite operators are replaced by their
     definitions."""
-    return expanded(inlined(model), (*operators, *RANDOM))
+    return expanded(inlined(model), (*operators, *handlers, *RANDOM))
 
 
 def require_supported(model: onnx.ModelProto, outputs: Sequence[str] | None = None) -> None:
     """Raise UnsupportedOperatorError, which lists all unsupported nodes at once, if there are any."""
-    missing = unsupported(model, outputs)
+    _refuse(unsupported(model, outputs))
+
+
+def require_nodes(nodes: Sequence[onnx.NodeProto]) -> None:
+    """Raise UnsupportedOperatorError where nodes of a subgraph are not supported."""
+    _refuse([_named(node) for node in _all_of(nodes) if _support_of(node) == "unsupported"])
+
+
+def _refuse(missing: list[str]) -> None:
     if missing:
         raise UnsupportedOperatorError(
             f"the model has operators that are not supported: {'; '.join(missing)} "
@@ -73,11 +82,21 @@ def unsupported(model: onnx.ModelProto, outputs: Sequence[str] | None = None) ->
         Only nodes that these tensors need; default: all nodes.
     """
     graph = lowered(model).graph
-    return [
-        f"{_called(node)} (node {node.name or node.output[0]!r})"
-        for node in (graph.node if outputs is None else needed_nodes(graph, outputs))
-        if _support_of(node) == "unsupported"
-    ]
+    nodes = graph.node if outputs is None else needed_nodes(graph, outputs)
+    return [_named(node) for node in _all_of(nodes) if _support_of(node) == "unsupported"]
+
+
+def _all_of(nodes: Iterable[onnx.NodeProto], branches: bool = False) -> Iterator[onnx.NodeProto]:
+    """Nodes and those of their subgraphs; branches of If only on demand, for one of them may never run."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute if branches or node.op_type != "If" else []:
+            for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                yield from _all_of(graph.node, branches)
+
+
+def _named(node: onnx.NodeProto) -> str:
+    return f"{_called(node)} (node {node.name or node.output[0]!r})"
 
 
 def _called(node: onnx.NodeProto) -> str:
@@ -89,15 +108,21 @@ def _called(node: onnx.NodeProto) -> str:
 def _support_of(node: onnx.NodeProto) -> str:
     if is_registered(node):
         return "exact" if operators[node.op_type].exact else "enclosed"
+    if node.domain in ("", "ai.onnx") and node.op_type in handlers:
+        return "enclosed" if node.op_type in recurrent.CELLS else "unrolled"
+    if node.domain in ("", "ai.onnx") and node.op_type in composite_names(onnx.defs.onnx_opset_version()):
+        return "by its definition"  # in a subgraph, where definitions come when it runs
     return "drawn once" if is_random(node) else "unsupported"
 
 
 def support(model: onnx.ModelProto) -> list[tuple[str, int, str]]:
-    """Operator types of a model with their number and how each is decided.
+    """Operator types of a model with their number and how each is decided, in subgraphs too.
 
     Returns
     -------
-    list of (op_type, count, "exact" | "enclosed" | "drawn once" | "unsupported")
+    list of (op_type, count, how)
+        "exact", "enclosed", "unrolled", "by its definition", "drawn once" or "unsupported".
     """
-    counts = Counter((_called(node), _support_of(node)) for node in lowered(model).graph.node)
+    nodes = _all_of(lowered(model).graph.node, branches=True)
+    counts = Counter((_called(node), _support_of(node)) for node in nodes)
     return [(name, count, how) for (name, how), count in sorted(counts.items())]
