@@ -6,7 +6,7 @@ semantics (negative axes, steps, modes, attributes or inputs by opset) are the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -15,36 +15,36 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from symbolic.errors import ModelError
+from symbolic.moves import gather_map, joined
 from symbolic.node import Inputs, Node, Rule, evaluate_exactly, operator, required
 from symbolic.operators.shapes import bounded
-from symbolic.values import Affine, Batch, Const, Range, Value, as_range, is_discrete, map_value
+from symbolic.values import Affine, Batch, Const, Range, Value, map_value
 
-Move = Callable[[NDArray[Any], int], NDArray[Any]]
-"""A rearrangement as a function of (array, number of leading axes)."""
 Arrays = Sequence[NDArray[Any] | None]
 
 # positions of the inputs whose elements are moved; every other input is a parameter
 MOVED = {
     "Concat": None,  # all
     "Pad": (0, 2),
+    "TensorScatter": (0, 1),
 }
 
 
 @operator(
+    "Compress",
     "Concat",
     "DepthToSpace",
     "Expand",
     "Flatten",
-    "Gather",
-    "GatherElements",
-    "GatherND",
     "Identity",
     "Pad",
     "Reshape",
+    "ReverseSequence",
     "Slice",
     "SpaceToDepth",
     "Split",
     "Squeeze",
+    "TensorScatter",
     "Tile",
     "Transpose",
     "Unsqueeze",
@@ -72,12 +72,13 @@ def structural(node: Node, inputs: Inputs) -> Rule:
         node, arrays = _with_padding(node, arrays, total)
         total += 1
     _require_moderate(node, arrays)
-    moves = [_gather(np.asarray(m, dtype=np.int64), total) for m in _rearranged(node, arrays)]
+    _require_defined(node, arrays)
+    moves = [gather_map(np.asarray(m, dtype=np.int64), total) for m in _rearranged(node, arrays)]
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         parts = [v for v in (values[k] for k in positions) if v is not None]
-        joined = _join([*parts, *extra], batch)
-        return tuple(map_value(joined, move) for move in moves)
+        whole = joined([*parts, *extra], batch)
+        return tuple(map_value(whole, move) for move in moves)
 
     return rule
 
@@ -140,9 +141,7 @@ def _require_moderate(node: Node, arrays: Arrays) -> None:
     how = arrays[1] if len(arrays) > 1 else None
     if data is None or how is None:
         return
-    if node.op_type == "Gather" and data.ndim:
-        bounded(node, [how.size, data.size // max(1, data.shape[int(node.attributes["axis"]) % data.ndim])])
-    elif node.op_type in ("Expand", "Pad", "Tile"):
+    if node.op_type in ("Expand", "Pad", "Tile"):
         numbers = [int(v) for v in how.reshape(-1)]
         if node.op_type == "Expand":
             rank = max(data.ndim, len(numbers))
@@ -157,40 +156,21 @@ def _require_moderate(node: Node, arrays: Arrays) -> None:
             bounded(node, shape)
 
 
-def _gather(index: NDArray[np.int64], total: int) -> Move:
-    """The gather map ``index`` on arrays of ``total`` elements; plain reshapes copy nothing."""
-    shape, flat = index.shape, np.ascontiguousarray(index.reshape(-1))
-    if flat.size == total and np.array_equal(flat, np.arange(total)):
-        return lambda array, lead: array.reshape(*array.shape[:lead], *shape)
-
-    def move(array: NDArray[Any], lead: int) -> NDArray[Any]:
-        head = array.shape[:lead]
-        return np.take(array.reshape(*head, -1), flat, axis=lead).reshape(*head, *shape)
-
-    return move
-
-
-def _join(parts: list[Value], batch: Batch) -> Value:
-    """All elements of the parts as one value, flat if several; empty parts do not decide its type."""
-    parts = [p for p in parts if prod(p.shape)] or parts[:1]
-    if len(parts) == 1:
-        return parts[0]
-    consts = [p for p in parts if isinstance(p, Const)]
-    if len(consts) == len(parts):
-        radius = None
-        if any(p.radius is not None for p in consts):
-            radius = np.concatenate([p.spread.reshape(-1) for p in consts])
-        return Const(np.concatenate([p.value.reshape(-1) for p in consts]), radius)
-    if all(is_discrete(p) for p in parts):
-        ranges = [as_range(batch, p) for p in parts]
-        lo, hi = (
-            np.concatenate(
-                [np.broadcast_to(v, (batch.size, *v.shape[1:])).reshape(batch.size, -1) for v in side], axis=1
-            )
-            for side in ([r.lo for r in ranges], [r.hi for r in ranges])
-        )
-        return Range(lo, hi)
-    forms = [batch.lift(p) for p in parts]
-    flat = [[x.reshape(batch.size, -1) for x in (f.c, f.d, f.r)] for f in forms]
-    c, d, r = (np.concatenate([f[k] for f in flat], axis=1) for k in range(3))
-    return Affine(c, d, r)
+def _require_defined(node: Node, arrays: Arrays) -> None:
+    """Lengths and places within the tensor: the reference goes on without them."""
+    if node.op_type == "ReverseSequence":
+        data, lengths = arrays[0], arrays[1]
+        batch, time = (int(node.attributes[name]) for name in ("batch_axis", "time_axis"))
+        if data is None or lengths is None or data.ndim < 2 or {batch, time} != {0, 1}:
+            raise ModelError(f"{node.label}: its batch and time axes must be the first two.")
+        if lengths.shape != data.shape[batch : batch + 1]:
+            raise ModelError(f"{node.label} needs a length for every sequence.")
+        if lengths.size and not 0 <= lengths.min() <= lengths.max() <= data.shape[time]:
+            raise ModelError(f"{node.label}: a sequence is longer than the tensor.")
+    elif node.op_type == "TensorScatter" and len(arrays) > 2:
+        past, update, starts = arrays[:3]
+        if past is None or update is None or starts is None or node.text("mode") == "circular":
+            return
+        axis = int(node.attributes["axis"]) % past.ndim
+        if starts.size and not 0 <= starts.min() <= starts.max() <= past.shape[axis] - update.shape[axis]:
+            raise ModelError(f"{node.label}: it writes beyond the end of the cache.")
