@@ -18,7 +18,11 @@ import numpy as np
 import onnx
 import onnx.inliner
 
-from . import check_operators_linear, check_operators_resize  # noqa: F401  (they register operators)
+from . import (  # noqa: F401  (they register operators)
+    check_operators_linear,
+    check_operators_resize,
+    check_operators_trees,
+)
 from .check_discrete import Discrete
 from .check_errors import InvalidCertificate, NotHomogeneous, Undecided
 from .check_functions import Versioned, without_composites

@@ -1,0 +1,93 @@
+"""Scores of classifiers and regressors: the transform behind them, and the class that has the greatest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import helper
+
+from symbolic import forms
+from symbolic.errors import ModelError
+from symbolic.node import Inputs, Node, operators
+from symbolic.operators.extremum import contenders
+from symbolic.operators.logic import compare
+from symbolic.values import ANYTHING, Affine, Batch, Const, Range, Value
+
+__all__ = ["class_labels", "is_untransformed", "of_two", "transform", "winner"]
+
+STANDARD = {"LOGISTIC": "Sigmoid", "SOFTMAX": "Softmax"}
+"""What a transform is called in the default domain."""
+NAMES = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
+
+Transform = Callable[[Batch, Affine], Value]
+
+
+def _name(node: Node) -> str:
+    given = node.attributes.get("post_transform", b"NONE")
+    return NAMES[given] if isinstance(given, int) else node.text("post_transform")
+
+
+def is_untransformed(node: Node, inputs: Inputs) -> bool:
+    """Whether the scores are given as they are; sums of constants scale like constants."""
+    return _name(node) == "NONE"
+
+
+def transform(node: Node, shape: tuple[int, ...]) -> Transform:
+    """The post_transform of a node, for scores of this shape.
+
+    A single score is not transformed by ONNX Runtime, whatever the standard says: it is refused.
+    """
+    name = _name(node)
+    if name == "NONE":
+        return lambda batch, scores: scores
+    if name not in STANDARD or shape[-1] < 2:
+        raise ModelError(f"{node.label}: post_transform {name} of {shape[-1]} scores is not supported.")
+    proto = helper.make_node(STANDARD[name], ["scores"], ["result"], name=node.proto.name)
+    last = Node.of(proto, 13)  # the last axis
+    rule = operators[last.op_type].build(last, [Const(np.zeros(shape))])
+    return lambda batch, scores: rule(batch, [scores])[0]
+
+
+def class_labels(node: Node, name: str) -> NDArray[np.int64] | int:
+    """The integers that classes are called by, or the number of classes that are called by strings."""
+    whole, strings = node.integers(name, ()), node.attributes.get("classlabels_strings", ())
+    if bool(whole) == bool(strings):
+        raise ModelError(f"{node.label} needs class labels, of one type.")
+    return np.array(whole, dtype=np.int64) if whole else len(strings)
+
+
+def winner(scores: Affine, labels: NDArray[np.int64] | int) -> Range:
+    """The label of the greatest score along the last axis (of the first one that is); strings are unknown."""
+    if isinstance(labels, int):
+        nothing = np.full(scores.c.shape[:-1], ANYTHING)
+        return Range(-nothing, nothing)
+    possible = contenders(Affine(*(np.moveaxis(v, -1, 0) for v in (scores.c, scores.d, scores.r))))
+    column = labels.reshape(-1, *(1,) * (possible.ndim - 1))
+    return Range(
+        np.where(possible, column, ANYTHING).min(axis=0), np.where(possible, column, -ANYTHING).max(axis=0)
+    )
+
+
+def of_two(
+    batch: Batch, score: Affine, labels: NDArray[np.int64] | int, level: float
+) -> tuple[Range, Affine, Affine]:
+    """A score (with a last axis of one) for the second of two classes, which wins above the level.
+
+    Returns
+    -------
+    label : Range
+    rest : Affine
+        The score of the first class: twice the level minus the score.
+    score : Affine
+    """
+    difference = forms.subtract(score, batch.lift(Const(np.array(level))))
+    if isinstance(labels, int):
+        label = winner(score, labels)
+    else:
+        truth = compare(Affine(*(v[..., 0] for v in (difference.c, difference.d, difference.r))), True)
+        sides = labels[truth.lo.astype(np.int64)], labels[truth.hi.astype(np.int64)]
+        label = Range(np.minimum(*sides), np.maximum(*sides))
+    rest = forms.subtract(batch.lift(Const(np.array(2 * level))), score)
+    return label, rest, score
