@@ -14,12 +14,15 @@ from symbolic.errors import ModelError, TieError
 from verifier.cells import Cell
 from verifier.check_errors import InvalidCertificate
 from verifier.check_graph import CheckedGraph
+from verifier.check_integers import EXACT, RATIONAL
 from verifier.search import Decider
 
 __all__ = ["decided_exactly", "decider"]
 
 LADDER = (60, 64, 128, 256, 512)
 """Bits to try, one after the other (up to 64: arrays of 64-bit integers, fast)."""
+FEW_ELEMENTS = 4096
+"""Of the largest tensor: up to here a stubborn cell is worth the slow rationals."""
 
 
 def decided_exactly(
@@ -35,7 +38,7 @@ def decided_exactly(
     zero = [Fraction(0)] * arrays[moving].size
     try:
         graph = CheckedGraph.build(model, dict(arrays), moving, zero, list(outputs))
-        for bits in (*LADDER, None):
+        for bits in (*LADDER, EXACT, RATIONAL):
             values = graph.evaluate([(Fraction(0), Fraction(0))], bits)
             if all(np.array_equal(lo, hi) for lo, hi in values):
                 return [np.array(lo[0]) for lo, _ in values]
@@ -67,7 +70,8 @@ def decider(
     def attempt(lo: Fraction, hi: Fraction) -> Cell:
         if not built:
             built.append(CheckedGraph.build(model, dict(arrays), moving, list(beta), list(outputs)))
-        for bits in LADDER:
+        small = built[0].elements <= FEW_ELEMENTS
+        for bits in (*LADDER, RATIONAL) if small else LADDER:
             values = built[0].evaluate([(lo, hi)], bits)
             for k, ((low, high), seen) in enumerate(zip(values, observed, strict=True)):
                 flat = seen.reshape(-1).astype(np.int64)

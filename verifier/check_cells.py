@@ -9,12 +9,12 @@ from fractions import Fraction
 from .check_certificate import CellClaim
 from .check_errors import InvalidCertificate
 from .check_graph import Cell, CheckedGraph
-from .check_integers import EXACT, FAST, FINE, Array
+from .check_integers import EXACT, FAST, FINE, RATIONAL, Array
 
 __all__ = ["confirm_cells", "confirm_observed"]
 
-LADDER = (FAST, FINE, 128, 256, 512, EXACT)
-HALVINGS = ((FINE, 7), (128, 10), (256, 2), (512, 2), (EXACT, 2))
+LADDER = (FAST, FINE, 128, 256, 512, EXACT, RATIONAL)
+HALVINGS = ((FINE, 7), (128, 10), (256, 2), (512, 2), (EXACT, 2), (RATIONAL, 2))
 PIECES = 64
 CHUNK = 64
 

@@ -31,6 +31,7 @@ from .check_integers import EXACT, FAST, FINE, Arithmetic, Array, Form
 from .check_line import Cell, MovingInput
 from .check_operators import LARGEST_TENSOR, OPERATORS, TRAITS, Context, Node, Value
 from .check_operators_structure import make_constant
+from .check_peeling import Ball, peel
 
 __all__ = ["Cell", "CheckedGraph", "Verdict"]
 
@@ -57,6 +58,7 @@ class CheckedGraph:
     constants: dict[int | None, tuple[Context, dict[str, Value]]] = field(default_factory=dict)
     same: dict[str, Array] = field(default_factory=dict)
     fixed: dict[str, Verdict] = field(default_factory=dict)
+    balls: dict[str, Ball] = field(default_factory=dict)
 
     @classmethod
     def build(
@@ -89,12 +91,20 @@ class CheckedGraph:
 
     def _trace(self) -> None:
         """Which tensors move, what is needed, and all shapes, from one evaluation at t = 0."""
-        needed, kept = set(self.outputs), []
-        for node in reversed(self.nodes):
-            if needed & set(node.outputs):
-                needed.update(node.inputs)
-                kept.append(node)
-        self.nodes = kept[::-1]
+        needed = self._keep_needed()
+        ctx, values = self._observe(needed)
+        self._peel(ctx, values)
+        self.shapes = {name: v.shape for name, v in values.items()}
+        self.elements = max(math.prod(self.shapes[name]) for name in self.moves if name in self.shapes)
+        missing = [name for name in self.outputs if not isinstance(values.get(name), Discrete)]
+        if missing:
+            raise InvalidCertificate(f"output {missing[0]!r} is missing or not discrete")
+        self._number(values)
+
+    def _keep_needed(self) -> set[str]:
+        """Drop the nodes that no output needs; find what moves. Returns the tensors that are needed."""
+        needed = self.upstream(self.outputs)
+        self.nodes = [node for node in self.nodes if needed & set(node.outputs)]
         self.moves = {self.moving}
         for node in self.nodes:
             if node.op not in OPERATORS:
@@ -103,15 +113,41 @@ class CheckedGraph:
                 raise node.refuse("its weights, shapes, axes or indices move with the input")
             if node.op not in SHAPE_ONLY and self.moves & set(node.inputs):
                 self.moves.update(o for o in node.outputs if o)
-        values = self._observe(needed)
-        self.shapes = {name: v.shape for name, v in values.items()}
-        self.elements = max(math.prod(self.shapes[name]) for name in self.moves if name in self.shapes)
-        missing = [name for name in self.outputs if not isinstance(values.get(name), Discrete)]
-        if missing:
-            raise InvalidCertificate(f"output {missing[0]!r} is missing or not discrete")
-        self._number(values)
+        return needed
 
-    def _observe(self, needed: set[str]) -> dict[str, Value]:
+    def upstream(self, outputs: Sequence[str]) -> set[str]:
+        """Everything that some tensors are computed from, themselves included."""
+        needed = set(outputs)
+        for node in reversed(self.nodes):
+            if needed & set(node.outputs):
+                needed.update(node.inputs)
+        return needed
+
+    def _peel(self, ctx: Context, values: dict[str, Value]) -> None:
+        """Move the heads above monotone functions; the new tensors join `values`."""
+        found = peel(self.nodes, self.moves, values, ctx, self._exactly)
+        old = {node.index for node in self.nodes}
+        self.nodes, self.balls = found.nodes, found.balls
+        self.stored |= found.answers
+        self._keep_needed()
+        ctx.moves = self.moves
+        values |= {name: ball.form(ctx.ar) for name, ball in self.balls.items()}
+        self._run(ctx, [node for node in self.nodes if node.index not in old], values, keep=True)
+        known = {name: v for name, v in values.items() if name not in self.moves}
+        self.constants[ctx.ar.precision] = (ctx, known)
+
+    def _exactly(self, name: str) -> list[Fraction] | None:
+        """The numbers of a constant tensor; None if they are not exactly known."""
+        needed = self.upstream([name])
+        ctx = Context(Arithmetic(EXACT), self.moves, maps=self.maps)
+        values = {n: make_constant(ctx, a) for n, a in self.stored.items() if n in needed}
+        self._run(ctx, [node for node in self.nodes if needed & set(node.outputs)], values, keep=True)
+        value = values[name]
+        if not isinstance(value, Form) or value.r.any() or value.d.any():
+            return None
+        return [int(c) * Fraction(2) ** value.e for c in value.c.flat]
+
+    def _observe(self, needed: set[str]) -> tuple[Context, dict[str, Value]]:
         """All tensors at t = 0, at the first precision at which all functions have a value."""
         for bits in (FAST, 256, EXACT):
             ctx = Context(Arithmetic(bits), self.moves, maps=self.maps)
@@ -121,8 +157,7 @@ class CheckedGraph:
                 self._run(ctx, self.nodes, values, keep=True)
             except Undecided:
                 continue
-            self.constants[bits] = (ctx, {name: v for name, v in values.items() if name not in self.moves})
-            return values
+            return ctx, values
         raise InvalidCertificate("a function of the graph has no value at the observed input")
 
     def _number(self, values: dict[str, Any]) -> None:
@@ -148,8 +183,9 @@ class CheckedGraph:
         """The constant part of the graph at a precision, evaluated once."""
         if bits not in self.constants:
             ctx = Context(Arithmetic(bits), self.moves, maps=self.maps)
-            names = {name for node in self.nodes for name in node.inputs}
+            names = {*self.outputs, *(name for node in self.nodes for name in node.inputs)}
             values = {name: make_constant(ctx, a) for name, a in self.stored.items() if name in names}
+            values |= {name: ball.form(ctx.ar) for name, ball in self.balls.items()}
             self._run(ctx, [n for n in self.nodes if not self.moves & set(n.outputs)], values, keep=True)
             self.constants[bits] = (ctx, values)
         return self.constants[bits]
@@ -191,9 +227,9 @@ class CheckedGraph:
     def evaluate(self, cells: list[Cell], bits: int | None = FAST) -> list[Verdict]:
         """Bounds lo <= hi of every output on the open cells, as arrays (cells, *shape); lo = hi where known.
 
-        `bits` is the precision: up to 64 the fast carrier, more the wide one, None exact. A cell (t, t) is
-        a point. Where nothing is known (no enclosure, or a ray of a graph that is not homogeneous) lo and
-        hi are the least and greatest int64.
+        `bits` is the precision: up to 64 the fast carrier, more the wide one, EXACT or RATIONAL. A cell
+        (t, t) is a point. Where nothing is known (no enclosure, or a ray of a graph that is not homogeneous)
+        lo and hi are the least and greatest int64.
         """
         bits = (
             FAST if bits is not None and bits <= FAST else FINE if bits is not None and bits <= FINE else bits
@@ -223,9 +259,9 @@ class CheckedGraph:
         ]
         if not cells:
             return []
-        constants, known = self._constants(bits)
-        ctx = Context(constants.ar, self.moves, cache=constants.cache, maps=self.maps)
         try:
+            constants, known = self._constants(bits)
+            ctx = Context(constants.ar, self.moves, cache=constants.cache, maps=self.maps)
             if math.isinf(cells[0][0]) or math.isinf(cells[0][1]):
                 ctx.scale, moving = self.line.on_rays(ctx.ar, cells)
             else:

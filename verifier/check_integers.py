@@ -20,12 +20,14 @@ from typing import Any
 import numpy as np
 
 from .check_errors import InvalidCertificate
+from .check_rationals import quotient
 
-__all__ = ["EXACT", "FAST", "FINE", "Array", "Arithmetic", "Form", "magnitude", "objects"]
+__all__ = ["EXACT", "FAST", "FINE", "RATIONAL", "Array", "Arithmetic", "Form", "magnitude", "objects"]
 
 Array = np.ndarray[Any, Any]
 FAST, FINE = 60, 64  # 60-bit integers; products of 2 limbs (about 50 bits) or 3
 EXACT = None
+RATIONAL = 1 << 30  # exact, and what no power of two divides is no ball but a rational (see check_rationals)
 EXACT_FILL = 192  # in exact mode only relaxations round; they do so at this many bits
 SLOPE = 30  # bits of a relaxation's slope
 
@@ -63,9 +65,14 @@ class Form:
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """Every operation on forms, at one precision: FAST or FINE (int64), bits (wide) or None (exact)."""
+    """Every operation on forms, at one precision: FAST or FINE (int64), bits (wide), EXACT or RATIONAL."""
 
     precision: int | None
+
+    @property
+    def rational(self) -> bool:
+        """Whether elements may be rationals."""
+        return self.precision == RATIONAL
 
     @property
     def fast(self) -> bool:
@@ -75,7 +82,7 @@ class Arithmetic:
     @property
     def bits(self) -> int | None:
         """How long a number may be."""
-        return FAST if self.fast else self.precision
+        return FAST if self.fast else None if self.rational else self.precision
 
     @property
     def limbs(self) -> int | None:
@@ -110,6 +117,9 @@ class Arithmetic:
             k = max((Fraction(v).denominator.bit_length() for v in values.flat), default=1)
             scaled = [Fraction(v) * 2**k for v in values.flat]
             dyadic = all(v.denominator == 1 for v in scaled)
+            if self.rational and not dyadic:
+                whole = objects([quotient(Fraction(v), 1) for v in values.flat]).reshape(values.shape)
+                return Form(whole, np.zeros_like(whole), np.zeros_like(whole), 0)
             k, scaled = (k, scaled) if dyadic else (k + 256, [v * 2**256 for v in scaled])
             r = [int(v.denominator > 1) for v in scaled]
             return self.form(
@@ -154,13 +164,16 @@ class Arithmetic:
             return a
         if k > 0:
             # A zero form may sit at any exponent: do not shift int64 by more than it has.
-            k = min(k, 62) if self.fast else k
-            return replace(a, c=a.c << k, d=a.d << k, r=a.r << k, e=e)
+            unit = 1 << (min(k, 62) if self.fast else k)
+            return replace(a, c=a.c * unit, d=a.d * unit, r=a.r * unit, e=e)
         c, d, r = _down(a.c, a.d, a.r, min(-k, 62) if self.fast else -k)
         return replace(a, c=c, d=d, r=r, e=e)
 
     def aligned(self, forms: list[Form]) -> list[Form]:
         """The forms at one exponent, all below 2**60 in the fast carrier."""
+        if self.rational:
+            e = min(f.e for f in forms)
+            return [self.at(f, e) for f in forms]
         sizes = [f.size for f in forms]
         used = [f.e for f, s in zip(forms, sizes, strict=True) if s]
         if not used:
@@ -231,6 +244,13 @@ class Arithmetic:
         """`a` with all the bits there are; 58 in the fast carrier, so that sums of four products fit."""
         k = (58 if self.fast else self.bits or EXACT_FILL) - a.size.bit_length()
         return self.at(a, a.e - k) if k > 0 or self.fast else a
+
+    def inverse(self, a: Form) -> Form | None:
+        """1 / a, exactly: of a constant without radius, where elements may be rationals; else None."""
+        if not self.rational or a.degree or a.d.any() or a.r.any() or not a.c.all():
+            return None
+        c = objects([quotient(1, v) for v in a.c.flat]).reshape(a.c.shape)
+        return Form(c, np.zeros_like(c), np.zeros_like(c), -a.e)
 
     # ---- bounds -------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from .check_errors import InvalidCertificate, Undecided
 from .check_integers import Arithmetic, Array, Form, objects
+from .check_rationals import quotient
 
 __all__ = ["Cell", "MovingInput", "dyadic_above"]
 
@@ -87,7 +88,9 @@ class MovingInput:
     def _combined(
         self, ar: Arithmetic, x0: list[Fraction], x1: list[Fraction], b0: list[Fraction], b1: list[Fraction]
     ) -> Form:
-        """x_obs*(x0 + x1*t) + beta*(b0 + b1*t) per cell, all four dyadic."""
+        """x_obs*(x0 + x1*t) + beta*(b0 + b1*t) per cell, all four dyadic unless elements may be rationals."""
+        if ar.rational:
+            return self._rational(x0, x1, b0, b1)
         if not all(_is_dyadic(v) for v in (*x0, *x1, *b0, *b1)):
             raise InvalidCertificate("an end of a cell is not a dyadic number")
         numbers, e = _common([*x0, *x1, *b0, *b1])
@@ -98,6 +101,19 @@ class MovingInput:
         r = self.inexact * (np.abs(parts[2]) + np.abs(parts[3]))
         c, d, r = (a.reshape(*self.shape, n) for a in (c, d, r))
         return ar.form(c, self.e + e, d, r)
+
+    def _rational(
+        self, x0: list[Fraction], x1: list[Fraction], b0: list[Fraction], b1: list[Fraction]
+    ) -> Form:
+        """The same, exactly."""
+        unit = Fraction(2) ** self.e
+        pairs = [(int(x) * unit, b) for x, b in zip(self.observed[:, 0], self.beta, strict=True)]
+        c, d = (
+            objects([quotient(x * p + b * q, 1) for x, b in pairs for p, q in zip(ps, qs, strict=True)])
+            for ps, qs in ((x0, b0), (x1, b1))
+        )
+        c, d = (a.reshape(*self.shape, len(x0)) for a in (c, d))
+        return Form(c, d, np.zeros_like(c), 0)
 
 
 def _is_dyadic(v: Fraction) -> bool:

@@ -94,7 +94,8 @@ class Context:
 
     def quotient(self, a: Form, b: Form) -> Form:
         """a / b."""
-        return self.product(a, smooth(self.ar, "Reciprocal", b))
+        inverse = self.ar.inverse(b)
+        return self.product(a, smooth(self.ar, "Reciprocal", b) if inverse is None else inverse)
 
 
 Operator = Callable[[Context, Node, list[Any]], Any]

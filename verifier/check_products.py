@@ -12,11 +12,13 @@ interpolations are it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from .check_integers import Arithmetic, Array, Form, magnitude
+from .check_rationals import denominator_of, quotient
 
 __all__ = ["Weights", "linear"]
 
@@ -34,11 +36,15 @@ class Weights:
     e: int
     above: tuple[Array, int]  # |w| rounded up to float64 (G, O, K), in units of 2**(e + that)
     errors: tuple[Array, int] | None  # the same for the errors of the weights
+    denominator: int = 1  # all of this is to be divided by it
 
     @classmethod
     def of(cls, ar: Arithmetic, w: Form) -> Weights:
         """Weights from a constant form of shape (G, O, K); rounded to as many limbs as the precision has."""
-        c, r, e = w.c[..., 0], w.r[..., 0], w.e
+        (c, r), denominator = (
+            _cleared([w.c[..., 0], w.r[..., 0]]) if ar.rational else ([w.c[..., 0], w.r[..., 0]], 1)
+        )
+        e = w.e
         over = magnitude(c).bit_length() - ((ar.limbs or 0) * WIDTH - 1)
         if ar.limbs and over > 0:
             lost = (c & ((1 << over) - 1)) != 0
@@ -50,6 +56,7 @@ class Weights:
             e,
             _coarse(np.abs(c)),
             _coarse(r) if r.any() else None,
+            denominator,
         )
 
     def part(self, inner: slice) -> Weights:
@@ -59,7 +66,7 @@ class Weights:
         above, *errors = (
             (a[..., inner], k) for a, k in (self.above, *([self.errors] if self.errors else []))
         )
-        return Weights(limbs, rows, self.e, above, errors[0] if errors else None)
+        return Weights(limbs, rows, self.e, above, errors[0] if errors else None, self.denominator)
 
 
 def linear(ar: Arithmetic, w: Weights, x: Form, index: Array) -> Form:
@@ -73,6 +80,9 @@ def linear(ar: Arithmetic, w: Weights, x: Form, index: Array) -> Form:
         )
     cells = x.c.shape[-1]
     c, d, r, e = (*(a.reshape(-1, cells) for a in (x.c, x.d, x.r)), x.e)
+    denominator = 1
+    if ar.rational:
+        (c, d, r), denominator = _cleared([c, d, r])
     over = max(magnitude(c), magnitude(d)).bit_length() - ((ar.limbs or 0) * width - 1)
     if ar.limbs and over > 0:
         mask, half = (1 << over) - 1, 1 << (over - 1)
@@ -110,7 +120,18 @@ def linear(ar: Arithmetic, w: Weights, x: Form, index: Array) -> Form:
                 if k < 0:
                     radius += (a & ((1 << -k) - 1)) != 0
                 (slope if which else center)[:] += a << k if k >= 0 else a >> -k
+    denominator *= w.denominator
+    if denominator > 1:
+        share = quotient(1, denominator)
+        center, slope, radius = center * share, slope * share, radius * share
     return ar.normal(center, slope, radius, e + w.e + down, x.degree)
+
+
+def _cleared(arrays: list[Array]) -> tuple[list[Array], int]:
+    """Whole and rational numbers times the least number that makes them all whole, and that number."""
+    denominators = {denominator_of(v) for a in arrays for v in a.flat}
+    common = math.lcm(*denominators)
+    return ([a * common for a in arrays], common) if common > 1 else (arrays, 1)
 
 
 def split(a: Array, width: int) -> list[Array]:
