@@ -6,7 +6,7 @@ has none, so a graph with one upstream of the selection is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +74,7 @@ def append_pattern(
     shape_of: Callable[[str], tuple[int, ...]],
     *,
     selection: Sequence[str] | None = None,
+    upstream: Collection[str] | None = None,
 ) -> tuple[str, ...]:
     """Append the activation pattern behind a selection, as outputs "sureline/pattern0", ...
 
@@ -88,6 +89,8 @@ def append_pattern(
         Static shape of a tensor of the model.
     selection : sequence of str, optional
         The outputs that are the selection; default: "sureline/selection" if there is one, else all outputs.
+    upstream : collection of str, optional
+        The tensors that the selection is computed from, where that is known to be fewer than the graph says.
 
     Returns
     -------
@@ -103,7 +106,9 @@ def append_pattern(
     if selection is None:
         own = f"{PREFIX}selection"
         selection = [own] if own in names else names
-    maker = _PatternMaker(proto, moving, shape_of, selection)
+    if upstream is None:
+        upstream = _upstream(proto.graph, selection)
+    maker = _PatternMaker(proto, moving, shape_of, upstream)
     for node in list(proto.graph.node):
         try:
             maker.add(node)
@@ -133,11 +138,11 @@ class _PatternMaker:
         proto: onnx.ModelProto,
         moving: set[str],
         shape_of: Callable[[str], tuple[int, ...]],
-        selection: Sequence[str],
+        upstream: Collection[str],
     ) -> None:
         self.graph = Appender(proto)
         self.moving = moving_tensors(proto.graph, moving)
-        self.upstream = _upstream(proto.graph, selection)
+        self.upstream = upstream
         self.stored = _stored(proto.graph)
         self.shape_of = shape_of
         self.types = element_types(proto)

@@ -142,7 +142,9 @@ def prepare(
             proto = onnx.ModelProto()
             proto.CopyFrom(static)
         moved = moving_tensors(proto, moving)
-        outputs = (*outputs, *append_pattern(proto, moved, _shapes(proto, arrays, moving)))
+        needed = Network(proto, arrays, moving, outputs).needed
+        shape_of = _shapes(proto, arrays, moving)
+        outputs = (*outputs, *append_pattern(proto, moved, shape_of, upstream=needed))
     network = Network(proto, arrays, moving, outputs)
     for name in outputs:
         value = network.observed.get(name, network.constants.get(name))

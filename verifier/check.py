@@ -107,7 +107,7 @@ def _check(certificate: Certificate, model: Any, given: Any) -> CheckReport:
         return graph.shapes[name]
 
     event = compare_selection(
-        audited, entry, hypothesis, document["conditioning"] == "activation_pattern", shape
+        audited, entry, hypothesis, document["conditioning"] == "activation_pattern", shape, graph.upstream
     )
     if names != event:
         raise InvalidCertificate("the observed outputs are not those of the hypothesis")

@@ -93,8 +93,8 @@ class CheckedGraph:
         """Which tensors move, what is needed, and all shapes, from one evaluation at t = 0."""
         needed = self._keep_needed()
         ctx, values = self._observe(needed)
-        self._peel(ctx, values)
         self.shapes = {name: v.shape for name, v in values.items()}
+        self._peel(ctx, values)
         self.elements = max(math.prod(self.shapes[name]) for name in self.moves if name in self.shapes)
         missing = [name for name in self.outputs if not isinstance(values.get(name), Discrete)]
         if missing:
@@ -136,16 +136,14 @@ class CheckedGraph:
         known = {name: v for name, v in values.items() if name not in self.moves}
         self.constants[ctx.ar.precision] = (ctx, known)
 
-    def _exactly(self, name: str) -> list[Fraction] | None:
-        """The numbers of a constant tensor; None if they are not exactly known."""
+    def _exactly(self, name: str) -> Any:
+        """A constant tensor, as exactly as there is arithmetic."""
         needed = self.upstream([name])
         ctx = Context(Arithmetic(EXACT), self.moves, maps=self.maps)
         values = {n: make_constant(ctx, a) for n, a in self.stored.items() if n in needed}
-        self._run(ctx, [node for node in self.nodes if needed & set(node.outputs)], values, keep=True)
-        value = values[name]
-        if not isinstance(value, Form) or value.r.any() or value.d.any():
-            return None
-        return [int(c) * Fraction(2) ** value.e for c in value.c.flat]
+        nodes = [n for n in self.nodes if needed & set(n.outputs) and not self.moves & set(n.outputs)]
+        self._run(ctx, nodes, values, keep=True)
+        return values[name]
 
     def _observe(self, needed: set[str]) -> tuple[Context, dict[str, Value]]:
         """All tensors at t = 0, at the first precision at which all functions have a value."""

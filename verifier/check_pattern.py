@@ -63,19 +63,19 @@ def pattern_nodes(
     nodes: list[onnx.NodeProto],
     own: int,
     moving: str,
-    selection: list[str],
+    needed: set[str],
     types: dict[str, int],
     shape: Callable[[str], tuple[int, ...]],
     stored: dict[str, onnx.TensorProto],
 ) -> list[str]:
-    """Add the pattern nodes for `nodes` (the first `own` are the model's); the names of their outputs."""
-    moves, needed = {moving}, set(selection)
+    """Add the pattern nodes for `nodes` (the first `own` are the model's); the names of their outputs.
+
+    `needed` is what the selection is computed from: there, every operator must be piecewise linear.
+    """
+    moves = {moving}
     for node in nodes:
         if node.op_type not in SHAPE_ONLY and moves & set(node.input):
             moves.update(filter(None, node.output))
-    for node in reversed(nodes):
-        if needed & set(node.output):
-            needed.update(node.input)
     stored = stored | {
         n.output[0]: a.t for n in nodes if n.op_type == "Constant" for a in n.attribute if a.name == "value"
     }

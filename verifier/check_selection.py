@@ -66,11 +66,16 @@ def element_types(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def compare_selection(
-    model: onnx.ModelProto, entry: dict[str, Any], hypothesis: dict[str, Any], pattern: bool, shape: Shape
+    model: onnx.ModelProto,
+    entry: dict[str, Any],
+    hypothesis: dict[str, Any],
+    pattern: bool,
+    shape: Shape,
+    upstream: Callable[[list[str]], set[str]],
 ) -> list[str]:
     """Confirm that what follows the model in the audited graph is the selection of `hypothesis`.
 
-    Returns the names of the outputs that form the event.
+    `upstream` says what some tensors are computed from. Returns the names of the outputs that form the event.
     """
     graph, types = model.graph, element_types(model)
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
@@ -99,7 +104,7 @@ def compare_selection(
     if pattern:
         nodes = [*graph.node[: own[0]], *rebuilt.nodes]
         values = {t.name: t for t in graph.initializer}
-        found = pattern_nodes(rebuilt, nodes, own[0], moving, outputs, types, shape, values)
+        found = pattern_nodes(rebuilt, nodes, own[0], moving, upstream(outputs), types, shape, values)
         outputs, declared = outputs + found, declared + found
     _compare(graph, own, rebuilt, declared)
     return outputs
