@@ -119,9 +119,7 @@ def linear_map(
     return Affine(c, d, overflow_blurred(r, c, d))
 
 
-def bilinear_map(
-    a: Affine, b: Affine, apply: Callable[[Array, Array], Array], terms: int
-) -> Affine:
+def bilinear_map(a: Affine, b: Affine, apply: Callable[[Array, Array], Array], terms: int) -> Affine:
     """Enclose apply(a, b) of two moving factors.
 
     ``apply`` is linear in each array, written as direct sums of at most ``terms`` products per output.
