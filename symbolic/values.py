@@ -21,6 +21,7 @@ from symbolic.errors import ModelError
 from symbolic.rounding import TINY, UP, Array, U, sum_error
 
 __all__ = [
+    "ANYTHING",
     "Affine",
     "Batch",
     "Const",
@@ -31,6 +32,10 @@ __all__ = [
     "is_integer",
     "map_value",
 ]
+
+
+ANYTHING = int(np.iinfo(np.int64).max)
+"""A range of integers from -ANYTHING to ANYTHING is undefined: no claim follows from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +87,14 @@ class Range:
     """lo <= value <= hi; booleans are kept as booleans.
 
     ``margin``, where present, encloses a real function that is positive where a boolean value is true and
-    negative where it is false: the search reads split points off it.
+    negative where it is false: the search reads split points off it. ``form``, where present, encloses the
+    values themselves: a staircase follows the slope that it climbs, where the bounds alone would forget it.
     """
 
     lo: NDArray[Any]
     hi: NDArray[Any]
     margin: Affine | None = None
+    form: Affine | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -119,9 +126,17 @@ class Batch:
             return value
         if isinstance(value, Range):
             lo, hi = value.lo.astype(np.float64), value.hi.astype(np.float64)
-            c = (lo + hi) / 2
+            undefined = value.hi == ANYTHING
+            c = np.where(undefined, np.nan, (lo + hi) / 2)
             r = (hi - lo) / 2
             r = np.where((r > 0) | (np.abs(c) >= 2.0**53), r * UP + sum_error(c), r)
+            if value.form is not None and not self.is_ray:
+                closer = ~((value.form.r >= r) | undefined)
+                return Affine(
+                    np.where(closer, value.form.c, c),
+                    np.where(closer, value.form.d, 0.0),
+                    np.where(closer, value.form.r, r),
+                )
         else:
             c = value.value.astype(np.float64)[None]
             r = value.spread[None]
@@ -170,7 +185,8 @@ def map_value(value: Value, move: Callable[[NDArray[Any], int], NDArray[Any]]) -
         return Const(move(value.value, 0), radius)
     if isinstance(value, Affine):
         return Affine(move(value.c, 1), move(value.d, 1), move(value.r, 1))
-    margin = value.margin
-    if margin is not None:
-        margin = Affine(move(margin.c, 1), move(margin.d, 1), move(margin.r, 1))
-    return Range(move(value.lo, 1), move(value.hi, 1), margin)
+    forms = [
+        None if form is None else Affine(move(form.c, 1), move(form.d, 1), move(form.r, 1))
+        for form in (value.margin, value.form)
+    ]
+    return Range(move(value.lo, 1), move(value.hi, 1), *forms)

@@ -1,24 +1,20 @@
-"""Comparisons, boolean algebra, selection by a condition, and casts: where real numbers become discrete."""
+"""Comparisons, boolean algebra and selection by a condition: where real numbers become discrete."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from symbolic import forms
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.arithmetic import exact_integers
-from symbolic.rounding import UP
 from symbolic.values import Affine, Batch, Const, Range, Value, as_range, is_discrete, is_integer
 
 Bools = NDArray[np.bool_]
 
 
-def _aligned_ranges(batch: Batch, a: Value, b: Value) -> tuple[Range, Range]:
+def aligned_ranges(batch: Batch, a: Value, b: Value) -> tuple[Range, Range]:
     ranges = [as_range(batch, v) for v in (a, b)]
     rank = max(r.lo.ndim for r in ranges)
 
@@ -48,7 +44,7 @@ def comparison(node: Node, inputs: Inputs) -> Rule:
         if name.startswith("Less"):
             a, b = b, a
         if is_discrete(a) and is_discrete(b):
-            return (_compare_discrete(name, *_aligned_ranges(batch, a, b)),)
+            return (_compare_discrete(name, *aligned_ranges(batch, a, b)),)
         difference = forms.subtract(batch.lift(a), batch.lift(b))
         if name == "Equal":
             h = difference.half_width()
@@ -75,7 +71,7 @@ def boolean(node: Node, inputs: Inputs) -> Rule:
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         a, b = required(node, values, 0), required(node, values, 1)
-        x, y = _aligned_ranges(batch, a, b)
+        x, y = aligned_ranges(batch, a, b)
         if node.op_type == "Xor":
             known = x.known & y.known
             value = x.lo ^ y.lo
@@ -131,7 +127,7 @@ def where(node: Node, inputs: Inputs) -> Rule:
             return (Const(np.where(*(v.value for v in (condition, a, b) if isinstance(v, Const)))),)
         choice = as_range(batch, condition)
         if is_discrete(a) and is_discrete(b):
-            x, y = _aligned_ranges(batch, a, b)
+            x, y = aligned_ranges(batch, a, b)
             lo = np.where(choice.lo, x.lo, np.where(choice.hi, np.minimum(x.lo, y.lo), y.lo))
             hi = np.where(choice.lo, x.hi, np.where(choice.hi, np.maximum(x.hi, y.hi), y.hi))
             return (Range(lo, hi),)
@@ -156,92 +152,3 @@ def _choose(choice: Range, a: Affine, b: Affine) -> Affine:
             for x, y, m in zip((a.c, a.d, a.r), (b.c, b.d, b.r), (both.c, both.d, both.r), strict=True)
         )
     )
-
-
-# half-ulp relative error, half of the smallest subnormal, largest finite value
-NARROW: dict[int, tuple[float, float, float]] = {
-    onnx.TensorProto.FLOAT16: (2.0**-11, 2.0**-25, 65504.0),
-    onnx.TensorProto.BFLOAT16: (2.0**-8, 2.0**-134, 3.3895313892515355e38),
-}
-
-
-def _keeps_scale(node: Node, inputs: Inputs) -> bool:
-    """Steps and narrow floats have a scale."""
-    wide = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.BOOL)
-    return not isinstance(inputs[0], Affine) or node.attributes["to"] in wide
-
-
-@operator("Cast", homogeneous=_keeps_scale)
-def cast(node: Node, inputs: Inputs) -> Rule:
-    """float32 <-> float64: the identity; to integers: truncation; to narrow floats: with their rounding."""
-    target = int(node.attributes["to"])
-    kind = onnx.helper.tensor_dtype_to_np_dtype(target)
-
-    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        value = required(node, values)
-        if isinstance(value, Const) and value.radius is None and (kind.kind in "iub" or not value.is_float):
-            return (_cast_constant(value, kind, node),)
-        if kind.kind in "iub":
-            return (_to_discrete(value, kind),)
-        if target in NARROW:
-            return (_narrowed(batch.lift(value), *NARROW[target]),)
-        return (_real(batch, value) if isinstance(value, Range) else value,)
-
-    return rule
-
-
-def _cast_constant(value: Const, kind: np.dtype[Any], node: Node) -> Const:
-    array = value.value
-    if kind.kind == "b":
-        return Const(array != 0)
-    if kind.kind in "iu":
-        if value.is_float:
-            array = np.trunc(array)
-        info = np.iinfo(kind)
-        if array.size and (array.min() < info.min or array.max() > info.max):
-            raise ModelError(f"{node.label}: a value does not fit the integer type {kind}.")
-        return Const(array.astype(np.int64))
-    if array.dtype.kind in "iu" and array.size and np.abs(array).max() > 2**53:
-        raise ModelError(f"{node.label}: an integer above 2**53 is not exact in floating point.")
-    return Const(array.astype(np.float64))
-
-
-def _real(batch: Batch, value: Range) -> Value:
-    """Whole numbers as real ones: still a range, where floats hold them exactly."""
-    if (value.lo >= -(2**53)).all() and (value.hi <= 2**53).all():
-        return Range(value.lo.astype(np.float64), value.hi.astype(np.float64), value.margin)
-    return batch.lift(value)
-
-
-ANYTHING = int(np.iinfo(np.int64).max)
-"""Outside the type's range the result of a cast is undefined."""
-
-
-def _to_discrete(value: Value, kind: np.dtype[Any]) -> Range:
-    if isinstance(value, Range):
-        if kind.kind == "b":
-            zero = (value.lo == 0) & (value.hi == 0)
-            return Range((value.lo > 0) | (value.hi < 0), ~zero, value.margin)
-        whole = np.iinfo(kind)
-        inside = (value.lo >= whole.min) & (value.hi <= whole.max)
-        return Range(
-            np.where(inside, value.lo, -ANYTHING).astype(np.int64),
-            np.where(inside, value.hi, ANYTHING).astype(np.int64),
-            value.margin,
-        )
-    form = value if isinstance(value, Affine) else Batch(1).lift(value)
-    lo, hi = form.bounds()
-    if kind.kind == "b":
-        return Range((lo > 0) | (hi < 0), ~((lo == 0) & (hi == 0)))
-    info = np.iinfo(kind)
-    limit = min(2.0**53, float(info.max))
-    fits = (np.abs(lo) <= limit) & (np.abs(hi) <= limit) & (lo >= float(info.min))
-    low = np.trunc(np.where(fits, lo, 0.0)).astype(np.int64)
-    high = np.trunc(np.where(fits, hi, 0.0)).astype(np.int64)
-    return Range(np.where(fits, low, -ANYTHING), np.where(fits, high, ANYTHING))
-
-
-def _narrowed(x: Affine, relative: float, absolute: float, largest: float) -> Affine:
-    size = (np.abs(x.c) + x.half_width()) * UP
-    r = (x.r + size * relative + absolute) * UP
-    return Affine(np.where(size <= largest, x.c, np.nan), x.d, r)

@@ -26,9 +26,12 @@ def bounded(node: Node, shape: Sequence[int]) -> None:
 
 
 def widened(array: NDArray[Any]) -> NDArray[Any]:
-    """Floating types of any width as float64, exactly; integers and booleans as they are."""
+    """Floating types of any width as float64, exactly; integers and booleans as they are (in a byte at
+    least)."""
     if array.dtype.kind in "iub":
         return array
+    if array.dtype.name in ("int4", "uint4", "int2", "uint2"):
+        return array.astype(np.int8 if array.dtype.name.startswith("int") else np.uint8)
     if array.dtype.kind in "fV" or array.dtype.name in ("bfloat16",):
         wide = array.astype(np.float64)
         if not np.isfinite(wide).all():
