@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +11,12 @@ from onnx import helper
 
 from symbolic import forms
 from symbolic.errors import ModelError
-from symbolic.node import Inputs, Node, operators
+from symbolic.node import Inputs, Node, Rule, operators
 from symbolic.operators.extremum import contenders
 from symbolic.operators.logic import compare
 from symbolic.values import ANYTHING, Affine, Batch, Const, Range, Value
 
-__all__ = ["class_labels", "is_untransformed", "of_two", "transform", "winner"]
+__all__ = ["class_labels", "is_untransformed", "of_two", "standard", "transform", "winner"]
 
 STANDARD = {"LOGISTIC": "Sigmoid", "SOFTMAX": "Softmax"}
 """What a transform is called in the default domain."""
@@ -34,6 +35,13 @@ def is_untransformed(node: Node, inputs: Inputs) -> bool:
     return _name(node) == "NONE"
 
 
+def standard(node: Node, op_type: str, inputs: Inputs, opset: int = 22, **attributes: Any) -> Rule:
+    """The rule of an operator of the default domain, for inputs like these."""
+    names = [f"in{k}" for k in range(len(inputs))]
+    proto = helper.make_node(op_type, names, ["out"], name=node.proto.name, **attributes)
+    return operators[op_type].build(Node.of(proto, opset), inputs)
+
+
 def transform(node: Node, shape: tuple[int, ...]) -> Transform:
     """The post_transform of a node, for scores of this shape.
 
@@ -44,9 +52,7 @@ def transform(node: Node, shape: tuple[int, ...]) -> Transform:
         return lambda batch, scores: scores
     if name not in STANDARD or shape[-1] < 2:
         raise ModelError(f"{node.label}: post_transform {name} of {shape[-1]} scores is not supported.")
-    proto = helper.make_node(STANDARD[name], ["scores"], ["result"], name=node.proto.name)
-    last = Node.of(proto, 13)  # the last axis
-    rule = operators[last.op_type].build(last, [Const(np.zeros(shape))])
+    rule = standard(node, STANDARD[name], [Const(np.zeros(shape))])
     return lambda batch, scores: rule(batch, [scores])[0]
 
 
@@ -72,16 +78,9 @@ def winner(scores: Affine, labels: NDArray[np.int64] | int) -> Range:
 
 def of_two(
     batch: Batch, score: Affine, labels: NDArray[np.int64] | int, level: float
-) -> tuple[Range, Affine, Affine]:
-    """A score (with a last axis of one) for the second of two classes, which wins above the level.
-
-    Returns
-    -------
-    label : Range
-    rest : Affine
-        The score of the first class: twice the level minus the score.
-    score : Affine
-    """
+) -> tuple[Range, Affine]:
+    """The label, and both scores: one (with a last axis of length 1) is the second class's, which wins above
+    the level; the first class's is twice the level minus it."""
     difference = forms.subtract(score, batch.lift(Const(np.array(level))))
     if isinstance(labels, int):
         label = winner(score, labels)
@@ -90,4 +89,5 @@ def of_two(
         sides = labels[truth.lo.astype(np.int64)], labels[truth.hi.astype(np.int64)]
         label = Range(np.minimum(*sides), np.maximum(*sides))
     rest = forms.subtract(batch.lift(Const(np.array(2 * level))), score)
-    return label, rest, score
+    pairs = ((rest.c, score.c), (rest.d, score.d), (rest.r, score.r))
+    return label, Affine(*(np.concatenate(pair, axis=-1) for pair in pairs))

@@ -225,11 +225,7 @@ def classifier(node: Node, inputs: Inputs) -> Rule:
         scores = ensemble.scores(batch, batch.lift(required(node, values)))
         if not binary:
             return winner(scores, labels), last(batch, scores)
-        label, rest, score = of_two(batch, scores, labels, level)
-        both = (
-            np.concatenate([a, b], axis=-1)
-            for a, b in ((rest.c, score.c), (rest.d, score.d), (rest.r, score.r))
-        )
-        return label, last(batch, Affine(*both))
+        label, both = of_two(batch, scores, labels, level)
+        return label, last(batch, both)
 
     return rule
