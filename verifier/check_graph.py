@@ -19,27 +19,29 @@ import onnx
 import onnx.inliner
 
 from . import (  # noqa: F401  (they register operators)
+    check_control,
     check_operators_linear,
+    check_operators_ml,
     check_operators_resize,
     check_operators_trees,
+    check_sequences,
 )
 from .check_discrete import Discrete
 from .check_errors import InvalidCertificate, NotHomogeneous, Undecided
-from .check_functions import Versioned, without_composites
+from .check_functions import element_kinds
 from .check_identity import number_elements
 from .check_integers import EXACT, FAST, FINE, Arithmetic, Array, Form
 from .check_line import Cell, MovingInput
-from .check_operators import LARGEST_TENSOR, OPERATORS, TRAITS, Context, Node, Value
+from .check_nodes import SHAPE_ONLY, STANDARD, applied, decoded, follow
+from .check_operators import LARGEST_TENSOR, TRAITS, Context, Node, Value
 from .check_operators_structure import make_constant
 from .check_peeling import Ball, peel
+from .check_unroll import unrolled
 
 __all__ = ["Cell", "CheckedGraph", "Verdict"]
 
 Verdict = tuple[Array, Array]
 MEMORY = 1 << 29
-SHAPE_ONLY = {"Shape", "Size", "EyeLike"}
-STANDARD = ("", "ai.onnx")
-ML = "ai.onnx.ml"  # no operator of it has the name of one of the default domain
 
 
 @dataclass
@@ -85,7 +87,10 @@ class CheckedGraph:
         if model.graph.sparse_initializer:
             raise InvalidCertificate("sparse initializers are not supported")
         line = MovingInput.of(np.asarray(inputs[moving]), beta)
-        graph = cls(_nodes(without_composites(model, inputs, OPERATORS)), stored, moving, line, list(outputs))
+        found = unrolled(model, stored, line, moving, outputs)
+        kinds = element_kinds(model, stored, found)
+        nodes = [decoded(index, proto, version, kinds) for index, (proto, version) in enumerate(found)]
+        graph = cls(nodes, stored, moving, line, list(outputs))
         graph._trace()
         return graph
 
@@ -107,12 +112,7 @@ class CheckedGraph:
         self.nodes = [node for node in self.nodes if needed & set(node.outputs)]
         self.moves = {self.moving}
         for node in self.nodes:
-            if node.op not in OPERATORS:
-                raise node.refuse("the operator is not supported")
-            if any(node.inputs[k] in self.moves for k in TRAITS[node.op].still if k < len(node.inputs)):
-                raise node.refuse("its weights, shapes, axes or indices move with the input")
-            if node.op not in SHAPE_ONLY and self.moves & set(node.inputs):
-                self.moves.update(o for o in node.outputs if o)
+            follow(node, self.moves)
         return needed
 
     def upstream(self, outputs: Sequence[str]) -> set[str]:
@@ -192,16 +192,7 @@ class CheckedGraph:
         last = {name: node.index for node in nodes for name in node.inputs}
         for node in nodes:
             inputs = [self._value(node, values, name) for name in node.inputs]
-            if TRAITS[node.op].wraps and any(
-                isinstance(value, Discrete) and name in self.moves
-                for name, value in zip(node.inputs, inputs, strict=True)
-            ):
-                raise node.refuse("integer arithmetic on data wraps around")
-            try:
-                out = OPERATORS[node.op](ctx, node, inputs)
-            except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
-                raise node.refuse(f"its inputs do not fit ({error})") from error
-            for name, value in zip(node.outputs, out if isinstance(out, list) else [out], strict=False):
+            for name, value in zip(node.outputs, applied(ctx, node, inputs), strict=False):
                 if name in self.same and isinstance(value, Form) and value.same is None:
                     value = replace(value, same=self.same[name])
                 if name:
@@ -289,33 +280,3 @@ class CheckedGraph:
 def _opset(model: onnx.ModelProto) -> int:
     versions = {o.domain: o.version for o in model.opset_import}
     return int(versions.get("", versions.get("ai.onnx", 1)))
-
-
-def _nodes(found: list[Versioned]) -> list[Node]:
-    return [_node(index, proto, opset) for index, (proto, opset) in enumerate(found)]
-
-
-def _node(index: int, proto: onnx.NodeProto, opset: int) -> Node:
-    """The node with its attributes decoded, and the defaults of the standard for those that it lacks."""
-    op, domain = proto.op_type, "" if proto.domain in STANDARD else proto.domain
-    attributes: dict[str, Any] = {}
-    if domain not in ("", ML):  # refused where an output needs it
-        return Node(
-            index, f"{domain}.{op}", proto.name, tuple(proto.input), tuple(proto.output), opset, proto, {}
-        )
-    try:
-        for name, declared in onnx.defs.get_schema(op, opset, domain).attributes.items():
-            if declared.default_value.name:
-                attributes[name] = onnx.helper.get_attribute_value(declared.default_value)
-    except onnx.defs.SchemaError as error:
-        raise InvalidCertificate(f"operator {op} does not exist in opset {opset} of {domain!r}") from error
-    for attribute in proto.attribute:
-        if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
-            raise InvalidCertificate(f"operator {op} with a subgraph is not supported")
-        value = onnx.helper.get_attribute_value(attribute)
-        attributes[attribute.name] = (
-            list(value)
-            if not isinstance(value, (bytes, float, int)) and hasattr(value, "__iter__")
-            else value
-        )
-    return Node(index, op, proto.name, tuple(proto.input), tuple(proto.output), opset, proto, attributes)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import onnx
 
-__all__ = ["Names", "insert"]
+__all__ = ["Names", "insert", "needed_for", "reads"]
 
 NOTHING: Mapping[str, onnx.AttributeProto] = {}
 
@@ -97,3 +97,27 @@ def _renamed(
             value.name = inner.get(value.name, value.name)
         del graph.value_info[:]
     return copy
+
+
+def reads(node: onnx.NodeProto) -> set[str]:
+    """Every name that a node and its subgraphs mention, but for what subgraphs make themselves."""
+    names = {name for name in node.input if name}
+    for attribute in node.attribute:
+        for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+            made = {v.name for v in (*graph.input, *graph.initializer)}
+            used = {value.name for value in graph.output}
+            for inner in graph.node:
+                used |= reads(inner)
+                made.update(inner.output)
+            names |= used - made
+    return names
+
+
+def needed_for(nodes: Iterable[onnx.NodeProto], wanted: Iterable[str]) -> list[onnx.NodeProto]:
+    """The nodes that make some tensors, and what these are made of."""
+    needed, kept = set(wanted), []
+    for node in reversed(list(nodes)):
+        if not needed.isdisjoint(node.output):
+            needed |= reads(node)
+            kept.append(node)
+    return kept[::-1]

@@ -39,6 +39,7 @@ class Node:
     opset: int
     proto: onnx.NodeProto
     attributes: dict[str, Any]
+    kinds: tuple[int, ...] = ()  # the element types of the inputs, 0 where not known
 
     def get(self, name: str, default: Any = None) -> Any:
         """The attribute called `name`."""

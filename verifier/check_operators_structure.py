@@ -221,6 +221,6 @@ def _eye_like(ctx: Context, node: Node, inputs: list[Any]) -> Value:
 
 @operator("Range", still=(0, 1, 2))
 def _range(ctx: Context, node: Node, inputs: list[Any]) -> Value:
-    start, limit, delta = (int(whole_numbers(node, v)) for v in inputs)
+    start, limit, delta = (whole_numbers(node, v).item() for v in inputs)
     bounded(node, [len(range(start, limit, delta))])
     return Discrete.known(np.arange(start, limit, delta))
