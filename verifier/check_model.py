@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,8 @@ def parse_model(content: bytes, name: str) -> onnx.ModelProto:
     """A model without external data whose stored tensors have bounded sizes."""
     try:
         model = onnx.load_model_from_string(content)
-        tensors = [
-            *model.graph.initializer,
-            *(a.t for n in model.graph.node for a in n.attribute if a.HasField("t")),
-        ]
+        tensors = list(_tensors([*model.graph.node, *(n for f in model.functions for n in f.node)]))
+        tensors.extend(model.graph.initializer)
         if any(t.data_location == onnx.TensorProto.EXTERNAL or t.external_data for t in tensors):
             raise UnusableCertificate(f"{name} keeps data outside the file")
         if any(np.prod([float(max(d, 0)) for d in t.dims]) > LARGEST_TENSOR for t in tensors):
@@ -38,6 +37,15 @@ def parse_model(content: bytes, name: str) -> onnx.ModelProto:
     except Exception as error:  # protobuf and onnx raise many kinds
         raise UnusableCertificate(f"{name} is not a valid ONNX model: {str(error)[:200]}") from error
     return model
+
+
+def _tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    """All tensors that nodes store, in subgraphs too."""
+    for attribute in (a for node in nodes for a in node.attribute):
+        yield from [attribute.t] if attribute.HasField("t") else attribute.tensors
+        for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+            yield from graph.initializer
+            yield from _tensors(graph.node)
 
 
 def compare_inputs(inputs: list[onnx.ValueInfoProto], arrays: list[tuple[str, Array]]) -> None:
