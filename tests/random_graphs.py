@@ -14,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 import onnx
 import random_movement
+import random_scatter
 import random_windows
 import twin
 from graph_builder import NUMPY, Builder, Rejected, Tensor
@@ -23,7 +24,7 @@ from random_operators import MAKERS, SMOOTH
 
 __all__ = ["MAKERS", "SMOOTH", "Case", "cases", "operator_counts", "random_case", "suite"]
 
-OPSETS = [9, 10, 11, 12, 13, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22]
+OPSETS = [9, 10, 11, 12, 13, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22, 24]
 
 
 @dataclass(frozen=True)
@@ -205,4 +206,5 @@ def cases(*, smooth: bool | None = None) -> st.SearchStrategy[Case]:
     )
 
 
-assert random_movement and random_windows  # imported because they register their makers
+# imported because they register their makers
+assert all((random_movement, random_scatter, random_windows))

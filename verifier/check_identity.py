@@ -23,6 +23,11 @@ from .check_operators_structure import MOVED
 __all__ = ["Numbers", "number_elements"]
 
 WINDOWED = {"Conv", "MaxPool", "AveragePool"}
+PICKED = {  # what moves elements where its indices are known: the inputs that hold them
+    **dict.fromkeys(("Gather", "GatherElements", "GatherND", "MaxUnpool"), (0,)),
+    **dict.fromkeys(("Scatter", "ScatterElements", "ScatterND"), (0, 2)),
+    "OneHot": (2,),
+}
 LARGEST_TABLE = 1 << 24
 
 
@@ -133,7 +138,7 @@ def _outputs(
     first = node.outputs[0]
     if (
         node.op == "Cast"
-        and REALS.get(node.get("to"), 0) is None
+        and node.get("to") in REALS
         and isinstance(values[node.inputs[0]], Form)
     ):
         return {first: operand(node.inputs[0])}
@@ -146,14 +151,17 @@ def _outputs(
         )
         rows = np.stack([a.reshape(-1) for a in operands], axis=1)
         return {first: numbers.rows(key, rows).reshape(operands[0].shape)}
-    if node.op in MOVED and node.index in maps:
+    if node.op in (*MOVED, *PICKED) and isinstance(maps.get(node.index), list):
+        holds = {**MOVED, **PICKED}[node.op]
         data = [
             operand(name).reshape(-1)
             for k, name in enumerate(node.inputs)
-            if name and (node.op == "Concat" or k == 0 or node.op == "Pad" and k == 2)
+            if name and (node.op == "Concat" or k in holds)
         ]
         if node.op == "Pad" and len(data) == 1:
             data.append(np.array([numbers.of(("real", Fraction(node.get("value") or 0)), True)]))
+        if node.op == "MaxUnpool":  # put into zeros
+            data.insert(0, np.full(maps[node.index][0].size, numbers.of(("real", Fraction(0)), True)))
         flat = np.concatenate(data)
         return {name: flat[index] for name, index in zip(node.outputs, maps[node.index], strict=False)}
     if node.op in WINDOWED and node.index in maps:

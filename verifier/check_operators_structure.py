@@ -23,6 +23,7 @@ ALL = "all"
 MOVED: dict[str, Any] = {  # which inputs hold elements; the others are shapes, axes and indices
     "Concat": ALL,
     "Pad": (0, 2),
+    "TensorScatter": (0, 1),
     **dict.fromkeys(
         (
             "Identity",
@@ -33,12 +34,11 @@ MOVED: dict[str, Any] = {  # which inputs hold elements; the others are shapes, 
             "Squeeze",
             "Unsqueeze",
             "Slice",
-            "Gather",
             "Split",
             "Expand",
             "Tile",
-            "GatherElements",
-            "GatherND",
+            "Compress",
+            "ReverseSequence",
             "DepthToSpace",
             "SpaceToDepth",
         ),
@@ -67,7 +67,8 @@ def _is_data(node: Node, k: int) -> bool:
 
 
 def _maps(node: Node, inputs: list[Any]) -> list[Array]:
-    feeds, start = {}, 0
+    feeds: dict[str, Array] = {}
+    start = 0
     shape = inputs[0].shape
     if node.op in ("Identity", "Dropout"):
         if len(inputs) > 2 and inputs[2] is not None and whole_numbers(node, inputs[2]).any():
@@ -77,26 +78,24 @@ def _maps(node: Node, inputs: list[Any]) -> list[Array]:
         bounded(node, np.broadcast_shapes(shape, tuple(whole_numbers(node, inputs[1]))))
     if node.op == "Tile":
         bounded(node, [n * int(k) for n, k in zip(shape, whole_numbers(node, inputs[1]), strict=True)])
-    for k, (name, v) in enumerate(zip(node.inputs, inputs, strict=True)):
-        if v is not None and _is_data(node, k):
-            size = math.prod(v.shape)
-            feeds[name if k == 0 or node.op != "Concat" else f"{name}/{k}"] = np.arange(
-                start, start + size
-            ).reshape(v.shape)
-            start += size
-        elif v is not None:
-            feeds[name] = whole_numbers(node, v)
     proto = onnx.NodeProto()
     proto.CopyFrom(node.proto)
-    if node.op == "Concat":
-        proto.input[:] = list(feeds)
+    proto.input[:] = ["" if v is None else f"in{k}" for k, v in enumerate(inputs)]
+    for k, v in enumerate(inputs):
+        if v is not None and _is_data(node, k):
+            size = math.prod(v.shape)
+            feeds[f"in{k}"] = np.arange(start, start + size).reshape(v.shape)
+            start += size
+        elif v is not None:
+            feeds[f"in{k}"] = whole_numbers(node, v)
+    _require_defined(node, feeds)
     if node.op == "Pad":
         return [_pad(node, feeds, inputs)]
     if node.op in ("Squeeze", "Unsqueeze"):  # the reference implementation removes axes one by one
-        axes = feeds[node.inputs[1]].reshape(-1).tolist() if len(feeds) > 1 else node.get("axes")
+        axes = feeds["in1"].reshape(-1).tolist() if len(feeds) > 1 else node.get("axes")
         if node.op == "Squeeze":
-            return [np.squeeze(feeds[node.inputs[0]], None if axes is None else tuple(axes))]
-        return [np.expand_dims(feeds[node.inputs[0]], tuple(axes))]
+            return [np.squeeze(feeds["in0"], None if axes is None else tuple(axes))]
+        return [np.expand_dims(feeds["in0"], tuple(axes))]
     del proto.output[:]
     proto.output.extend(f"out{k}" for k in range(len(node.outputs)))
     return [np.asarray(out, dtype=np.int64) for out in run_reference(node, proto, feeds)]
@@ -119,10 +118,27 @@ def run_reference(node: Node, proto: onnx.NodeProto, feeds: dict[str, Array]) ->
         raise node.refuse(f"the reference implementation says {error}") from error
 
 
+def _require_defined(node: Node, feeds: dict[str, Array]) -> None:
+    """What the reference implementation does beyond the ends of a tensor is not the standard's."""
+    if node.op == "ReverseSequence":
+        x, lengths = feeds["in0"], feeds["in1"]
+        if {node.get("time_axis"), node.get("batch_axis")} != {0, 1}:
+            raise node.refuse("time and batch are not the first two axes")
+        if len(lengths) != x.shape[node.get("batch_axis")]:
+            raise node.refuse("not every sequence has a length")
+        if ((lengths < 0) | (lengths > x.shape[node.get("time_axis")])).any():
+            raise node.refuse("a sequence is longer than the tensor")
+    if node.op == "TensorScatter" and "in2" in feeds and node.get("mode") != b"circular":
+        axis = node.get("axis") % feeds["in0"].ndim
+        ends = feeds["in2"] + feeds["in1"].shape[axis]
+        if (feeds["in2"] < 0).any() or (ends > feeds["in0"].shape[axis]).any():
+            raise node.refuse("it writes beyond the end of the cache")
+
+
 def _pad(node: Node, feeds: dict[str, Array], inputs: list[Any]) -> Array:
     """Pad by numpy.pad, the element after the input's being the pad value; negative pads cut."""
-    x = feeds[node.inputs[0]]
-    pads = node.get("pads", node.get("paddings")) if node.opset < 11 else feeds[node.inputs[1]].tolist()
+    x = feeds["in0"]
+    pads = node.get("pads", node.get("paddings")) if node.opset < 11 else feeds["in1"].tolist()
     axes = list(range(x.ndim))
     if len(inputs) > 3 and inputs[3] is not None:
         axes = [int(a) % x.ndim for a in whole_numbers(node, inputs[3])]
@@ -162,7 +178,7 @@ def gather(ctx: Context, data: list[Any], index: Array) -> Value:
 
     out = [moved([getattr(f, k) for f in forms]) for k in keys]
     if kind is Discrete:
-        return Discrete(*out)
+        return Discrete(out[0], out[1])
     same = [f.same for f in forms]
     numbers = moved([s for s in same if s is not None]) if all(s is not None for s in same) else None
     return Form(out[0], out[1], out[2], forms[0].e, forms[0].degree, numbers)
@@ -178,6 +194,8 @@ def _shape(ctx: Context, node: Node, inputs: list[Any]) -> Discrete:
 
 def make_constant(ctx: Context, tensor: Array) -> Value:
     """A stored tensor: floats as the rationals they are, integers and booleans as themselves."""
+    if tensor.dtype.name in ("int4", "uint4", "int2", "uint2"):
+        tensor = tensor.astype(np.int64)
     if tensor.dtype.kind in "iub":
         if (
             tensor.dtype.kind != "b"

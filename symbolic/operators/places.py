@@ -60,7 +60,7 @@ class Places:
             if index.size and not (-axis.size <= index.min() and index.max() < axis.size):
                 raise ModelError(f"{node.label}: an index lies outside its axis of {axis.size} elements.")
             total = total + axis.stride * np.where(index < 0, index + axis.size, index)
-        return np.ascontiguousarray(total)
+        return np.asarray(total)
 
     def candidates(self, batch: Batch, indices: Value) -> tuple[Candidates, NDArray[np.bool_]]:
         """The numbers for indices in ranges, owners counting through segments and elements; and which of the

@@ -8,7 +8,16 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from . import elementwise, linear, pooling, reduction, resize, structure  # noqa: F401  (they fill the table)
+from . import (  # noqa: F401  (they fill the table)
+    elementwise,
+    linear,
+    movement,
+    order,
+    pooling,
+    reduction,
+    resize,
+    structure,
+)
 from .call import OPERATORS, Call
 from .exact import Array, exact_array, shorten
 
