@@ -106,7 +106,7 @@ def _bounds_on_piece(piece: Piece, slope: Array, a: Array, b: Array) -> tuple[Ar
 def _touching(
     piece: Piece, df: Callable[[Array], Array], slope: Array, a: Array, b: Array
 ) -> tuple[Array, Array]:
-    """Where the tangent touches, and its slope there; not at the edge of a domain: it may be upright there."""
+    """Where the tangent touches, and its slope; not at the edge of a domain, where it may be upright."""
     v0 = _stationary(df, piece.kind == "convex", slope, a, b)
     dv = df(v0)
     if not np.isfinite(dv).all():

@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import random_movement
 import random_scatter
+import random_smooth
 import random_windows
 import twin
 from graph_builder import NUMPY, Builder, Rejected, Tensor
@@ -207,4 +208,4 @@ def cases(*, smooth: bool | None = None) -> st.SearchStrategy[Case]:
 
 
 # imported because they register their makers
-assert all((random_movement, random_scatter, random_windows))
+assert all((random_movement, random_scatter, random_smooth, random_windows))

@@ -14,7 +14,6 @@ from verifier.check_discrete import COMPARISONS, to_integer
 from verifier.check_integers import EXACT, FAST, FINE, Arithmetic, Form
 from verifier.check_products import Weights, linear
 from verifier.check_relaxations import absolute, maximum, minimum, relu, select, tournament
-from verifier.check_smooth import FUNCTIONS, smooth
 
 PRECISIONS = (FAST, FINE, 128, EXACT)
 BIG = 2**60 - 1
@@ -203,38 +202,3 @@ def test_truncation(numerator: int, denominator: int, bits: int | None) -> None:
     ar = Arithmetic(bits)
     out = to_integer(ar, ar.constant(np.array(value, dtype=object)), truncate=True)
     assert int(out.lo[0]) <= int(value) <= int(out.hi[0]) and int(out.hi[0]) - int(out.lo[0]) <= 1
-
-
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
-@pytest.mark.parametrize("bits", PRECISIONS)
-def test_smooth_functions(name: str, bits: int | None) -> None:
-    from flint import arb, ctx, fmpq
-
-    rng = np.random.default_rng(0)
-    ar, rule = Arithmetic(bits), FUNCTIONS[name]
-    middles = rng.normal(size=8) * 3 if rule.domain in ("all", "small") else 3 + rng.random(8)
-    halves = 2.0 ** -rng.integers(1, 30, size=8)
-    v = ar.form(_fixed(middles), -80, _fixed(halves))
-    out = smooth(ar, name, v)
-    before, ctx.prec = ctx.prec, 400
-    try:
-        for k in range(8):
-            for t in (Fraction(-1), Fraction(-1, 3), Fraction(0), Fraction(7, 8), Fraction(1)):
-                x = Fraction(middles[k]) + Fraction(halves[k]) * t
-                exact = rule.f(arb(fmpq(x.numerator, x.denominator)))
-                low, high = at(out, (k, 0), t)
-                assert arb(fmpq(low.numerator, low.denominator)) <= exact.upper()
-                assert arb(fmpq(high.numerator, high.denominator)) >= exact.lower()
-    finally:
-        ctx.prec = before
-    # Halving a cell divides the radius by about four.
-    widths = []
-    for half in (2.0**-6, 2.0**-7):
-        out = smooth(ar, name, ar.form(_fixed(middles), -80, _fixed(np.full(8, half))))
-        widths.append(float(max(int(r) for r in out.r.flat)) * 2.0**out.e)
-    assert 2.5 < widths[0] / widths[1] < 6
-
-
-def _fixed(values: np.ndarray) -> np.ndarray:
-    """Floats as integers in units of 2**-80 (one cell)."""
-    return np.array([int(Fraction(v) * 2**80) for v in values], dtype=object)[:, None]

@@ -26,6 +26,7 @@ from . import (  # noqa: F401  (they register operators)
     check_operators_recurrent,
     check_operators_resize,
     check_operators_scatter,
+    check_operators_smooth,
     check_operators_trees,
     check_sequences,
 )

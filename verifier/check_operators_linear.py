@@ -1,4 +1,4 @@
-"""Convolutions, matrix products, batch normalisation and softmax."""
+"""Convolutions, matrix products and batch normalisation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 from .check_discrete import Discrete, to_form, to_integer
 from .check_integers import Array, Form
 from .check_operators import Context, Node, Value, operator
-from .check_operators_reduce import total
 from .check_operators_structure import gather
 from .check_products import Weights, linear
 from .check_smooth import smooth
@@ -172,19 +171,3 @@ def _batch_normalization(ctx: Context, node: Node, inputs: list[Any]) -> Form:
 
     factor, offset = ctx.once(node, constants)
     return ctx.ar.add(*ctx.alike(ctx.product(x, factor), offset))
-
-
-@operator("Softmax")
-def _softmax(ctx: Context, node: Node, inputs: list[Any]) -> Form:
-    """exp(x - s) / sum of exp(x - s); s, the whole part of the greatest centre, changes nothing but the
-    scale.
-    """
-    x, ar = inputs[0], ctx.ar
-    rank = len(x.shape)
-    axis = node.get("axis", -1 if node.opset >= 13 else 1)
-    axes = (axis % rank,) if node.opset >= 13 else tuple(range(axis % rank if axis < rank else axis, rank))
-    top = x.c.max(axis=axes, keepdims=True)
-    unit = max(0, -x.e)
-    c = (top >> min(unit, 62)) << min(unit, 62)
-    powers = smooth(ar, "Exp", ar.add(x, Form(-c, np.zeros_like(c), np.zeros_like(c), x.e, x.degree)))
-    return ctx.product(powers, smooth(ar, "Reciprocal", total(ctx, powers, axes)))

@@ -9,6 +9,7 @@ import onnx
 from onnx import numpy_helper
 
 from . import (  # noqa: F401  (they fill the table)
+    elementary,
     elementwise,
     linear,
     movement,
