@@ -37,7 +37,7 @@ def _is_narrow(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "Vf" and dtype.names is None and dtype.name.startswith(_ML_DTYPES)
 
 
-def as_exact_array(x: object, name: str = "input") -> NDArray[Any]:
+def as_exact_array(x: object, name: str = "input", *, still: bool = False) -> NDArray[Any]:
     """Take an array from a user, losslessly.
 
     Parameters
@@ -47,6 +47,8 @@ def as_exact_array(x: object, name: str = "input") -> NDArray[Any]:
         the narrower ones of ml_dtypes too), or Fractions.
     name : str
         What error messages call it.
+    still : bool
+        It is a constant: it may be empty, and hold infinities (masks do).
 
     Returns
     -------
@@ -62,7 +64,7 @@ def as_exact_array(x: object, name: str = "input") -> NDArray[Any]:
         If it is empty, not real, not finite, masked, or not an array of numbers.
     """
     array = _to_numpy(x, name)
-    if array.size == 0:
+    if array.size == 0 and not still:
         raise InputError(f"{name} is empty (shape {array.shape}).")
     dtype = array.dtype
     if dtype.kind == "O":
@@ -78,7 +80,7 @@ def as_exact_array(x: object, name: str = "input") -> NDArray[Any]:
             array = _from_long_double(array, name)
         elif _is_narrow(dtype):
             array = array.astype(np.int8 if "int" in dtype.name else np.float32)
-        _require_finite(array, name)
+        _require_numbers(array, name, still)
     elif dtype.kind == "c":
         raise InputError(f"{name} is complex; only real numbers can be audited.")
     else:
@@ -109,8 +111,8 @@ def _to_numpy(x: object, name: str) -> NDArray[Any]:
         raise InputError(f"{name} cannot be read as an array ({error}).") from None
 
 
-def _require_finite(array: NDArray[Any], name: str) -> None:
-    finite = np.isfinite(array)
+def _require_numbers(array: NDArray[Any], name: str, infinite: bool) -> None:
+    finite = ~np.isnan(array) if infinite else np.isfinite(array)
     if finite.all():
         return
     where = tuple(int(i) for i in np.argwhere(~finite)[0])

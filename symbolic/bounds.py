@@ -67,14 +67,14 @@ def enclose(
     loaded = load_model(model)
     names = [value.name for value in free_inputs(loaded.proto.graph)]
     given = _by_name(x, names, "x")
-    arrays = {name: as_exact_array(value, name) for name, value in given.items()}
-    missing = [name for name in names if name not in arrays]
+    missing = [name for name in names if name not in given]
     if missing:
         raise InputError(f"the model's input {missing[0]!r} has no value.")
     directions = {
         name: as_exact_array(value, f"direction of {name}")
         for name, value in ({} if direction is None else _by_name(direction, names, "direction")).items()
     }
+    arrays = {name: as_exact_array(given[name], name, still=name not in directions) for name in names}
     for name, array in directions.items():
         if array.shape != arrays[name].shape:
             raise InputError(
@@ -109,10 +109,10 @@ def _holds_numbers(value: onnx.ValueInfoProto) -> bool:
 
 def _movable(names: list[str], arrays: Mapping[str, NDArray[Any]]) -> str:
     """Something for the network to stand on when nothing moves."""
-    found = [name for name in names if arrays[name].dtype.kind not in "iub"]
+    found = [n for n in names if arrays[n].dtype.kind not in "iub" and np.isfinite(arrays[n]).all()]
     if not found:
         raise InputError("the model has no input of real numbers.")
-    return found[0]
+    return max(found, key=lambda name: arrays[name].size > 0)
 
 
 def _line(start: NDArray[Any], direction: NDArray[Any] | None) -> Line:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from symbolic.forms import without_weight
 from symbolic.rounding import ELEMENTARY, TINY, UP, Array, U, gamma
 from symbolic.values import Affine
 
@@ -76,7 +77,7 @@ def norm(x: Affine, p: int, places: Places) -> Affine:
 
 def log_sum_exp(x: Affine, places: Places) -> Affine:
     """log sum exp(x); an exact -inf has no weight."""
-    gone = np.isneginf(x.c) & (x.d == 0) & (x.r == 0)
+    gone = without_weight(x)
     side = np.abs(x.d) + x.r
     reach = (np.abs(x.c) + side) * (4 * U)
     ends = []

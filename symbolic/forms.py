@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from symbolic.rounding import TINY, UP, Array, U, sum_error, tiny_where
 from symbolic.values import Affine
 
-__all__ = ["add", "hull", "maximum", "negative", "positive", "product", "scale", "square", "subtract"]
+__all__ = [
+    "absorbed",
+    "add",
+    "add_sharply",
+    "hull",
+    "maximum",
+    "negative",
+    "positive",
+    "product",
+    "scale",
+    "square",
+    "subtract",
+    "without_weight",
+]
 
 
 def aligned(a: Affine, b: Affine) -> tuple[Affine, Affine]:
@@ -29,6 +43,39 @@ def add(a: Affine, b: Affine) -> Affine:
     a, b = aligned(a, b)
     c, d = a.c + b.c, a.d + b.d
     return Affine(c, d, (a.r + b.r + sum_error(c, d)) * UP)
+
+
+def add_sharply(a: Affine, b: Affine) -> Affine:
+    """a + b with the rounding that there is (Knuth's two-sum), at twice the price: none in an exact sum."""
+    a, b = aligned(a, b)
+    c, d = a.c + b.c, a.d + b.d
+    r = a.r + b.r
+    for x, y, total in ((a.c, b.c, c), (a.d, b.d, d)):
+        part = total - x
+        r = r + np.abs((x - (total - part)) + (y - part))
+    return Affine(c, d, np.where(r == 0, 0.0, r * UP))
+
+
+def without_weight(a: Affine) -> NDArray[np.bool_]:
+    """Where a form is exactly -inf: not a real number, but a sum with one, a maximum and an exponential have
+    a meaning."""
+    return np.asarray(np.isneginf(a.c) & (a.d == 0) & (a.r == 0))
+
+
+def absorbed(total: Affine, *terms: Affine) -> Affine:
+    """A sum of terms, exactly -inf where one of them is and the others are real numbers, or -inf too."""
+    if np.isfinite(total.r).all():
+        return total
+    some, clear = np.zeros(total.c.shape, dtype=bool), np.ones(total.c.shape, dtype=bool)
+    for term in terms:
+        term = aligned(total, term)[1]
+        gone = without_weight(term)
+        some |= gone
+        clear &= gone | (np.isfinite(term.c) & np.isfinite(term.half_width()))
+    gone = some & clear
+    return Affine(
+        np.where(gone, -np.inf, total.c), np.where(gone, 0.0, total.d), np.where(gone, 0.0, total.r)
+    )
 
 
 def subtract(a: Affine, b: Affine) -> Affine:
@@ -121,8 +168,8 @@ def maximum(a: Affine, b: Affine) -> Affine:
     r = slope * a.r + rest * b.r + half + np.where(mixed, pay, 0.0)
     # 0 * inf is NaN (unknown); a certain winner is copied bit by bit, without the loser's inf; an exact -inf
     # is the padding of a pool and loses to anything
-    take_b = (slope == 0) | (np.isneginf(a.c) & (a.r == 0))
-    take_a = ~take_b & ((slope == 1) | (np.isneginf(b.c) & (b.r == 0)))
+    take_b = (slope == 0) | without_weight(a)
+    take_a = ~take_b & ((slope == 1) | without_weight(b))
     return Affine(
         np.where(take_a, a.c, np.where(take_b, b.c, c)),
         np.where(take_a, a.d, np.where(take_b, b.d, d)),

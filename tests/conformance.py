@@ -44,6 +44,8 @@ FLOATS = {
     "FLOAT8E8M0 FLOAT4E2M1".split()
 }
 NARROW = {"float16": 2.0**-9, "bfloat16": 2.0**-6}
+REFERENCE_ERRS = {"LpNormalization"}
+"""Its 1-norm adds the numbers up with their signs."""
 RANDOM = {"Bernoulli", "RandomUniformLike", "RandomNormalLike"}
 POINTS = 3
 WIDTHS = (2.0**-16, 2.0**-4)
@@ -102,11 +104,15 @@ def cases() -> list[Case]:
 
 
 def _array(value: Any) -> Any:
-    return onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+    if isinstance(value, onnx.TensorProto):
+        return onnx.numpy_helper.to_array(value)
+    return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def _moves(array: Any) -> bool:
-    return isinstance(array, np.ndarray) and array.size > 0 and array.dtype.kind not in "iubOUS"
+    if not isinstance(array, np.ndarray) or not array.size or array.dtype.kind in "iubOUS":
+        return False
+    return bool(np.isfinite(array.astype(np.float64)).all())
 
 
 def engine_outcome(case: Case) -> tuple[str, str]:
@@ -119,7 +125,7 @@ def engine_outcome(case: Case) -> tuple[str, str]:
         if value.dtype.kind in "OUS":
             return "refused", "strings"
     try:
-        fault = _at_the_input(case) or _on_segments(case)
+        fault = _at_the_input(case) or ("" if case.operators & REFERENCE_ERRS else _on_segments(case))
     except (SurelineError, MemoryError) as error:
         return "refused", str(error)
     except Exception as error:  # noqa: BLE001  (a defect, to be counted and not to end the run)
@@ -138,7 +144,9 @@ def _at_the_input(case: Case) -> str:
             continue
         exact = wanted.astype(np.float64)
         real = np.isfinite(exact)  # 1/0 denotes no real number: nothing to contain
-        slack = case.atol + case.rtol * np.abs(exact)
+        # what is expected was computed in the graph's types
+        rounded = (2.0**-22 + 4 * _narrow(case)) * np.max(np.abs(exact[real]), initial=0.0)
+        slack = case.atol + case.rtol * np.abs(exact) + rounded
         if not ((lo - slack <= exact) & (exact <= hi + slack) | ~real).all():
             return f"{name} misses the expected output"
         with np.errstate(invalid="ignore"):
@@ -147,6 +155,11 @@ def _at_the_input(case: Case) -> str:
         if not (width <= 1e-9 * scale).all():
             return f"{name} is {np.nanmax(width):.2g} wide at the input"
     return ""
+
+
+def _narrow(case: Case) -> float:
+    """The relative rounding of the narrowest input."""
+    return max((NARROW.get(array.dtype.name, 0.0) for array in case.feeds.values()), default=0.0)
 
 
 def _on_segments(case: Case) -> str:
@@ -179,7 +192,7 @@ def _contains(case: Case, reference: Any, found: dict[str, Any], point: dict[str
             values = reference.run(None, point)
     except Exception:  # noqa: BLE001  (the reference has gaps of its own)
         return ""
-    narrow = max((NARROW.get(array.dtype.name, 0.0) for array in case.feeds.values()), default=0.0)
+    narrow = _narrow(case)
     for (name, (lo, hi)), value in zip(found.items(), values, strict=True):
         got = np.asarray(value)
         if got.shape != lo.shape:

@@ -6,6 +6,7 @@ from symbolic.operators import (
     bits,
     casting,
     convolution,
+    determinant,
     einsum,
     elementary,
     extremum,
@@ -13,6 +14,7 @@ from symbolic.operators import (
     hardmax,
     integer_products,
     logic,
+    lp_pool,
     masking,
     matrix,
     ml_features,
@@ -32,6 +34,7 @@ from symbolic.operators import (
     softmax,
     special_values,
     structural,
+    transforms,
 )
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "bits",
     "casting",
     "convolution",
+    "determinant",
     "einsum",
     "elementary",
     "extremum",
@@ -47,6 +51,7 @@ __all__ = [
     "hardmax",
     "integer_products",
     "logic",
+    "lp_pool",
     "masking",
     "matrix",
     "ordering",
@@ -66,4 +71,5 @@ __all__ = [
     "softmax",
     "special_values",
     "structural",
+    "transforms",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from symbolic import forms
 from symbolic.errors import ModelError
@@ -14,6 +15,8 @@ from symbolic.node import Inputs, Node, Rule, constant, evaluate_exactly, one_mo
 from symbolic.operators.smooth import reciprocal
 from symbolic.rounding import UP, U
 from symbolic.values import Affine, Batch, Const, Range, Value, is_integer
+
+NARROW = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 def exact_integers(node: Node, values: Inputs) -> tuple[Value, ...]:
@@ -37,13 +40,16 @@ def on_integers_or(node: Node, inputs: Inputs, rule: Rule) -> Rule:
 
 @operator("Add", "Sub", "Sum", wraps=True)
 def additive(node: Node, inputs: Inputs) -> Rule:
-    """Sums and differences; a single difference keeps exact zeros."""
+    """Sums and differences; a single difference keeps exact zeros. Sums of narrow floats are often exact,
+    and then halfway between two others."""
+    add = forms.add_sharply if node.input_type(0) in NARROW else forms.add
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         terms = [batch.lift(v) for v in values if v is not None]
         total = terms[0]
         for term in terms[1:]:
-            total = forms.subtract(total, term) if node.op_type == "Sub" else forms.add(total, term)
+            term = forms.negative(term) if node.op_type == "Sub" else term
+            total = forms.absorbed(add(total, term), total, term)
         return (total,)
 
     return on_integers_or(node, inputs, rule)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from symbolic import forms
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.steps import Step, tight_bounds
@@ -251,8 +252,9 @@ def _unrounded(value: Range) -> Range:
 
 
 def _rounded(node: Node, batch: Batch, value: Value, to: Narrow) -> Value:
+    infinite = to.digits >= 8 and not to.saturates  # float16 and bfloat16 have infinities
     if isinstance(value, Const) and value.radius is None:
-        array = to.nearest(value.value)
+        array = np.where(np.isinf(value.value) & infinite, value.value, to.nearest(value.value))
         if np.isnan(array).any():
             raise ModelError(f"{node.label}: a constant overflows the type that it is cast to.")
         return Const(array)
@@ -261,7 +263,12 @@ def _rounded(node: Node, batch: Batch, value: Value, to: Narrow) -> Value:
         lo, hi = to.nearest(whole.lo), to.nearest(whole.hi)
         known = np.isfinite(whole.lo) & np.isfinite(whole.hi) & np.isfinite(lo) & np.isfinite(hi)
         return Range(np.where(known, lo, -np.inf), np.where(known, hi, np.inf), value.margin)
-    return narrowed(batch.lift(value), to)
+    x = batch.lift(value)
+    y = narrowed(x, to)
+    if not infinite or np.isfinite(y.r).all():
+        return y
+    kept = forms.without_weight(x)
+    return Affine(*(np.where(kept, a, b) for a, b in zip((x.c, x.d, x.r), (y.c, y.d, y.r), strict=True)))
 
 
 def narrowed(x: Affine, to: Narrow) -> Affine:

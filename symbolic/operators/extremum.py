@@ -109,13 +109,13 @@ def max_pool(node: Node, inputs: Inputs) -> Rule:
     else:
         window = window_of(node, shape[2:], tuple(node.attributes["kernel_shape"]))
     numbers = _flat_numbers(shape, node.flag("storage_order"))
-    index = _windows(numbers[None].astype(np.float64), window, -1.0).astype(np.int64)
+    index = windowed(numbers[None].astype(np.float64), window, -1.0).astype(np.int64)
     with_index = len([name for name in node.proto.output if name]) > 1
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         form = batch.lift(required(node, values))
         stack = Affine(
-            _windows(form.c, window, -np.inf), _windows(form.d, window, 0.0), _windows(form.r, window, 0.0)
+            windowed(form.c, window, -np.inf), windowed(form.d, window, 0.0), windowed(form.r, window, 0.0)
         )
         with np.errstate(invalid="ignore"):
             best = strongest(stack)
@@ -136,7 +136,7 @@ def _flat_numbers(shape: tuple[int, ...], column_major: bool) -> NDArray[np.int6
     return numbers.reshape(n, c, *size[::-1]).transpose(reversed_axes)
 
 
-def _windows(x: Array, window: Window, fill: float) -> Array:
+def windowed(x: Array, window: Window, fill: float) -> Array:
     """(taps, K, N, C, *out): what each kernel entry sees, ``fill`` where it sees padding."""
     result = np.full((int(np.prod(window.kernel)), *x.shape[:3], *window.size_out), fill)
     lead = (slice(None),) * 3

@@ -45,16 +45,37 @@ def comparison(node: Node, inputs: Inputs) -> Rule:
             a, b = b, a
         if is_discrete(a) and is_discrete(b):
             return (_compare_discrete(name, *aligned_ranges(batch, a, b)),)
-        difference = forms.subtract(batch.lift(a), batch.lift(b))
-        if name == "Equal":
-            h = difference.half_width()
-            apart = (np.abs(difference.c) > h) & (h < np.inf)
-            return (Range((difference.c == 0) & (h == 0), ~apart),)
-        return (compare(difference, not name.endswith("OrEqual")),)
+        x, y = forms.aligned(batch.lift(a), batch.lift(b))
+        difference = forms.subtract(x, y)
+        found = _signs(difference, name)
+        return (found if np.isfinite(difference.r).all() else _with_infinities(found, x, y, name),)
 
     if all(is_integer(v) for v in inputs):
         return lambda batch, values: exact_integers(node, values)
     return rule
+
+
+def _signs(difference: Affine, name: str) -> Range:
+    if name != "Equal":
+        return compare(difference, not name.endswith("OrEqual"))
+    h = difference.half_width()
+    apart = (np.abs(difference.c) > h) & (h < np.inf)
+    return Range((difference.c == 0) & (h == 0), ~apart)
+
+
+def _with_infinities(found: Range, a: Affine, b: Affine, name: str) -> Range:
+    """A comparison, known too where one side is exactly infinite and the other is that or a real number."""
+    sides, clear, some = [], True, False
+    for x in (a, b):
+        exact = np.isinf(x.c) & (x.d == 0) & (x.r == 0)
+        sides.append(np.where(exact, x.c, 0.0))
+        clear = clear & (exact | (np.isfinite(x.c) & np.isfinite(x.half_width())))
+        some = some | exact
+    truth = {"Equal": np.equal}.get(name, np.greater_equal if name.endswith("OrEqual") else np.greater)(
+        *sides
+    )
+    known = clear & some
+    return Range(np.where(known, truth, found.lo), np.where(known, truth, found.hi), found.margin)
 
 
 def _compare_discrete(name: str, a: Range, b: Range) -> Range:

@@ -36,9 +36,11 @@ def trilu(node: Node, inputs: Inputs) -> Rule:
 @operator("Dropout")
 def dropout(node: Node, inputs: Inputs) -> Rule:
     """The identity, with a mask of ones, unless in training mode."""
-    ratio, training = (constant(node, inputs, k, name) for k, name in ((1, "ratio"), (2, "training_mode")))
-    if training is not None and training.value.any() and (ratio is None or ratio.value.any()):
-        raise ModelError(f"{node.label}: in training mode it is random.")
+    training = constant(node, inputs, 2, "training_mode")
+    if training is not None and training.value.any():
+        ratio = constant(node, inputs, 1, "ratio")
+        if ratio is None or ratio.value.any():
+            raise ModelError(f"{node.label}: in training mode it is random.")
     kind = np.float64 if node.opset < 10 else np.bool_
     mask = Const(np.ones(required(node, inputs).shape, dtype=kind))
     return lambda batch, values: (required(node, values), mask)

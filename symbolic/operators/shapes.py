@@ -34,8 +34,8 @@ def widened(array: NDArray[Any]) -> NDArray[Any]:
         return array.astype(np.int8 if array.dtype.name.startswith("int") else np.uint8)
     if array.dtype.kind in "fV" or array.dtype.name in ("bfloat16",):
         wide = array.astype(np.float64)
-        if not np.isfinite(wide).all():
-            raise ModelError("a stored constant of the model is infinite or not a number.")
+        if np.isnan(wide).any():
+            raise ModelError("a stored constant of the model is not a number.")
         return wide
     raise ModelError(f"a constant of type {array.dtype} has no meaning on the real line.")
 

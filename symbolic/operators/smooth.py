@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from symbolic import forms
 from symbolic.curves import Curve, Piece, relax
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.rounding import Array
@@ -53,6 +54,14 @@ def reciprocal(x: Affine) -> Affine:
     return Affine(y.c * sign, y.d * sign, y.r)
 
 
+def exponential(x: Affine) -> Affine:
+    """exp(x); 0 for an exact -inf."""
+    y = relax(x, EXP)
+    if np.isfinite(y.r).all():
+        return y
+    return Affine(*(np.where(forms.without_weight(x), 0.0, v) for v in (y.c, y.d, y.r)))
+
+
 def register(name: str, transform: Callable[[Affine], Affine]) -> None:
     """Register a function of one tensor without attributes."""
 
@@ -64,7 +73,7 @@ def register(name: str, transform: Callable[[Affine], Affine]) -> None:
         return rule
 
 
-register("Exp", lambda x: relax(x, EXP))
+register("Exp", exponential)
 register("Sigmoid", lambda x: relax(x, SIGMOID))
 register("Tanh", lambda x: relax(x, TANH))
 register("Sqrt", lambda x: relax(x, SQRT))
