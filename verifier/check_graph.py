@@ -20,6 +20,7 @@ import onnx.inliner
 
 from . import (  # noqa: F401  (they register operators)
     check_control,
+    check_operators_constant,
     check_operators_linear,
     check_operators_ml,
     check_operators_order,

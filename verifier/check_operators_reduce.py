@@ -125,12 +125,19 @@ def _max_pool(ctx: Context, node: Node, inputs: list[Any]) -> list[Value]:
     )
     if len(node.outputs) < 2 or not node.outputs[1]:
         return [pooled]
-    if node.get("storage_order"):
-        raise node.refuse("indices in column order")
     possible = first_best(ctx.ar, rows) & ~empty[..., None]  # type: ignore[arg-type]
-    at = index[..., None]
+    called = _by_columns(x.shape)[index] if node.get("storage_order") else index
+    at = called[..., None]
     lo, hi = np.where(possible, at, 2**62).min(axis=0), np.where(possible, at, -1).max(axis=0)
     return [pooled, Discrete(*(a.reshape(*shape, a.shape[-1]) for a in (lo, hi)))]
+
+
+def _by_columns(shape: tuple[int, ...]) -> Array:
+    """The numbers of elements, the padding last, where the first spatial axis runs fastest."""
+    planes, size = math.prod(shape[:2]), shape[2:]
+    image = np.arange(math.prod(size)).reshape(size[::-1]).transpose()
+    numbers = np.arange(planes).reshape(-1, *(1,) * len(size)) * math.prod(size) + image
+    return np.append(numbers.reshape(-1), 0)
 
 
 @operator("ArgMax", "ArgMin", ties=True)

@@ -107,5 +107,7 @@ def _whole(batch: Batch, value: Value) -> Range:
     if isinstance(value, Range) or is_discrete(value):
         found = as_range(batch, value)
         return Range(np.trunc(found.lo), np.trunc(found.hi))
-    lo, hi = batch.lift(value).bounds()
+    form = batch.lift(value)
+    still = form.half_width() == 0
+    lo, hi = (np.where(still, form.c, bound) for bound in form.bounds())
     return Range(np.trunc(np.where(lo == lo, lo, -np.inf)), np.trunc(np.where(hi == hi, hi, np.inf)))
