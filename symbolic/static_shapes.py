@@ -8,6 +8,7 @@ import onnx
 from onnx import TensorProto
 
 from symbolic.errors import InputError, ModelError
+from symbolic.ml_types import hidden, restored
 
 __all__ = ["element_types", "free_inputs", "inferred", "inferred_shapes", "static_inputs"]
 
@@ -116,10 +117,12 @@ def inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
             graph.input.append(
                 onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
             )
+    some_hidden = hidden(slim)
     try:
-        return onnx.shape_inference.infer_shapes(slim, data_prop=True)
+        found = onnx.shape_inference.infer_shapes(slim, data_prop=True)
     except Exception as error:  # the C++ side raises several types, some of them bare
         raise ModelError(f"The shapes in the model contradict each other ({_first_line(error)}).") from None
+    return restored(found) if some_hidden else found
 
 
 def _first_line(error: BaseException) -> str:

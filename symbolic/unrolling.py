@@ -18,7 +18,8 @@ from onnx import helper, numpy_helper
 
 from symbolic.composites import composite_names, expanded
 from symbolic.errors import ModelError
-from symbolic.node import Node, is_registered, operators
+from symbolic.ml_types import ml_output_types
+from symbolic.node import ML, Node, is_registered, operators
 from symbolic.values import Const, Value
 
 __all__ = ["LIMIT", "Body", "Nodes", "Scope", "Unrolling", "handlers", "pruned", "reads", "unrolls"]
@@ -229,6 +230,8 @@ class Unrolling:
 
     def _inferred(self, node: Node) -> dict[str, int]:
         """Element types of a node's outputs by ONNX's inference; nothing where it fails."""
+        if node.proto.domain == ML:
+            return ml_output_types(node.proto)
         known = {name: self._type(name) for name in node.proto.input if name}
         try:
             schema = onnx.defs.get_schema(node.op_type, node.opset, node.proto.domain)

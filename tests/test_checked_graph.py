@@ -32,6 +32,8 @@ def probed(case: Case, t: Fraction, rng: np.random.Generator) -> tuple[onnx.Mode
     for node in case.model.graph.node:
         for name in node.output:
             kinds = {type(v) for v in exact[name].reshape(-1)} - {twin.exact.Unknown}
+            if not kinds:
+                continue
             if kinds <= {bool, int}:
                 discrete.append(name)
                 continue

@@ -12,6 +12,7 @@ import onnx
 from onnx import helper
 
 from .check_errors import InvalidCertificate
+from .check_inference import node_types
 from .check_names import Names, insert, needed_for
 from .check_nodes import STANDARD, Versioned
 
@@ -91,9 +92,7 @@ def output_types(node: onnx.NodeProto, opset: int, types: Mapping[str, onnx.Type
     """What the standard infers of the outputs of a node; nothing where it cannot."""
     known = {name: types.get(name, onnx.TypeProto()) for name in node.input if name}
     try:
-        schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
-        imports = [helper.make_opsetid(node.domain, opset)]
-        return onnx.shape_inference.infer_node_outputs(schema, node, known, None, None, imports)
+        return node_types(node, opset, known)
     except Exception:  # a type is no part of a claim: without it a definition is refused, or has its default
         return {}
 

@@ -12,6 +12,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from .check_errors import InvalidCertificate, UnusableCertificate
+from .check_inference import inferred
 from .check_integers import Array
 from .check_operators import LARGEST_TENSOR
 from .check_reading import file_bytes
@@ -113,8 +114,8 @@ def _compare_drawn(
         return
     if seed is None:
         raise InvalidCertificate("the model has random nodes, but the certificate no seed")
-    inferred = onnx.shape_inference.infer_shapes(audited).graph
-    known = {v.name: v.type.tensor_type for v in (*inferred.input, *inferred.value_info, *inferred.output)}
+    graph = inferred(audited)
+    known = {v.name: v.type.tensor_type for v in (*graph.input, *graph.value_info, *graph.output)}
     rng = np.random.default_rng(seed)
     for node in drawn:
         tensor = stored[node.output[0]]

@@ -12,6 +12,7 @@ from flint import arb, ctx, fmpq
 from onnx import TensorProto, helper, numpy_helper
 
 from .check_errors import InvalidCertificate
+from .check_inference import inferred
 from .check_integers import Array
 from .check_pattern import pattern_nodes
 
@@ -58,7 +59,7 @@ def free_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
 def element_types(model: onnx.ModelProto) -> dict[str, int]:
     """The element type of every tensor, by the standard's inference (declared types checked against it)."""
     try:
-        graph = onnx.shape_inference.infer_shapes(model, strict_mode=False).graph
+        graph = inferred(model)
     except Exception as error:
         raise InvalidCertificate(f"the types of the audited graph do not fit: {error}") from error
     types = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.value_info, *graph.output)}

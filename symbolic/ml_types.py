@@ -1,0 +1,76 @@
+"""Element types behind operators of ai.onnx.ml, where ONNX's own inference crashes on inputs of unknown type.
+
+So these nodes are hidden from it, and what they make is declared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import onnx
+from onnx import TensorProto, helper
+
+__all__ = ["hidden", "ml_output_types", "restored"]
+
+ML = "ai.onnx.ml"
+HIDDEN = "sureline.hidden"
+REAL = ("FeatureVectorizer", "LinearRegressor", "Normalizer", "Scaler", "TreeEnsembleRegressor")
+CLASSIFIERS = ("LinearClassifier", "TreeEnsembleClassifier")
+
+
+def ml_output_types(node: onnx.NodeProto) -> dict[str, int]:
+    """The element types of a node's outputs, as far as the node alone tells them."""
+    given = {a.name for a in node.attribute}
+    kinds: list[int] = []
+    if node.op_type in REAL or node.op_type == "LabelEncoder" and "values_floats" in given:
+        kinds = [TensorProto.FLOAT]
+    elif node.op_type in CLASSIFIERS:
+        strings = "classlabels_strings" in given
+        kinds = [TensorProto.STRING if strings else TensorProto.INT64, TensorProto.FLOAT]
+    elif node.op_type == "LabelEncoder" and "values_int64s" in given:
+        kinds = [TensorProto.INT64]
+    elif node.op_type == "TreeEnsemble":
+        kinds = [a.t.data_type for a in node.attribute if a.name == "leaf_weights"]
+    return {name: kind for name, kind in zip(node.output, kinds, strict=False) if name}
+
+
+def _nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """All nodes, those of subgraphs included."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                yield from _nodes(graph.node)
+
+
+def hidden(model: onnx.ModelProto) -> bool:
+    """Hide the nodes of ai.onnx.ml from inference, in place; whether there are any."""
+    found = False
+    for body in (model.graph, *model.functions):
+        for node in _nodes(body.node):
+            if node.domain == ML:
+                node.domain, found = HIDDEN, True
+    if not found:
+        return False
+    declared = {value.name for value in (*model.graph.input, *model.graph.output)}
+    for node in model.graph.node:
+        if node.domain == HIDDEN:
+            for name, kind in ml_output_types(node).items():
+                if name not in declared:
+                    model.graph.value_info.append(helper.make_tensor_value_info(name, kind, None))
+    for holder in (model, *model.functions):
+        holder.opset_import.append(helper.make_opsetid(HIDDEN, 1))
+    return True
+
+
+def restored(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Undo `hidden`, in place."""
+    for body in (model.graph, *model.functions):
+        for node in _nodes(body.node):
+            if node.domain == HIDDEN:
+                node.domain = ML
+    for holder in (model, *model.functions):
+        kept = [entry for entry in holder.opset_import if entry.domain != HIDDEN]
+        del holder.opset_import[:]
+        holder.opset_import.extend(kept)
+    return model

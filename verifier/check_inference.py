@@ -1,0 +1,79 @@
+"""The standard's inference of types, except for ai.onnx.ml: there it crashes on inputs of unknown type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import onnx
+from onnx import TensorProto, helper
+
+__all__ = ["inferred", "node_types"]
+
+ML = "ai.onnx.ml"
+UNREAD = "unread"
+FLOATS = {"FeatureVectorizer", "LinearRegressor", "Normalizer", "Scaler", "TreeEnsembleRegressor"}
+
+
+def _kinds(node: onnx.NodeProto) -> list[int]:
+    """Element types of the outputs of a node of ai.onnx.ml, where its attributes tell them."""
+    names = {a.name: a for a in node.attribute}
+    if node.op_type.endswith("Classifier"):
+        named = "classlabels_strings" in names
+        return [TensorProto.STRING if named else TensorProto.INT64, TensorProto.FLOAT]
+    if node.op_type == "TreeEnsemble" and "leaf_weights" in names:
+        return [names["leaf_weights"].t.data_type]
+    if node.op_type in FLOATS or "values_floats" in names:
+        return [TensorProto.FLOAT]
+    return [TensorProto.INT64] if "values_int64s" in names else []
+
+
+def _declared(node: onnx.NodeProto) -> dict[str, int]:
+    return {name: kind for name, kind in zip(node.output, _kinds(node), strict=False) if name}
+
+
+def node_types(
+    node: onnx.NodeProto, opset: int, known: Mapping[str, onnx.TypeProto]
+) -> dict[str, onnx.TypeProto]:
+    """What is inferred of the outputs of one node; it may raise what the C++ side raises."""
+    if node.domain == ML:
+        return {name: helper.make_tensor_type_proto(kind, None) for name, kind in _declared(node).items()}
+    schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
+    imports = [helper.make_opsetid(node.domain, opset)]
+    return onnx.shape_inference.infer_node_outputs(schema, node, dict(known), None, None, imports)
+
+
+def inferred(model: onnx.ModelProto) -> onnx.GraphProto:
+    """The graph with the types of its tensors; it may raise what the C++ side raises."""
+    bodies = (model.graph, *model.functions)
+    if not any(_mentions(body.node) for body in bodies):
+        return onnx.shape_inference.infer_shapes(model, strict_mode=False).graph
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    known = {v.name for v in (*model.graph.input, *model.graph.output)}
+    for node in model.graph.node:
+        if node.domain == ML:
+            copy.graph.value_info.extend(
+                helper.make_tensor_value_info(name, kind, None)
+                for name, kind in _declared(node).items()
+                if name not in known
+            )
+    for body in (copy.graph, *copy.functions):
+        _hide(body.node)
+    for holder in (copy, *copy.functions):
+        holder.opset_import.append(helper.make_opsetid(UNREAD, 1))
+    return onnx.shape_inference.infer_shapes(copy, strict_mode=False).graph
+
+
+def _below(node: onnx.NodeProto) -> Iterable[onnx.GraphProto]:
+    return (g for a in node.attribute for g in ([a.g] if a.HasField("g") else a.graphs))
+
+
+def _mentions(nodes: Iterable[onnx.NodeProto]) -> bool:
+    return any(n.domain == ML or any(_mentions(g.node) for g in _below(n)) for n in nodes)
+
+
+def _hide(nodes: Iterable[onnx.NodeProto]) -> None:
+    for node in nodes:
+        node.domain = UNREAD if node.domain == ML else node.domain
+        for graph in _below(node):
+            _hide(graph.node)
