@@ -197,9 +197,9 @@ class Network:
         segments : sequence of (float, float)
             Finite segments, or rays that all point to one side.
         watch : sequence of str
-            Further tensors to return, among those `upstream`.
+            Further tensors to return, among those `upstream`; on rays among those `needed`.
         keep_all : bool
-            Return every moving tensor, for tests.
+            Return every moving tensor (on rays every one that is needed), for tests.
 
         Returns
         -------
@@ -211,7 +211,8 @@ class Network:
         for name in self.inputs:
             values[name], batch = lines[name].affine(segments)
         with np.errstate(all="ignore"):
-            aside = self.aside if keep_all or not self.needed.issuperset(watch) else []
+            beside = not batch.is_ray and (keep_all or not self.needed.issuperset(watch))
+            aside = self.aside if beside else []
             for step in (*self.steps, *aside):
                 given = [(self.constants.get(n) or values.get(n)) if n else None for n in step.inputs]
                 for name, value in zip(step.outputs, step.rule(batch, given), strict=False):

@@ -57,7 +57,7 @@ FUNCTIONS = {
     "Reciprocal": Inverse(lambda t: 1 / t, _integer(0), falling=True, above_zero=True),
     "Sigmoid": Inverse(lambda t: (t / (1 - t)).log(), _integer(0), _integer(1)),
     "Tanh": Inverse(lambda t: ((1 + t) / (1 - t)).log() / 2, _integer(-1), _integer(1)),
-    "Softplus": Inverse(lambda t: t + (1 - (-t).exp()).log(), _integer(0)),
+    "Softplus": Inverse(lambda t: t + (-(-t).expm1()).log(), _integer(0)),
     "Softsign": Inverse(lambda t: t / (1 - abs(t)), _integer(-1), _integer(1)),
     "Erf": Inverse(lambda t: t.erfinv(), _integer(-1), _integer(1)),
     "Atan": Inverse(lambda t: t.tan(), _half_turn(-1), _half_turn(1)),
