@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from math import prod
 
 import numpy as np
@@ -81,6 +81,19 @@ def _wanted_of_loop(graph: onnx.GraphProto, targets: Sequence[str], states: int)
         if not more:
             return sorted(wanted)
         wanted |= more
+
+
+def subgraphs(node: onnx.NodeProto) -> Iterator[tuple[onnx.GraphProto, list[str]]]:
+    """The subgraphs of a node, and which of their outputs its own outputs need."""
+    for attribute in node.attribute:
+        for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+            names = [value.name for value in graph.output]
+            states = len(node.input) - 2
+            if node.op_type == "Loop" and len(graph.input) == states + 2 and len(names) > states:
+                yield graph, [names[k] for k in _wanted_of_loop(graph, node.output, states) if k < len(names)]
+            else:
+                used = [name for name, target in zip(names, node.output, strict=False) if target]
+                yield graph, names if node.op_type == "Scan" else used
 
 
 def _never_stops(body: Body, graph: onnx.GraphProto, trips: int | None, size: int) -> bool:

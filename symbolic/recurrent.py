@@ -71,7 +71,7 @@ class Maker:
         if clip is not None:
             x = yield from self("Clip", x, min=-clip, max=clip, opset=6)
         if how.name in PLAIN:
-            return (yield from self(PLAIN[how.name], x, opset=self.node.opset, **how.parameters))
+            return (yield from self(PLAIN[how.name], x, **how.parameters))
         alpha = yield from self.constant(np.float64(how.parameters["alpha"]))
         beta = yield from self.constant(np.float64(how.parameters["beta"]))
         if how.name == "affine":

@@ -134,6 +134,27 @@ def _sizes(unrolling: Unrolling, node: Node, total: int) -> Generator[Node, None
     return sizes
 
 
+@unrolls("SequenceMap")
+def mapped(unrolling: Unrolling, node: Node, scope: Scope) -> Nodes:
+    """A subgraph for each tensor of a sequence; further sequences go along, tensors stay."""
+    given, targets = list(node.proto.input), list(node.proto.output)
+    rows = [unrolling.sequences.get(name) for name in given]
+    count = len(elements(unrolling, node))
+    if any(row is not None and len(row) != count for row in rows):
+        raise ModelError(f"{node.label}: its sequences have different lengths.")
+    graph = node.attributes["body"]
+    wanted = [value.name for value, target in zip(graph.output, targets, strict=False) if target]
+    label = next(filter(None, targets))
+    body = yield from unrolling.opened(graph, wanted, scope, label)
+    made: list[list[str]] = [[] for _ in targets]
+    for k in range(count):
+        parts = [name if row is None else row[k] for name, row in zip(given, rows, strict=True)]
+        results = yield from unrolling.run_body(body, parts, f"{label}.{k}")
+        for row, result in zip(made, results, strict=False):
+            row.append(result)
+    unrolling.sequences.update((t, row) for t, row in zip(targets, made, strict=True) if t)
+
+
 @unrolls("Optional")
 def optional(unrolling: Unrolling, node: Node, scope: Scope) -> Nodes:
     """A value that may be missing."""

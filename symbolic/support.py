@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import onnx
 
-import symbolic.control_flow
 import symbolic.operators
 import symbolic.recurrent
 import symbolic.sequences  # noqa: F401  (they fill the registries)
-from symbolic import recurrent
+from symbolic import control_flow, recurrent
 from symbolic.composites import composite_names, expanded
 from symbolic.errors import UnsupportedOperatorError
 from symbolic.functions import inlined
@@ -87,12 +86,13 @@ def unsupported(model: onnx.ModelProto, outputs: Sequence[str] | None = None) ->
 
 
 def _all_of(nodes: Iterable[onnx.NodeProto], branches: bool = False) -> Iterator[onnx.NodeProto]:
-    """Nodes and those of their subgraphs; branches of If only on demand, for one of them may never run."""
+    """Nodes, and those of their subgraphs that their outputs need; branches of If only on demand, for one of
+    them may never run."""
     for node in nodes:
         yield node
-        for attribute in node.attribute if branches or node.op_type != "If" else []:
-            for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-                yield from _all_of(graph.node, branches)
+        if branches or node.op_type != "If":
+            for graph, wanted in control_flow.subgraphs(node):
+                yield from _all_of(pruned(graph.node, wanted), branches)
 
 
 def _named(node: onnx.NodeProto) -> str:

@@ -114,10 +114,17 @@ def reads(node: onnx.NodeProto) -> set[str]:
 
 
 def needed_for(nodes: Iterable[onnx.NodeProto], wanted: Iterable[str]) -> list[onnx.NodeProto]:
-    """The nodes that make some tensors, and what these are made of."""
+    """The nodes that make some tensors, and what these are made of; subgraphs make nothing else."""
     needed, kept = set(wanted), []
     for node in reversed(list(nodes)):
-        if not needed.isdisjoint(node.output):
-            needed |= reads(node)
-            kept.append(node)
+        if needed.isdisjoint(node.output):
+            continue
+        if any(a.HasField("g") for a in node.attribute) and not needed.issuperset(filter(None, node.output)):
+            made = [name if name in needed else "" for name in node.output]
+            copy = onnx.NodeProto()
+            copy.CopyFrom(node)
+            copy.output[:] = made
+            node = copy
+        needed |= reads(node)
+        kept.append(node)
     return kept[::-1]

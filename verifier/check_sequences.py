@@ -93,6 +93,25 @@ def _split(reader: Reader, node: onnx.NodeProto, version: int) -> None:
     reader.sequences[node.output[0]] = parts
 
 
+@replaces("SequenceMap")
+def _map(reader: Reader, node: onnx.NodeProto, version: int) -> None:
+    graph = attributes_of(node)["body"]
+    count = len(members(reader, node))
+    wanted = {k for k, name in enumerate(node.output) if name}
+    found: list[list[str]] = [[] for _ in node.output]
+    for at in range(count):
+        given = []
+        for name in node.input:
+            row = reader.sequences.get(name)
+            if row is not None and len(row) != count:
+                raise refused(node, "its sequences have different lengths")
+            given.append(name if row is None else row[at])
+        results = reader.body(node, version, graph, given, wanted)
+        for row, result in zip(found, results, strict=False):
+            row.append(result)
+    reader.sequences.update((name, row) for name, row in zip(node.output, found, strict=True) if name)
+
+
 @replaces("Optional", "OptionalHasElement", "OptionalGetElement")
 def _optional(reader: Reader, node: onnx.NodeProto, version: int) -> None:
     name = next(iter(node.input), "")

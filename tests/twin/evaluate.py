@@ -15,6 +15,7 @@ from . import (  # noqa: F401  (they fill the table)
     movement,
     order,
     pooling,
+    recurrent,
     reduction,
     resize,
     structure,
