@@ -31,19 +31,23 @@ def smooth(ar: Arithmetic, function: str | Function, v: Form) -> Form:
     if v.degree:
         raise NotHomogeneous(str(function))
     lo, hi = ar.bounds(v)
-    ends = list(zip(map(int, lo.flat), map(int, hi.flat), strict=True))
+    moving = np.broadcast_to(v.d != 0, lo.shape)
+    ends = list(zip(map(int, lo.flat), map(int, hi.flat), moving.flat, strict=True))
     bits = ar.bits or DEFAULT_BITS
     with ctx.workprec(bits + 40):
-        ranges = {(a, b): (_ball(a, v.e), _ball(b, v.e)) for a, b in set(ends)}
-        chords = [_chord(rule, *ranges[end]) if rule.defined(*ranges[end]) else None for end in ranges]
+        ranges = {end: (_ball(end[0], v.e), _ball(end[1], v.e)) for end in set(ends)}
+        chords = [
+            None if not rule.defined(a, b) else _chord(rule, a, b) if end[2] else arb(0)
+            for end, (a, b) in ranges.items()
+        ]
         slopes, e = _integers([arb(0) if s is None else s for s in chords], bits // 2)
         found = [
             None if chord is None else _range(rule, *ranges[end], _ball(s, e))
             for end, chord, s in zip(ranges, chords, slopes, strict=True)
         ]
-        bad = [end for end, values in zip(ranges, found, strict=True) if not _is_usable(values)]
+        bad = {end for end, values in zip(ranges, found, strict=True) if not _is_usable(values)}
         if bad:
-            places = np.array([end in set(bad) for end in ends]).reshape(lo.shape)
+            places = np.array([end in bad for end in ends]).reshape(lo.shape)
             raise Undecided(np.flatnonzero(places.reshape(-1, places.shape[-1]).any(axis=0)).tolist())
         known = [values for values in found if values is not None]
         lows, e_low = _integers([low.lower() for low, _ in known], bits)
