@@ -140,7 +140,7 @@ def _affine(node: Node, inputs: Inputs) -> Monotone | None:
     if len(moving) != 1:
         return None
     at, number = moving[0], _ball(inputs[1 - moving[0]])
-    if number is None:
+    if number is None or not number.is_finite():
         return None
     if kind == "Add":
         return Monotone(lambda t: t - number, argument=at)

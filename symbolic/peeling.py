@@ -92,6 +92,7 @@ class _Peeler:
         self.values = values
         self.makers = {step[0].proto.output[0]: step for step in steps if step[0].proto.output}
         self.constants: dict[str, Const] = {}
+        self.infinite: bool | None = None
         self.used = {name for node, _ in steps for name in (*node.proto.input, *node.proto.output)}
 
     def replaced(self, node: Node) -> list[Node]:
@@ -155,6 +156,14 @@ class _Peeler:
 
     def _climb(self, name: str, axis: int | None) -> _Chain | None:
         """The chain up to its farthest smooth function; ``axis`` is that of a place, None for a level."""
+        chain = self._farthest(name, axis)
+        if (
+            chain is not None and self.infinite is None
+        ):  # what an infinity does to a function is another matter
+            self.infinite = any(map(_has_infinity, self.values.values()))
+        return None if self.infinite else chain
+
+    def _farthest(self, name: str, axis: int | None) -> _Chain | None:
         chain, best = _Chain(name), None
         while chain.base in self.makers and isinstance(self.values.get(chain.base), Affine):
             node, rule = self.makers[chain.base]
@@ -232,6 +241,11 @@ class _Peeler:
             name += "'"
         self.used.add(name)
         return name
+
+
+def _has_infinity(value: Value) -> bool:
+    array = value.c if isinstance(value, Affine) else value.value if isinstance(value, Const) else None
+    return array is not None and array.dtype.kind == "f" and bool(np.isinf(array).any())
 
 
 def _is_wide(node: Node) -> bool:

@@ -129,6 +129,21 @@ def test_old_softmax_joins_trailing_axes() -> None:
     assert ways(case) == (["ArgMax"], ["ArgMax"])
 
 
+def test_the_indices_of_top_k() -> None:
+    nodes = [node("Softmax", "y", "s"), helper.make_node("TopK", ["s", "two"], ["best", "out"])]
+    case = ending(*nodes, two=np.array([2]))
+    assert ways(case) == (["TopK"], ["TopK"])
+    assert not failures(case, np.random.default_rng(0), Counter())
+    whole = network_of(case, ["best", "out"])
+    assert sorted(step.node.op_type for step in whole.steps) == ["MatMul", "Softmax", "TopK", "TopK"]
+
+
+def test_graphs_with_infinities_are_left_alone() -> None:
+    case = place(node("Add", "y mask", "masked"), node("Softmax", "masked", "s"), mask=np.zeros(3))
+    case.model.graph.initializer[1].CopyFrom(numpy_helper.from_array(np.array([0, -np.inf, 0]), "mask"))
+    assert "Softmax" in [step.node.op_type for step in network_of(case, ["out"]).steps]
+
+
 def test_other_readers_keep_the_function() -> None:
     both = [node("Softmax", "y", "s", axis=1), node("ArgMax", "s", "p", axis=1, keepdims=0)]
     both += [node("Cast", "p", "q", to=TensorProto.DOUBLE), node("ReduceMax", "s", "m", axes=[1], keepdims=0)]
