@@ -16,17 +16,32 @@ import numpy as np
 from .check_errors import InvalidCertificate
 from .check_integers import Arithmetic, Array, Form, magnitude
 
-__all__ = ["COMPARISONS", "LOGIC", "Discrete", "first_best", "logical_not", "sign", "to_form", "to_integer"]
+__all__ = [
+    "COMPARISONS",
+    "LOGIC",
+    "Discrete",
+    "closer",
+    "first_best",
+    "logical_not",
+    "sign",
+    "to_form",
+    "to_integer",
+]
 
 LARGEST = 1 << 52
 
 
 @dataclass(frozen=True, eq=False)
 class Discrete:
-    """Integers between lo and hi: int64 arrays of shape (*shape, cells)."""
+    """Integers between lo and hi: int64 arrays of shape (*shape, cells).
+
+    `form`, if any, encloses the same numbers, and says how they move: a staircase follows the slope that it
+    climbs.
+    """
 
     lo: Array
     hi: Array
+    form: Form | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -112,7 +127,16 @@ def to_form(ar: Arithmetic, a: Form | Discrete) -> Form:
     """A discrete tensor as numbers; the jumps between its bounds become radius."""
     if isinstance(a, Form):
         return a
-    return ar.filled(ar.from_bounds(ar.integers(a.lo), ar.integers(a.hi), 0))
+    flat = ar.filled(ar.from_bounds(ar.integers(a.lo), ar.integers(a.hi), 0))
+    return flat if a.form is None else closer(ar, flat, a.form)
+
+
+def closer(ar: Arithmetic, a: Form, b: Form) -> Form:
+    """Of two enclosures of the same numbers, for each element the one with the smaller radius."""
+    a, b = ar.aligned([a, b])
+    first = a.r <= b.r
+    c, d, r = (np.where(first, x, y) for x, y in ((a.c, b.c), (a.d, b.d), (a.r, b.r)))
+    return Form(c, d, r, a.e, a.degree)
 
 
 def to_integer(ar: Arithmetic, v: Form, truncate: bool) -> Discrete:
@@ -128,7 +152,7 @@ def to_integer(ar: Arithmetic, v: Form, truncate: bool) -> Discrete:
         lo, hi = -(-lo >> k), hi >> k
     if max(magnitude(lo), magnitude(hi)) > LARGEST:
         raise InvalidCertificate("an integer tensor of the graph has values beyond 2**52")
-    return Discrete(lo.astype(np.int64), hi.astype(np.int64))
+    return Discrete(lo.astype(np.int64), hi.astype(np.int64), None if truncate or v.degree else v)
 
 
 def first_best(ar: Arithmetic, rows: Form, least: bool = False, last: bool = False) -> Array:

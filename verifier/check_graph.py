@@ -20,14 +20,17 @@ import onnx.inliner
 
 from . import (  # noqa: F401  (they register operators)
     check_control,
+    check_operators_bits,
     check_operators_constant,
     check_operators_linear,
     check_operators_ml,
     check_operators_order,
+    check_operators_quantised,
     check_operators_recurrent,
     check_operators_resize,
     check_operators_scatter,
     check_operators_smooth,
+    check_operators_steps,
     check_operators_trees,
     check_sequences,
 )

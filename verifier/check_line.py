@@ -36,6 +36,8 @@ class MovingInput:
     @classmethod
     def of(cls, x: Array, beta: Sequence[Fraction]) -> MovingInput:
         """From the stored input and the direction (flat)."""
+        if x.dtype.name.startswith(("bfloat16", "float8", "float6", "float4")):
+            x = x.astype(np.float64)
         if x.dtype.kind not in "fiub" or not np.isfinite(x).all():
             raise InvalidCertificate("the input does not hold finite real numbers")
         if len(beta) != x.size:

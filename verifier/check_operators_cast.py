@@ -1,69 +1,96 @@
-"""Cast: the identity between wide floats, an enclosed rounding to narrow ones, a step to integers and
-booleans.
-"""
+"""Cast: the identity between wide floats, rounding to narrow ones, a step to integers and booleans."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import onnx
+from onnx import TensorProto
 
-from .check_discrete import COMPARISONS, Discrete, logical_not, to_form, to_integer
+from .check_discrete import COMPARISONS, LARGEST, Discrete, logical_not, to_form, to_integer
 from .check_errors import NotHomogeneous
-from .check_integers import Form, magnitude
+from .check_integers import Array, magnitude
+from .check_narrow import format_of, rounded
 from .check_operators import Context, Node, Value, operator
+from .check_steps import TRUNC, refuse_cells, stepped
 
-__all__ = ["REALS"]
+__all__ = ["REALS", "WHOLE", "settled", "whole_type"]
 
-REALS = {
-    onnx.TensorProto.FLOAT: None,
-    onnx.TensorProto.DOUBLE: None,
-    onnx.TensorProto.FLOAT16: (11, -24, 65504),
-    onnx.TensorProto.BFLOAT16: (8, -133, None),
+REALS = (TensorProto.FLOAT, TensorProto.DOUBLE)  # types that do not round
+WHOLE: dict[int, tuple[int, int]] = {
+    TensorProto.INT2: (-2, 1),
+    TensorProto.INT4: (-8, 7),
+    TensorProto.INT8: (-(2**7), 2**7 - 1),
+    TensorProto.INT16: (-(2**15), 2**15 - 1),
+    TensorProto.INT32: (-(2**31), 2**31 - 1),
+    TensorProto.INT64: (-(2**63), 2**63 - 1),
+    TensorProto.UINT2: (0, 3),
+    TensorProto.UINT4: (0, 15),
+    TensorProto.UINT8: (0, 2**8 - 1),
+    TensorProto.UINT16: (0, 2**16 - 1),
+    TensorProto.UINT32: (0, 2**32 - 1),
+    TensorProto.UINT64: (0, 2**64 - 1),
 }
-WHOLE = {
-    onnx.TensorProto.INT8: (-(2**7), 2**7),
-    onnx.TensorProto.INT16: (-(2**15), 2**15),
-    onnx.TensorProto.INT32: (-(2**31), 2**31),
-    onnx.TensorProto.INT64: (-(2**52), 2**52),
-    onnx.TensorProto.UINT8: (0, 2**8),
-    onnx.TensorProto.UINT16: (0, 2**16),
-    onnx.TensorProto.UINT32: (0, 2**32),
-}
+
+
+def whole_type(node: Node, kind: int) -> tuple[int, int]:
+    """The bounds of an integer type."""
+    if kind not in WHOLE:
+        raise node.refuse("it is not known, or not supported, of which type a tensor is")
+    return WHOLE[kind]
+
+
+def settled(ctx: Context, node: Node, low: Array, high: Array, least: int, most: int) -> tuple[Array, Array]:
+    """Bounds as int64; undecided, or refused in a constant, where they do not lie between two numbers."""
+    bad = (low < max(least, -LARGEST)) | (high > min(most, LARGEST))
+    if bad.any():
+        if not ctx.moves & set(node.inputs):
+            raise node.refuse("a value does not fit the integer type")
+        refuse_cells(np.asarray(bad, dtype=bool))
+    return low.astype(np.int64), high.astype(np.int64)
 
 
 @operator("Cast", elementwise=True)
 def _cast(ctx: Context, node: Node, inputs: list[Any]) -> Value:
-    """Between floats of 32 and 64 bits the identity; narrower floats add their error; else a step."""
+    """Between floats of 32 and 64 bits the identity; narrower floats round; else a step."""
     v, to, ar = inputs[0], node.get("to"), ctx.ar
+    if isinstance(v, Discrete) and max(magnitude(v.lo), magnitude(v.hi)) > LARGEST:
+        raise node.refuse("an integer is beyond 2**52")
     if to in REALS:
-        out, narrow = to_form(ar, v), REALS[to]
-        if narrow is None or isinstance(v, Discrete) and max(magnitude(v.lo), magnitude(v.hi)) <= 256:
-            return out
-        if out.degree:
-            raise NotHomogeneous("Cast")
-        lo, hi = ar.bounds(out)
-        size = np.maximum(np.abs(lo), np.abs(hi))
-        bits, least, largest = narrow
-        if largest is not None and (size.astype(object) * Fraction(2) ** out.e > largest).any():
-            raise node.refuse("a value overflows float16")
-        extra = (size >> bits) + 1
-        out = replace(out, r=out.r + extra, same=None)
-        return ar.add(out, ar.form(np.zeros((1,), dtype=object), least - 1, r=np.ones((1,), dtype=object)))
-    if to == onnx.TensorProto.BOOL:
+        return to_form(ar, v)
+    mode = (node.get("round_mode") or b"up").decode()
+    narrow = format_of(to, bool(node.get("saturate", 1)), mode)
+    if narrow is not None:
+        if mode not in ("up", "down", "nearest"):
+            raise node.refuse("there is no such round_mode")
+        if isinstance(v, Discrete) and max(magnitude(v.lo), magnitude(v.hi)) <= 1:
+            return to_form(ar, v) if not narrow.powers else rounded(ar, to_form(ar, v), narrow)
+        return rounded(ar, to_form(ar, v), narrow)
+    if to == TensorProto.BOOL:
         zero = Discrete.known(0)
         return logical_not(
             COMPARISONS["Equal"](ar, v, zero if isinstance(v, Discrete) else to_form(ar, zero))
         )
-    if to in WHOLE:
-        if isinstance(v, Form) and v.degree:
-            raise NotHomogeneous("Cast")
-        out_integers = v if isinstance(v, Discrete) else to_integer(ar, v, truncate=True)
-        least_int, end = WHOLE[to]
-        if (out_integers.lo < least_int).any() or (out_integers.hi >= end).any():
-            raise node.refuse("a value does not fit the integer type")
-        return out_integers
-    raise node.refuse("the type is not supported")
+    least, most = whole_type(node, to)
+    if isinstance(v, Discrete):
+        return _wrapped(v, least, most)
+    if v.degree:
+        raise NotHomogeneous("Cast")
+    if node.kinds and node.kinds[0] in WHOLE:  # a form of whole numbers: the integers within its bounds
+        return _wrapped(to_integer(ar, v, truncate=False), least, most)
+    return Discrete(*settled(ctx, node, *stepped(ar, TRUNC, v), least, most))
+
+
+def _wrapped(v: Discrete, least: int, most: int) -> Discrete:
+    """Integers with their higher bits discarded: exact while the bounds stay in one period."""
+    if most - least + 1 == 1 << 64:
+        inside = np.ones_like(v.lo, dtype=bool) if least else v.lo >= 0
+        if inside.all():
+            return v
+        refuse_cells(~inside)
+    span = most - least + 1
+    first, last = ((n - least) // span for n in (v.lo, v.hi))
+    if not first.any() and not last.any():
+        return v
+    same = first == last
+    return Discrete(np.where(same, v.lo - first * span, least), np.where(same, v.hi - first * span, most))
