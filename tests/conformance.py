@@ -112,6 +112,8 @@ def _array(value: Any) -> Any:
 def _moves(array: Any) -> bool:
     if not isinstance(array, np.ndarray) or not array.size or array.dtype.kind in "iubOUS":
         return False
+    if "int" in array.dtype.name:  # of 4 bits or less
+        return False
     return bool(np.isfinite(array.astype(np.float64)).all())
 
 
