@@ -110,7 +110,7 @@ def _pool(ctx: Context, node: Node, shape: tuple[int, ...]) -> tuple[Windows, Ar
 
 @operator("MaxPool", ties=True)
 def _max_pool(ctx: Context, node: Node, inputs: list[Any]) -> list[Value]:
-    x = inputs[0]
+    x = to_form(ctx.ar, inputs[0])
     found, index = _pool(ctx, node, x.shape)
     empty = index == math.prod(x.shape)
     if empty.all(axis=0).any():
@@ -123,13 +123,14 @@ def _max_pool(ctx: Context, node: Node, inputs: list[Any]) -> list[Value]:
     pooled = out.each(
         lambda a: a.reshape(*shape, -1), same=None if out.same is None else out.same.reshape(*shape, -1)
     )
+    first: Value = to_integer(ctx.ar, pooled, truncate=False) if isinstance(inputs[0], Discrete) else pooled
     if len(node.outputs) < 2 or not node.outputs[1]:
-        return [pooled]
+        return [first]
     possible = first_best(ctx.ar, rows) & ~empty[..., None]  # type: ignore[arg-type]
     called = _by_columns(x.shape)[index] if node.get("storage_order") else index
     at = called[..., None]
     lo, hi = np.where(possible, at, 2**62).min(axis=0), np.where(possible, at, -1).max(axis=0)
-    return [pooled, Discrete(*(a.reshape(*shape, a.shape[-1]) for a in (lo, hi)))]
+    return [first, Discrete(*(a.reshape(*shape, a.shape[-1]) for a in (lo, hi)))]
 
 
 def _by_columns(shape: tuple[int, ...]) -> Array:

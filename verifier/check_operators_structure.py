@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-from .check_discrete import Discrete
+from .check_discrete import Discrete, to_form
 from .check_integers import Array, Form
 from .check_operators import LARGEST_TENSOR, Context, Node, Value, operator, whole_numbers
 
@@ -178,7 +178,9 @@ def gather(ctx: Context, data: list[Any], index: Array) -> Value:
 
     out = [moved([getattr(f, k) for f in forms]) for k in keys]
     if kind is Discrete:
-        return Discrete(out[0], out[1])
+        whole = all(f.form is None for f in data)
+        form = None if whole else gather(ctx, [to_form(ctx.ar, f) for f in data], index)
+        return Discrete(out[0], out[1], form)  # type: ignore[arg-type]
     same = [f.same for f in forms]
     numbers = moved([s for s in same if s is not None]) if all(s is not None for s in same) else None
     return Form(out[0], out[1], out[2], forms[0].e, forms[0].degree, numbers)
