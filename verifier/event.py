@@ -19,8 +19,8 @@ __all__ = ["Event", "Outcome", "equal_parts", "split_ray"]
 FLOORS = 8.0
 """An undecided margin is at the floor when its blur is within this factor of rounding, and its movement
 within this factor of its blur."""
-BLIND = 2.0**-40
-"""Relative width at which a segment that has no margins goes to exact arithmetic."""
+BLIND = 2.0**-16
+"""Relative width from which on a segment without margins is asked whether its middle can be decided at all."""
 MOST_PARTS = 8
 SLACK = 2.0**-44
 """Suggested split points keep this relative distance from the computed root."""
@@ -110,6 +110,14 @@ class Event:
                 outcomes.append(self._split(a, b, margin[k], slope[k], r[k], equal[k]))
         return outcomes
 
+    def _decided_at(self, t: float) -> bool:
+        """Whether the event is known at a point: otherwise rounding alone blurs it."""
+        self.evaluations += 1
+        values = self._enclose([(t, t)])
+        lo, hi, *_ = self._flatten([values[n] for n in self.network.outputs], 1)
+        differs = ((lo > self.observed) | (hi < self.observed)) & ~self.settled
+        return bool(differs.any() or ((lo == hi) | self.settled).all())
+
     def _flatten(self, values: list[Value], size: int) -> tuple[NDArray[Any], ...]:
         """Bounds and margins of all elements of all outputs, (K, N) each; NaN where there is no margin."""
         columns: list[list[NDArray[Any]]] = [[] for _ in range(5)]
@@ -143,9 +151,9 @@ class Event:
         m = a / 2 + b / 2
         moved = np.abs(slope[open_])
         hopeless = (r[open_] <= FLOORS * self.floor) & (moved <= FLOORS * r[open_])
-        # without a margin (ArgMax) only the width tells when halving no longer helps
+        # without a margin (ArgMax) only a point tells whether halving can still help
         blind = np.isnan(margin[open_]).any() and b - a < BLIND * max(abs(a), abs(b))
-        if hopeless.any() or blind or not a < m < b:
+        if hopeless.any() or blind and not self._decided_at(m) or not a < m < b:
             return Outcome((), (), ((a, b),))
         h = float(np.nextafter(max(b - m, m - a), np.inf))
         known = ~np.isnan(margin)
