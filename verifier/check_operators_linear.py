@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .check_contractions import contract
 from .check_discrete import Discrete, to_form, to_integer
+from .check_errors import NotHomogeneous
 from .check_integers import Array, Form
 from .check_operators import Context, Node, Value, operator
 from .check_operators_structure import gather
@@ -121,7 +123,7 @@ def _matmul(ctx: Context, node: Node, inputs: list[Any]) -> Value:
 
 
 def _product(ctx: Context, node: Node, a: Form, b: Form) -> Form:
-    """a @ b, where one of them is constant (else sum by sum)."""
+    """a @ b; one of them is constant, or both move."""
     if a.shape[-1] != b.shape[-2]:
         raise node.refuse("matrices do not fit")
     if node.inputs[1] not in ctx.moves:
@@ -129,13 +131,12 @@ def _product(ctx: Context, node: Node, a: Form, b: Form) -> Form:
     if node.inputs[0] not in ctx.moves:
         flipped = _times_constant(ctx, node, *(v.each(lambda x: np.swapaxes(x, -3, -2)) for v in (b, a)))
         return flipped.each(lambda x: np.swapaxes(x, -3, -2))
-    total = None
-    for k in range(a.shape[-1]):
-        term = ctx.product(
-            a.each(lambda x, k=k: x[..., :, k : k + 1, :]), b.each(lambda x, k=k: x[..., k : k + 1, :, :])
-        )
-        total = term if total is None else ctx.ar.add(total, term)
-    return total  # type: ignore[return-value]
+    if a.degree + b.degree > 1:
+        raise NotHomogeneous(node.op)
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    wide = (v.each(lambda x, v=v: np.broadcast_to(x, (*lead, *v.shape[-2:], x.shape[-1]))) for v in (a, b))
+    y = contract(ctx.ar, *(_reshaped(v, (-1, *v.shape[-2:])) for v in wide))
+    return _reshaped(y, (*lead, *y.shape[-2:]))
 
 
 def _times_constant(ctx: Context, node: Node, a: Form, b: Form) -> Form:
