@@ -34,12 +34,13 @@ def by_ball(function: Callable[[arb], arb], value: Any) -> Any:
 
 def _number(ball: arb) -> Any:
     ends = []
-    for end in (ball.lower(), ball.upper()):
+    for end, up in ((ball.lower(), False), (ball.upper(), True)):
         mantissa, exponent = map(int, end.man_exp())
         if abs(exponent) > LONGEST_EXPONENT:
             if exponent > 0:
                 return UNKNOWN
-            mantissa, exponent = (mantissa > 0) - (mantissa < 0), -LONGEST_EXPONENT
+            # too small to be written down: outwards
+            mantissa, exponent = int(mantissa > 0) if up else -int(mantissa < 0), -LONGEST_EXPONENT
         ends.append(Fraction(mantissa) * Fraction(2) ** exponent)
     return ends[0] if ends[0] == ends[1] else Bracket(*ends)
 
