@@ -6,8 +6,9 @@
 
 A test passes in the engine if, at the test's input, the enclosure of every output contains what the standard
 expects (within the test's tolerance) and is of rounding size; and if, on random segments through that input
-with every floating-point input moving, it contains ONNX's reference evaluation at random points. It passes in
-the checker if its value at the test's input is the expected one.
+with every floating-point input moving (or the first, where others must be constant), it contains ONNX's
+reference evaluation at random points. It passes in the checker if its value at the test's input is the
+expected one.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from onnx import TensorProto  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 from symbolic.bounds import enclose  # noqa: E402
-from symbolic.errors import SurelineError  # noqa: E402
+from symbolic.errors import ModelError, SurelineError  # noqa: E402
 
 FLOOR = Path(__file__).with_name("conformance.json")
 FLOATS = {
@@ -165,12 +166,25 @@ def _narrow(case: Case) -> float:
 
 
 def _on_segments(case: Case) -> str:
-    rng = np.random.default_rng(len(case.name))
+    """All floating-point inputs move, or only the first, where others must not (weights, scales, places)."""
     moving = [name for name, array in case.feeds.items() if _moves(array)]
+    try:
+        return _on_lines(case, moving)
+    except ModelError as error:
+        if "must not depend" not in str(error) or len(moving) < 2:
+            raise
+    return _on_lines(case, moving[:1])
+
+
+def _on_lines(case: Case, moving: list[str]) -> str:
     if not moving:
         return ""
+    rng = np.random.default_rng(len(case.name))
     directions = {name: rng.normal(size=case.feeds[name].shape) for name in moving}
-    reference = ReferenceEvaluator(case.model)
+    try:
+        reference = ReferenceEvaluator(case.model)
+    except Exception:  # noqa: BLE001  (it does not have the operator)
+        return ""
     for width in WIDTHS:
         found = enclose(case.model, case.feeds, directions, 0, width, seed=0)
         for z in rng.uniform(0, width, POINTS):

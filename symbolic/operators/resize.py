@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 
 import numpy as np
 from numpy.typing import NDArray
 
+from symbolic.coordinates import cubic_kernel, linear_kernel
 from symbolic.errors import ModelError
 from symbolic.linear import Weights, each, linear_map
+from symbolic.moves import gather_map, joined
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
 from symbolic.operators.shapes import bounded
 from symbolic.rounding import Array
-from symbolic.values import Batch, Const, Value, map_value
+from symbolic.taps import rounded
+from symbolic.values import Batch, Const, Value, is_discrete, map_value
 
 HALF = Fraction(1, 2)
 
@@ -58,36 +62,53 @@ def nearest(mode: str, x: Fraction) -> int:
     raise ModelError(f"Resize rounding {mode!r} is not known.")
 
 
-def row_of(mode: str, x: Fraction, n_in: int, cubic: Fraction, exclude: bool) -> dict[int, Fraction]:
-    """Interpolation weights by input position; positions outside repeat the border."""
-    base = floor(x)
-    part = x - base
+@dataclass(frozen=True)
+class Kernel:
+    """How elements around a coordinate are weighted: by ``of`` their distance, within ``reach``."""
+
+    of: Callable[[Fraction], Fraction]
+    reach: int
+    antialias: bool
+    exclude: bool
+
+    def row(self, x: Fraction, scale: Fraction, n_in: int) -> dict[int, Fraction]:
+        """Weights by input position; positions outside repeat the border."""
+        stretch = min(scale, Fraction(1)) if self.antialias else Fraction(1)
+        reach = ceil(self.reach / stretch)
+        near = range(floor(x) - reach, floor(x) + reach + 2)
+        taps = {k: weight for k in near if (weight := self.of((k - x) * stretch))}
+        if self.antialias:
+            taps = _normalised(taps)
+        if self.exclude:
+            taps = _normalised({k: weight for k, weight in taps.items() if 0 <= k < n_in})
+        row: dict[int, Fraction] = {}
+        for k, weight in taps.items():
+            place = min(max(k, 0), n_in - 1)
+            row[place] = row.get(place, Fraction(0)) + weight
+        return row
+
+
+def _normalised(taps: dict[int, Fraction]) -> dict[int, Fraction]:
+    total = sum(taps.values())
+    return {k: weight / total for k, weight in taps.items()}
+
+
+def _kernel(node: Node) -> Kernel | None:
+    """What the mode asks for; None for the nearest element."""
+    mode, exclude = node.text("mode"), node.flag("exclude_outside")
     if mode == "linear":
-        taps = {base: 1 - part, base + 1: part}
-    else:
-        a = cubic
-        near = [((a + 2) * d - (a + 3)) * d * d + 1 for d in (part, 1 - part)]
-        far = [((a * d - 5 * a) * d + 8 * a) * d - 4 * a for d in (1 + part, 2 - part)]
-        taps = {base - 1: far[0], base: near[0], base + 1: near[1], base + 2: far[1]}
-    row: dict[int, Fraction] = {}
-    if exclude:
-        taps = {k: w for k, w in taps.items() if 0 <= k < n_in}
-        total = sum(taps.values())
-        taps = {k: w / total for k, w in taps.items()}
-    for k, w in taps.items():
-        place = min(max(k, 0), n_in - 1)
-        row[place] = row.get(place, Fraction(0)) + w
-    return row
+        return Kernel(linear_kernel, 1, node.flag("antialias"), exclude)
+    if mode == "cubic":
+        a = Fraction(node.number("cubic_coeff_a"))
+        return Kernel(lambda x: cubic_kernel(x, a), 2, node.flag("antialias"), exclude)
+    if mode != "nearest":
+        raise ModelError(f"{node.label}: mode {mode!r} is not known.")
+    return None
 
 
 def rounded_matrix(rows: list[dict[int, Fraction]], n_in: int) -> Const:
     """The exact matrix as floats with the distance to them."""
-    value, radius = np.zeros((len(rows), n_in)), np.zeros((len(rows), n_in))
-    for i, row in enumerate(rows):
-        for k, w in row.items():
-            value[i, k] = float(w)
-            radius[i, k] = 0.0 if Fraction(float(w)) == w else abs(float(w)) * 2.0**-52
-    return Const(value, radius if radius.any() else None)
+    return rounded(np.array([[row.get(k, Fraction(0)) for k in range(n_in)] for row in rows], dtype=object))
 
 
 @operator("Resize", "Upsample")
@@ -95,49 +116,32 @@ def resize(node: Node, inputs: Inputs) -> Rule:
     """Separable resampling."""
     x = required(node, inputs)
     rank = len(x.shape)
-    scales, sizes, roi = _parameters(node, inputs, rank)
-    axes = [a % rank for a in node.integers("axes", range(rank))]
-    mode = node.text("mode")
+    axes = _axes(node, inputs, x.shape)
+    bounded(node, [axis.n_out for axis in axes])
     where = node.text("coordinate_transformation_mode", "asymmetric")  # what it was before opset 11
     how = node.text("nearest_mode", "floor")
-    cubic = Fraction(float(node.attributes.get("cubic_coeff_a", 0.0)))  # no cubic mode before opset 11
-    exclude = node.flag("exclude_outside")
-    if node.flag("antialias"):
-        raise ModelError(f"{node.label}: antialias is not supported.")
+    kernel = _kernel(node)
     steps: list[Callable[[Batch, Value], Value]] = []
-    shape = list(x.shape)
-    for axis in range(rank):
-        k = axes.index(axis) if axis in axes else None
-        n_in = x.shape[axis]
-        scale = Fraction(1) if k is None or scales is None else scales[k]
-        n_out = n_in if k is None else (floor(n_in * scale) if sizes is None else sizes[k])
-        if sizes is not None and k is not None:
-            scale = Fraction(n_out, n_in)
-        shape[axis] = n_out
-        bounded(node, shape)
-        if where == "align_corners" and n_in * scale != n_out:
+    outside = np.zeros([axis.n_out for axis in axes], dtype=bool)
+    for number, axis in enumerate(axes):
+        n_in, n_out, scale = axis.n_in, axis.n_out, axis.scale
+        if where in ("align_corners", "tf_crop_and_resize") and n_in * scale != n_out:
             raise ModelError(
-                f"{node.label}: align_corners with a scale that gives no whole size is ambiguous in ONNX."
+                f"{node.label}: {where} with a scale that gives no whole size means different things."
             )
-        window = (Fraction(0), Fraction(1)) if k is None else roi[k]
         if n_out == n_in and scale == 1 and where != "tf_crop_and_resize":
             continue
-        if where == "align_corners" and n_out > 1 and n_out != n_in * scale:
-            raise ModelError(
-                f"{node.label}: align_corners with a scale that gives no whole size means different things."
-            )
-        places = [coordinate(where, o, scale, n_in, n_out, window) for o in range(n_out)]
-        outside = where == "tf_crop_and_resize" and any(p < 0 or p > n_in - 1 for p in places)
-        if outside:
-            raise ModelError(f"{node.label}: tf_crop_and_resize beyond the border is not supported.")
-        if mode == "nearest":
+        places = [coordinate(where, o, scale, n_in, n_out, axis.roi) for o in range(n_out)]
+        if where == "tf_crop_and_resize":
+            beyond = np.array([p < 0 or p > n_in - 1 for p in places])
+            outside |= beyond.reshape([-1 if k == number else 1 for k in range(rank)])
+        if kernel is None:
             index = np.array([min(max(nearest(how, p), 0), n_in - 1) for p in places])
-            steps.append(_gatherer(axis, index))
-        elif mode in ("linear", "cubic"):
-            rows = [row_of(mode, p, n_in, cubic, exclude) for p in places]
-            steps.append(_interpolator(axis, rounded_matrix(rows, n_in)))
+            steps.append(_gatherer(number, index))
         else:
-            raise ModelError(f"{node.label}: mode {mode!r} is not known.")
+            steps.append(_interpolator(number, [kernel.row(p, scale, n_in) for p in places], n_in))
+    if outside.any():
+        steps.append(_extrapolator(outside, float(node.attributes["extrapolation_value"])))
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         value = required(node, values)
@@ -146,6 +150,38 @@ def resize(node: Node, inputs: Inputs) -> Rule:
         return (value,)
 
     return rule
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What becomes of one axis."""
+
+    n_in: int
+    n_out: int
+    scale: Fraction = Fraction(1)
+    roi: tuple[Fraction, Fraction] = (Fraction(0), Fraction(1))
+
+
+def _axes(node: Node, inputs: Inputs, shape: tuple[int, ...]) -> list[Axis]:
+    """Every axis; those that are not named keep their elements."""
+    rank = len(shape)
+    scales, sizes, roi = _parameters(node, inputs, rank)
+    named = [a % rank for a in node.integers("axes", range(rank))]
+    if sizes is None:
+        scales = scales or []
+        sizes = [floor(shape[a] * scale) for a, scale in zip(named, scales, strict=True)]
+    else:
+        scales = [Fraction(n, shape[a]) for a, n in zip(named, sizes, strict=True)]
+        policy = node.text("keep_aspect_ratio_policy", "stretch")
+        if policy != "stretch":
+            scales = [min(scales) if policy == "not_larger" else max(scales)] * len(named)
+            sizes = [floor(shape[a] * scale + HALF) for a, scale in zip(named, scales, strict=True)]
+    if min(scales, default=Fraction(1)) <= 0:
+        raise ModelError(f"{node.label}: a scale is not positive.")
+    axes = [Axis(n, n) for n in shape]
+    for k, a in enumerate(named):
+        axes[a] = Axis(shape[a], sizes[k], scales[k], roi[k])
+    return axes
 
 
 def _parameters(
@@ -167,10 +203,7 @@ def _parameters(
         ends = [Fraction(float(v)) for v in region.value]
         roi = list(zip(ends[:count], ends[count:], strict=True))
     if sizes is not None and sizes.value.size:
-        wanted = [int(v) for v in sizes.value]
-        if node.text("keep_aspect_ratio_policy", "stretch") != "stretch":
-            raise ModelError(f"{node.label}: keep_aspect_ratio_policy is not supported.")
-        return None, wanted, roi
+        return None, [int(v) for v in sizes.value], roi
     if scales is None or not scales.value.size:
         raise ModelError(f"{node.label} has neither scales nor sizes.")
     return [Fraction(float(v)) for v in scales.value], None, roi
@@ -180,13 +213,23 @@ def _gatherer(axis: int, index: NDArray[np.intp]) -> Callable[[Batch, Value], Va
     return lambda batch, value: map_value(value, lambda a, lead: np.take(a, index, axis=axis + lead))
 
 
-def _interpolator(axis: int, matrix: Const) -> Callable[[Batch, Value], Value]:
-    weights = Weights.of(matrix)
-    terms = 4
+def _interpolator(axis: int, rows: list[dict[int, Fraction]], n_in: int) -> Callable[[Batch, Value], Value]:
+    weights = Weights.of(rounded_matrix(rows, n_in))
 
     def apply(x: Array, w: Array) -> Array:
         return np.ascontiguousarray(np.moveaxis(np.moveaxis(x, axis + 1, -1) @ w.T, -1, axis + 1))
 
-    return lambda batch, value: linear_map(
-        batch.lift(value), weights, each(apply), max(terms, matrix.shape[1]), batch, None
+    return lambda batch, value: linear_map(batch.lift(value), weights, each(apply), n_in, batch, None)
+
+
+def _extrapolator(outside: NDArray[np.bool_], fill: float) -> Callable[[Batch, Value], Value]:
+    """Put a constant where the coordinates lie outside the input."""
+    move = gather_map(
+        np.where(outside, outside.size, np.arange(outside.size).reshape(outside.shape)), outside.size + 1
     )
+
+    def step(batch: Batch, value: Value) -> Value:
+        constant_fill = Const(np.array(int(fill)) if is_discrete(value) else np.array(fill))
+        return map_value(joined([value, constant_fill], batch), move)
+
+    return step
