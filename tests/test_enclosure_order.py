@@ -18,12 +18,6 @@ from symbolic.values import Affine
 
 # They may sit on a step that no width takes away.
 STEPS = {"Sign", "Cast", "Where", "ThresholdedRelu", "Shrink"}
-    "Sign",
-    "Cast",
-    "Where",
-    "ThresholdedRelu",
-    "Shrink",
-}  # they may sit on a step that no width takes away
 
 
 def smooth_case(op_type: str, inputs: str, shape: list[int], **attributes: Any) -> Case:
