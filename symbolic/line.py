@@ -67,7 +67,8 @@ class Line:
         c, d = p + move, q * h
         fixed = (q == 0) & (qe == 0)
         size = np.abs(m) + h
-        r = (np.abs(move) + np.abs(c) + np.abs(d)) * (2 * U) + TINY + qe * size
+        r = np.where(m == 0, 0.0, (np.abs(move) + np.abs(c)) * (2 * U) + TINY)
+        r = r + np.where(h == 0, 0.0, np.abs(d) * (2 * U) + TINY) + qe * size
         r = (np.where(fixed, 0.0, r) + pe) * UP
         return Affine(c, d, r)
 

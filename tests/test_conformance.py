@@ -23,6 +23,7 @@ REFUSED = (
     "training mode",
     "Cast to",
     "float16",
+    "powers of integers",
     "align_corners",  # downsampling to no whole size: the standard's text and ONNX Runtime differ
 )
 
