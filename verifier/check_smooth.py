@@ -9,6 +9,8 @@ other side. A cut that is irrational is a ball, which is evaluated as such.
 from __future__ import annotations
 
 import functools
+import math
+from fractions import Fraction
 
 import numpy as np
 from flint import arb, ctx
@@ -25,12 +27,24 @@ STEPS = 8  # bisections towards the place where a tangent touches best
 LARGEST = 1 << 15  # of the exponent of a value; numbers below 2**-LARGEST count as 0 or as one unit
 
 
-def smooth(ar: Arithmetic, function: str | Function, v: Form) -> Form:
-    """A function of `v`, given by its name in the standard or as such."""
+def smooth(
+    ar: Arithmetic,
+    function: str | Function,
+    v: Form,
+    least: Fraction | None = None,
+    most: Fraction | None = None,
+) -> Form:
+    """A function of `v`, given by its name in the standard or as such; `v` is at least `least` and at most
+    `most`, whatever its form says.
+    """
     rule = FUNCTIONS[function] if isinstance(function, str) else function
     if v.degree:
         raise NotHomogeneous(str(function))
     lo, hi = ar.bounds(v)
+    if least is not None:
+        lo = np.maximum(lo, math.floor(least / Fraction(2) ** v.e))
+    if most is not None:
+        hi = np.minimum(hi, math.ceil(most / Fraction(2) ** v.e))
     moving = np.broadcast_to(v.d != 0, lo.shape)
     ends = list(zip(map(int, lo.flat), map(int, hi.flat), moving.flat, strict=True))
     bits = ar.bits or DEFAULT_BITS
