@@ -128,7 +128,7 @@ class CheckedGraph:
         needed = set(outputs)
         for node in reversed(self.nodes):
             if needed & set(node.outputs):
-                needed.update(node.inputs)
+                needed.update(filter(None, node.inputs))
         return needed
 
     def _peel(self, ctx: Context, values: dict[str, Value]) -> None:

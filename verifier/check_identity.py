@@ -114,7 +114,7 @@ def number_elements(
     for node in nodes:
         if not any(name in moves for name in node.inputs) or node.op in ("Shape", "Size", "EyeLike"):
             continue
-        moves.update(node.outputs)
+        moves.update(filter(None, node.outputs))
 
         def operand(name: str) -> Array:
             if name not in known:
