@@ -79,7 +79,8 @@ class Affine:
         """Lower and upper bounds over the segment, rounded outward."""
         h = self.half_width()
         lo, hi = self.c - h, self.c + h
-        return lo - 2 * U * np.abs(lo), hi + 2 * U * np.abs(hi)
+        rounded = 2 * U * (h != 0)  # a form without width is its centre
+        return lo - rounded * np.abs(lo), hi + rounded * np.abs(hi)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ FLOORS = 8.0
 """An undecided margin is at the floor when its blur is within this factor of rounding, and its movement
 within this factor of its blur."""
 BLIND = 2.0**-16
-"""Relative width from which on a segment without margins is asked whether its middle can be decided at all."""
+"""Relative width from which on the middle of a segment without margins must be decidable."""
 MOST_PARTS = 8
 SLACK = 2.0**-44
 """Suggested split points keep this relative distance from the computed root."""

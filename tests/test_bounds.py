@@ -1,0 +1,146 @@
+"""sl.enclose: certified bounds of every output over a segment of inputs."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import twin
+from onnx import TensorProto, helper, numpy_helper
+from random_graphs import suite
+
+import sureline as sl
+
+
+def model_of(nodes: list[Any], outputs: dict[str, int], inputs: dict[str, list[Any]] | None = None) -> Any:
+    rank = len(next(iter((inputs or {"x": [3]}).values())))
+    graph = helper.make_graph(
+        nodes,
+        "bounds",
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in (inputs or {"x": [3]}).items()
+        ],
+        [
+            helper.make_tensor_value_info(name, kind, [f"d{k}" for k in range(rank)])
+            for name, kind in outputs.items()
+        ],
+        [numpy_helper.from_array(np.float32(1.5), "level")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+X = np.array([1, -2, 0.5], dtype=np.float32)
+FLOAT, BOOL = TensorProto.FLOAT, TensorProto.BOOL
+RELU = model_of([helper.make_node("Relu", ["x"], ["y"])], {"y": FLOAT})
+
+
+def test_a_point_is_a_point() -> None:
+    lower, upper = sl.enclose(RELU, X)["y"]
+    assert lower.tolist() == upper.tolist() == [1, 0, 0.5]
+
+
+def test_a_segment() -> None:
+    lower, upper = sl.enclose(RELU, X, np.ones(3), -1, "0.5")["y"]
+    assert (lower <= [0, 0, 0]).all() and (lower > -1e-12)[:2].all()
+    assert (upper >= [1.5, 0, 1]).all() and (upper < [1.5 + 1e-12, 1e-12, 1.26]).all()
+
+
+def test_ends_that_no_double_holds_are_rounded_outward() -> None:
+    copy = model_of([helper.make_node("Identity", ["x"], ["y"])], {"y": FLOAT})
+    end = Fraction(1, 10)
+    lower, upper = sl.enclose(copy, np.zeros(3), np.ones(3), -end, end)["y"]
+    assert all(Fraction(v) <= -end for v in lower) and all(Fraction(v) >= end for v in upper)
+    assert (upper < 0.1 + 1e-15).all()
+
+
+def test_the_ends_of_the_segment_belong_to_it() -> None:
+    above = model_of([helper.make_node("Greater", ["x", "level"], ["z"])], {"z": BOOL})
+    lower, upper = sl.enclose(above, np.full(3, 1.5), [1, 0, 2], 0, 1)["z"]
+    assert lower.tolist() == [False, False, False] and upper.tolist() == [True, False, True]
+    assert sl.enclose(above, np.full(3, 1.5), [1, 1, 1], Fraction(1, 8), 1)["z"][0].all()
+
+
+def test_several_inputs_move_together() -> None:
+    product = model_of([helper.make_node("Sub", ["x", "w"], ["y"])], {"y": FLOAT}, {"x": [2], "w": [2]})
+    x = {"x": np.array([1.0, 2.0]), "w": np.array([5.0, 7.0])}
+    lower, upper = sl.enclose(product, x, {"x": [1, 1], "w": [1, 1]}, -100, 100)["y"]
+    assert np.allclose(lower, [-4, -5], atol=1e-10) and np.allclose(upper, [-4, -5], atol=1e-10)
+    lower, upper = sl.enclose(product, x, {"w": [1, 0]}, 0, 1)["y"]
+    assert np.allclose(lower, [-5, -5]) and np.allclose(upper, [-4, -5])
+
+
+def test_where_the_output_is_no_number() -> None:
+    root = model_of([helper.make_node("Log", ["x"], ["y"])], {"y": FLOAT})
+    lower, upper = sl.enclose(root, np.ones(3), [-1, 0, 1], 0, 2)["y"]
+    assert lower[0] == -np.inf and upper[0] == np.inf
+    assert np.isfinite(lower[1:]).all() and upper[2] >= np.log(3)
+
+
+def test_dynamic_axes_are_fixed_by_the_input() -> None:
+    free = model_of([helper.make_node("Softmax", ["x"], ["y"])], {"y": FLOAT}, {"x": ["batch", "n"]})
+    lower, upper = sl.enclose(free, np.zeros((2, 5)), np.ones((2, 5)), -3, 3)["y"]
+    assert lower.shape == (2, 5) and (lower <= 0.2).all() and (upper >= 0.2).all() and (upper < 1).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"x": {}}, "no value"),
+        ({"x": {"q": X}}, "no input 'q'"),
+        ({"direction": np.ones(2)}, "direction"),
+        ({"direction": {"q": X}}, "no input 'q'"),
+        ({"lo": 1, "hi": 0}, "more than hi"),
+        ({"hi": float("inf")}, "finite"),
+        ({"hi": "two"}, "hi"),
+        ({"x": np.array([1, np.nan, 0])}, "NaN"),
+        ({"x": np.ones(4)}, "shape"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(sl.InputError, match=words):
+        sl.enclose(RELU, **{"x": X, "direction": np.ones(3), **arguments})
+
+
+def test_a_random_operator_needs_a_seed() -> None:
+    noisy = model_of(
+        [
+            helper.make_node("RandomNormalLike", ["x"], ["e"]),
+            helper.make_node("Add", ["x", "e"], ["y"]),
+        ],
+        {"y": FLOAT},
+    )
+    with pytest.raises(sl.SurelineError, match="seed"):
+        sl.enclose(noisy, X)
+    first, again = (sl.enclose(noisy, X, seed=4)["y"] for _ in range(2))
+    assert first[0].tolist() == again[0].tolist()
+
+
+def test_random_graphs_against_the_twin() -> None:
+    compared = 0
+    for case in suite(40):
+        names = [v.name for v in case.model.graph.output]
+        model = onnx.ModelProto()
+        model.CopyFrom(case.model)
+        try:
+            feeds = {case.moving: case.observed, **case.other}
+            found = sl.enclose(model, feeds, {case.moving: case.direction}, "-1/8", "1/8")
+        except sl.SurelineError:
+            continue
+        for z in (Fraction(-1, 8), Fraction(1, 9), Fraction(1, 8)):
+            start, beta = (twin.exact_array(np.asarray(a)) for a in (case.observed, case.direction))
+            exact = twin.evaluate(model, {case.moving: start + beta * z, **case.other})
+            for name in names:
+                for low, high, wanted in zip(
+                    *(v.reshape(-1) for v in (*found[name], exact[name])), strict=True
+                ):
+                    if wanted is twin.UNKNOWN:
+                        continue
+                    smallest, largest = twin.bounds(wanted)
+                    compared += 1
+                    assert low == -np.inf or Fraction(low.item()) <= largest, name
+                    assert high == np.inf or Fraction(high.item()) >= smallest, name
+    assert compared > 1000
