@@ -12,10 +12,12 @@ from .check_discrete import Discrete, first_best, to_form, to_integer
 from .check_integers import Array, Form
 from .check_operators import Context, Node, Value, operator, whole_numbers
 from .check_operators_structure import gather
-from .check_relaxations import absolute, tournament
+from .check_relaxations import absolute, stack, tournament
+from .check_smooth import smooth
+from .check_vectors import log_sum_exp, norm
 from .check_windows import Windows, windows
 
-__all__ = ["total"]
+__all__ = ["pool", "rows", "total"]
 
 
 def _reshaped(form: Form, shape: tuple[int, ...]) -> Form:
@@ -31,6 +33,13 @@ def total(ctx: Context, v: Form, axes: tuple[int, ...]) -> Form:
     return ctx.ar.normal(out.c, out.d, out.r, out.e, out.degree)
 
 
+def rows(v: Form, axes: tuple[int, ...]) -> Form:
+    """The elements along `axes` joined into the first axis."""
+    rest = [a for a in range(len(v.shape)) if a not in axes]
+    shape = (math.prod(v.shape[a] for a in axes), *(v.shape[a] for a in rest))
+    return v.each(lambda x: x.transpose(*axes, *rest, x.ndim - 1).reshape(*shape, x.shape[-1]))
+
+
 def _axes(node: Node, inputs: list[Any], rank: int) -> tuple[int, ...]:
     axes = node.get("axes")
     if len(inputs) > 1 and inputs[1] is not None:
@@ -42,17 +51,26 @@ def _axes(node: Node, inputs: list[Any], rank: int) -> tuple[int, ...]:
 
 @operator("ReduceSum", "ReduceMean", still=(1,), wraps=True)
 @operator("ReduceMax", "ReduceMin", still=(1,), ties=True)
-@operator("ReduceL1", still=(1,))
+@operator(
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceSumSquare",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceProd",
+    still=(1,),
+    wraps=True,
+)
 def _reduce(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     v = to_form(ctx.ar, inputs[0])
     axes = _axes(node, inputs, len(v.shape))
     shape = tuple(1 if i in axes else n for i, n in enumerate(v.shape))
-    if node.op in ("ReduceMax", "ReduceMin"):
-        out = _best(ctx, v, axes, node.op == "ReduceMin")
+    if node.op in INEXACT and isinstance(inputs[0], Discrete):
+        raise node.refuse("what it makes of integers is not exact")
+    if math.prod(v.shape[a] for a in axes):
+        out = _reduced(ctx, node, v, axes)
     else:
-        out = total(ctx, absolute(ctx.ar, v) if node.op == "ReduceL1" else v, axes)
-        if node.op == "ReduceMean":
-            out = ctx.product(out, ctx.number(Fraction(1, math.prod(v.shape[a] for a in axes))))
+        out = _of_nothing(ctx, node, shape)
     if not node.get("keepdims"):
         shape = tuple(n for i, n in enumerate(shape) if i not in axes)
     out = out.each(
@@ -60,6 +78,86 @@ def _reduce(ctx: Context, node: Node, inputs: list[Any]) -> Value:
         same=None if out.same is None else out.same.reshape(*shape, out.same.shape[-1]),
     )
     return to_integer(ctx.ar, out, truncate=False) if isinstance(inputs[0], Discrete) else out
+
+
+INEXACT = ("ReduceL2", "ReduceLogSum", "ReduceLogSumExp")
+
+
+def _reduced(ctx: Context, node: Node, v: Form, axes: tuple[int, ...]) -> Form:
+    """The reduction of at least one element; its shape may lack what is reduced."""
+    ar, count = ctx.ar, math.prod(v.shape[a] for a in axes)
+    if node.op in ("ReduceMax", "ReduceMin"):
+        return _best(ctx, v, axes, node.op == "ReduceMin")
+    if node.op == "ReduceProd":
+        return _product(ctx, rows(v, axes))
+    if node.op == "ReduceLogSumExp":
+        return log_sum_exp(ar, rows(v, axes)) if count > 1 else v
+    if node.op == "ReduceL2" and count > 1:
+        return norm(ar, rows(v, axes))
+    if node.op in ("ReduceL1", "ReduceL2"):
+        return total(ctx, absolute(ar, v), axes)
+    summed = total(ctx, ctx.product(v, v) if node.op == "ReduceSumSquare" else v, axes)
+    if node.op == "ReduceLogSum":
+        return smooth(ar, "Log", summed)
+    return ctx.product(summed, ctx.number(Fraction(1, count))) if node.op == "ReduceMean" else summed
+
+
+def _product(ctx: Context, v: Form) -> Form:
+    """The product along the first axis, by halves."""
+    while v.shape[0] > 1:
+        half = v.shape[0] // 2
+        first, second, rest = (v.each(lambda x, s=s: x[s]) for s in _thirds(half))
+        v = ctx.product(first, second)
+        v = stack(ctx.ar, [v, rest]) if rest.shape[0] else v
+    return v.each(lambda x: x[0])
+
+
+def _thirds(half: int) -> tuple[slice, slice, slice]:
+    return slice(half), slice(half, 2 * half), slice(2 * half, None)
+
+
+def _of_nothing(ctx: Context, node: Node, shape: tuple[int, ...]) -> Form:
+    """What the standard makes of no elements: 0, 1, or no real number."""
+    if node.op in ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceLogSum", "ReduceLogSumExp"):
+        raise node.refuse("a reduction of no elements is no real number")
+    return ctx.ar.constant(np.full(shape, int(node.op == "ReduceProd")))
+
+
+@operator("CumSum", "CumProd", still=(1,), wraps=True)
+def _running(ctx: Context, node: Node, inputs: list[Any]) -> Value:
+    """Sums or products of all elements up to each, or before it."""
+    v = to_form(ctx.ar, inputs[0])
+    axis = int(whole_numbers(node, inputs[1]).reshape(-1)[0])
+    if not -len(v.shape) <= axis < len(v.shape):
+        raise node.refuse("there is no such axis")
+    line = v.each(lambda x: np.moveaxis(x, axis % len(v.shape), 0))
+    line = line.each(lambda x: x[::-1]) if node.get("reverse") else line
+    if line.shape[0]:
+        line = _sums(ctx, node, line) if node.op == "CumSum" else _products(ctx, node, line)
+    line = line.each(lambda x: x[::-1]) if node.get("reverse") else line
+    out = line.each(lambda x: np.moveaxis(x, 0, axis % len(v.shape)))
+    return to_integer(ctx.ar, out, truncate=False) if isinstance(inputs[0], Discrete) else out
+
+
+def _sums(ctx: Context, node: Node, v: Form) -> Form:
+    over = v.size.bit_length() + v.shape[0].bit_length() - 61 if ctx.ar.fast else 0
+    v = ctx.ar.at(v, v.e + over) if over > 0 else v
+    if node.get("exclusive"):
+        v = v.each(lambda x: np.concatenate([0 * x[:1], x[:-1]]))
+    out = v.each(lambda x: x.cumsum(axis=0))
+    return ctx.ar.normal(out.c, out.d, out.r, out.e, out.degree)
+
+
+def _products(ctx: Context, node: Node, v: Form) -> Form:
+    parts = [v.each(lambda x, k=k: x[k : k + 1]) for k in range(v.shape[0])]
+    if node.get("exclusive"):
+        parts = [ctx.ar.constant(np.ones((1, *v.shape[1:]), dtype=np.int64)), *parts[:-1]]
+    found = [parts[0]]
+    for part in parts[1:]:
+        found.append(ctx.product(found[-1], part))
+    cells = max(f.c.shape[-1] for f in found)
+    wide = [f.each(lambda x: np.broadcast_to(x, (*x.shape[:-1], cells))) for f in found]
+    return stack(ctx.ar, wide)
 
 
 def _best(ctx: Context, v: Form, axes: tuple[int, ...], least: bool) -> Form:
@@ -83,7 +181,7 @@ def _global_pool(ctx: Context, node: Node, inputs: list[Any]) -> Form:
 @operator("AveragePool")
 def _average_pool(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     x = inputs[0]
-    found, index = _pool(ctx, node, x.shape)
+    found, index = pool(ctx, node, x.shape)
     zero = ctx.ar.form(np.zeros((1, 1), dtype=object), x.e, degree=x.degree)
     rows = gather(ctx, [x, zero], index)
     summed = total(ctx, rows, (0,))  # type: ignore[arg-type]
@@ -94,7 +192,7 @@ def _average_pool(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     return _reshaped(y, (*x.shape[:2], *found.shape))
 
 
-def _pool(ctx: Context, node: Node, shape: tuple[int, ...]) -> tuple[Windows, Array]:
+def pool(ctx: Context, node: Node, shape: tuple[int, ...]) -> tuple[Windows, Array]:
     """The windows, and the table (taps, batch, channels, positions) into the whole input; padding is its
     size.
     """
@@ -111,7 +209,7 @@ def _pool(ctx: Context, node: Node, shape: tuple[int, ...]) -> tuple[Windows, Ar
 @operator("MaxPool", ties=True)
 def _max_pool(ctx: Context, node: Node, inputs: list[Any]) -> list[Value]:
     x = to_form(ctx.ar, inputs[0])
-    found, index = _pool(ctx, node, x.shape)
+    found, index = pool(ctx, node, x.shape)
     empty = index == math.prod(x.shape)
     if empty.all(axis=0).any():
         raise node.refuse("a window lies in the padding")

@@ -62,13 +62,14 @@ def _root_above(v: int, p: int) -> int:
     return low
 
 
-def log_sum_exp(ar: Arithmetic, v: Form, gone: Array) -> Form:
+def log_sum_exp(ar: Arithmetic, v: Form, gone: Array | None = None) -> Form:
     """log of the sum of exp(v) over what is not `gone`; at least one element of each vector is not."""
     if v.degree:
         raise NotHomogeneous("log sum exp")
     shape = v.c.shape[1:]
     columns = [a.reshape(len(v.c), -1).T for a in (v.c, v.d, v.r)]
-    there = np.broadcast_to(~gone, v.c.shape).reshape(len(v.c), -1).T
+    there = np.ones(v.c.shape, dtype=bool) if gone is None else np.broadcast_to(~gone, v.c.shape)
+    there = there.reshape(len(v.c), -1).T
     bits = ar.bits or DEFAULT_BITS
     with ctx.workprec(bits + 40):
         found = [
