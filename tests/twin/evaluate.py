@@ -22,8 +22,11 @@ from . import (  # noqa: F401  (they fill the table)
 )
 from .call import OPERATORS, Call
 from .exact import Array, exact_array, shorten
+from .ml import ML_OPERATORS
 
 __all__ = ["OPERATORS", "evaluate", "outputs_of"]
+
+TABLES = {"": OPERATORS, "ai.onnx": OPERATORS, "ai.onnx.ml": ML_OPERATORS}
 
 
 def evaluate(model: onnx.ModelProto, feeds: dict[str, Any]) -> dict[str, Array]:
@@ -47,12 +50,13 @@ def evaluate(model: onnx.ModelProto, feeds: dict[str, Any]) -> dict[str, Array]:
     values.update({item.name: exact_array(numpy_helper.to_array(item)) for item in model.graph.initializer})
     values.update({name: exact_array(value) for name, value in feeds.items()})
     for node in model.graph.node:
-        if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:
+        table = TABLES.get(node.domain, {})
+        if node.op_type not in table:
             raise NotImplementedError(node.op_type)
         if any(item.name in ("broadcast", "consumed_inputs") for item in node.attribute):
             raise NotImplementedError("operators of opset 6 and before")
         call = Call(node, [values[name] if name else None for name in node.input], opset)
-        for name, value in zip(node.output, OPERATORS[node.op_type](call), strict=False):
+        for name, value in zip(node.output, table[node.op_type](call), strict=False):
             if name:
                 values[name] = _checked(value)
     return values
