@@ -83,6 +83,8 @@ def contradictions(
             found = _affine(value, wanted, batch, tau, scale)
         else:
             found = _range(value, wanted, batch) or _margin(value, wanted, batch, tau)
+            if value.form is not None and math.isfinite(scale) and scale == 1:
+                found = found or _affine(value.form, wanted, batch, tau, scale)
         if found:
             yield f"{name}: {found}"
 

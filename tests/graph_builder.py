@@ -144,7 +144,8 @@ class Builder:
         proto = helper.make_node(
             op_type, [t.name if t else "" for t in inputs], names, name=names[0], **attributes
         )
-        call = Call(proto, [t.value if t else None for t in inputs], self.opset)
+        types = tuple(t.type if t else 0 for t in inputs)
+        call = Call(proto, [t.value if t else None for t in inputs], self.opset, types)
         values = twin.OPERATORS[op_type](call)[:outputs]
         for value in values:
             self._accept(value)

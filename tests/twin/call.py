@@ -18,11 +18,12 @@ OPERATORS: dict[str, Callable[[Call], list[Array]]] = {}
 
 @dataclass(frozen=True)
 class Call:
-    """A node with the values of its inputs."""
+    """A node with the values of its inputs, and their ONNX element types (0 where not known)."""
 
     node: onnx.NodeProto
     inputs: list[Array | None]
     opset: int
+    types: tuple[int, ...] = ()
 
     def __getitem__(self, index: int) -> Array:
         return self.inputs[index]

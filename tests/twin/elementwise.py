@@ -6,7 +6,6 @@ import math
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 from onnx import TensorProto
 
 from .call import Call, operator
@@ -28,6 +27,7 @@ from .exact import (
     least,
     less_equal,
 )
+from .narrow import NARROW, round_to
 
 ZERO, ONE = Fraction(0), Fraction(1)
 
@@ -260,6 +260,10 @@ def logical_not(call: Call) -> list[Array]:
 # --- Cast ---
 
 INTEGERS = {
+    TensorProto.INT2: (2, True),
+    TensorProto.INT4: (4, True),
+    TensorProto.UINT2: (2, False),
+    TensorProto.UINT4: (4, False),
     TensorProto.INT8: (8, True),
     TensorProto.INT16: (16, True),
     TensorProto.INT32: (32, True),
@@ -271,27 +275,14 @@ INTEGERS = {
 }
 
 
-def _half(value: Fraction) -> Any:
-    """Nearest float16, ties to even."""
-    with np.errstate(over="ignore"):
-        # float64 first would round twice, so look at the neighbours of a first guess
-        guess = np.float16(float(value))
-    if not np.isfinite(guess):
-        return UNKNOWN
-    near = [guess, np.nextafter(guess, np.float16(-np.inf)), np.nextafter(guess, np.float16(np.inf))]
-    finite = [v for v in near if np.isfinite(v)]
-    best = min(finite, key=lambda v: (abs(Fraction(float(v)) - value), int(np.array(v).view(np.uint16)) & 1))
-    return Fraction(float(best))
-
-
-def cast_scalar(x: Any, to: int) -> Any:
+def cast_scalar(x: Any, to: int, saturate: bool = True, mode: str = "up") -> Any:
     """The value after Cast; float32 and float64 do not round."""
     if isinstance(x, Unknown):
         return UNKNOWN
     if to in (TensorProto.FLOAT, TensorProto.DOUBLE):
         return x if isinstance(x, Bracket) else Fraction(x)
-    if to == TensorProto.FLOAT16:
-        return hull([_half(end) for end in bounds(x)])
+    if to in NARROW:
+        return round_to(x, to, saturate, mode)
     if to == TensorProto.BOOL:
         answer = equal(x, 0)
         return answer if isinstance(answer, Unknown) else not answer
@@ -310,5 +301,6 @@ def cast_scalar(x: Any, to: int) -> Any:
 
 @operator("Cast")
 def cast(call: Call) -> list[Array]:
-    to = call.attribute("to")
-    return [elementwise(lambda x: cast_scalar(x, to), call[0])]
+    to, saturate = call.attribute("to"), bool(call.attribute("saturate", 1))
+    mode = call.attribute("round_mode", "up")
+    return [elementwise(lambda x: cast_scalar(x, to, saturate, mode), call[0])]

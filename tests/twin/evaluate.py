@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from . import (  # noqa: F401  (they fill the table)
     movement,
     order,
     pooling,
+    quantised,
     recurrent,
     reduction,
     resize,
@@ -46,6 +48,7 @@ def evaluate(model: onnx.ModelProto, feeds: dict[str, Any]) -> dict[str, Array]:
         Tensor name -> object array (see :mod:`tests.twin.exact` for what the elements are).
     """
     opset = next(item.version for item in model.opset_import if item.domain in ("", "ai.onnx"))
+    types = _types(model.SerializeToString())
     values: dict[str, Array] = {}
     values.update({item.name: exact_array(numpy_helper.to_array(item)) for item in model.graph.initializer})
     values.update({name: exact_array(value) for name, value in feeds.items()})
@@ -55,11 +58,28 @@ def evaluate(model: onnx.ModelProto, feeds: dict[str, Any]) -> dict[str, Array]:
             raise NotImplementedError(node.op_type)
         if any(item.name in ("broadcast", "consumed_inputs") for item in node.attribute):
             raise NotImplementedError("operators of opset 6 and before")
-        call = Call(node, [values[name] if name else None for name in node.input], opset)
+        call = Call(
+            node,
+            [values[name] if name else None for name in node.input],
+            opset,
+            tuple(types.get(name, 0) for name in node.input),
+        )
         for name, value in zip(node.output, table[node.op_type](call), strict=False):
             if name:
                 values[name] = _checked(value)
     return values
+
+
+@functools.lru_cache(maxsize=64)
+def _types(model: bytes) -> dict[str, int]:
+    """The element type of every tensor."""
+    loaded = onnx.load_model_from_string(model)
+    if not any(node.domain == "ai.onnx.ml" for node in loaded.graph.node):  # there inference may crash
+        loaded = onnx.shape_inference.infer_shapes(loaded)
+    graph = loaded.graph
+    types = {item.name: item.data_type for item in graph.initializer}
+    infos = (*graph.input, *graph.value_info, *graph.output)
+    return types | {item.name: item.type.tensor_type.elem_type for item in infos}
 
 
 def _checked(value: Array) -> Array:

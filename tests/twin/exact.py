@@ -268,7 +268,7 @@ def exact_scalar(value: Any) -> Any:
         return value
     if isinstance(value, bool | np.bool_):
         return bool(value)
-    if isinstance(value, int | np.integer):
+    if isinstance(value, int | np.integer) or "int" in type(value).__name__:  # ml_dtypes' own, too
         return int(value)
     as_float = float(value)
     return Fraction(as_float) if math.isfinite(as_float) else UNKNOWN
