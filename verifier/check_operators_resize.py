@@ -13,6 +13,7 @@ from .check_integers import Array, Form
 from .check_operators import Context, Node, Value, fractions, operator, whole_numbers
 from .check_operators_structure import bounded, gather
 from .check_products import Weights, linear
+from .check_taps import cubic, hat
 
 __all__: list[str] = []
 
@@ -34,29 +35,49 @@ def _resize(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     if mode == b"nearest":
         picked = [[_nearest(node, v, n) for v in axis] for axis, n in zip(where, x.shape, strict=True)]
         index = np.arange(math.prod(x.shape)).reshape(x.shape)
-        return gather(ctx, [x], index[np.ix_(*picked)])
-    if mode not in (b"linear", b"cubic") or isinstance(x, Discrete) or node.get("antialias"):
+        return _extrapolated(ctx, node, gather(ctx, [x], index[np.ix_(*picked)]), where, x.shape)
+    if mode not in (b"linear", b"cubic") or isinstance(x, Discrete):
         raise node.refuse("this mode is not supported")
-    taps = _linear if mode == b"linear" else lambda f: _cubic(f, Fraction(node.get("cubic_coeff_a")))
-    exclude = bool(node.get("exclude_outside"))
     weights = ctx.once(
         node,
         lambda: [
-            _prepared(ctx, axis, n, m, taps, exclude)
-            for axis, n, m in zip(where, x.shape, sizes, strict=True)
+            _prepared(ctx, node, axis, n, m, scale)
+            for axis, n, m, scale in zip(where, x.shape, sizes, scales, strict=True)
         ],
     )
+    y = x
     for axis, matrix in enumerate(weights):
         if matrix is not None:
-            x = _along(ctx, x, axis, matrix)
-    return x  # type: ignore[no-any-return]
+            y = _along(ctx, y, axis, matrix)
+    return _extrapolated(ctx, node, y, where, x.shape)
 
 
-def _prepared(ctx: Context, axis: list[Fraction], n: int, m: int, taps: Any, exclude: bool) -> Weights | None:
+def _extrapolated(
+    ctx: Context, node: Node, y: Value, where: list[list[Fraction]], shape: tuple[int, ...]
+) -> Value:
+    """A constant in place of what tf_crop_and_resize would read beyond the input."""
+    if node.get("coordinate_transformation_mode") != b"tf_crop_and_resize":
+        return y
+    inside = [[0 <= v <= n - 1 for v in axis] for axis, n in zip(where, shape, strict=True)]
+    whole = np.ones((), dtype=bool)
+    for axis in inside:
+        whole = whole[..., None] & np.array(axis)
+    if whole.all():
+        return y
+    fill = Fraction(node.get("extrapolation_value"))
+    index = np.where(whole, np.arange(whole.size).reshape(whole.shape), whole.size)
+    if isinstance(y, Discrete):
+        return gather(ctx, [y, Discrete.known(int(fill))], index)
+    return gather(ctx, ctx.alike(y, ctx.number(fill)), index)
+
+
+def _prepared(
+    ctx: Context, node: Node, axis: list[Fraction], n: int, m: int, scale: Fraction
+) -> Weights | None:
     """The matrix of one axis; None if it is the identity."""
     if m == n and all(v == k for k, v in enumerate(axis)):
         return None
-    return Weights.of(ctx.ar, ctx.ar.constant(_matrix(axis, n, taps, exclude)[None]))
+    return Weights.of(ctx.ar, ctx.ar.constant(_matrix(node, axis, n, scale)[None]))
 
 
 def _along(ctx: Context, x: Form, axis: int, matrix: Weights) -> Form:
@@ -71,13 +92,19 @@ def _scales(ctx: Context, node: Node, inputs: list[Any]) -> tuple[list[Fraction]
     shape = inputs[0].shape
     given = inputs[2:4] if node.op == "Resize" and node.opset >= 11 else inputs[1:2]
     given = [v if v is not None and v.shape != (0,) else None for v in given] + [None, None]
+    if 0 in shape:
+        raise node.refuse("an axis without elements")
     axes = [int(a) % len(shape) for a in node.get("axes") or range(len(shape))]
     scales, sizes = [Fraction(1)] * len(shape), list(shape)
     if given[1] is not None:
-        if node.get("keep_aspect_ratio_policy", b"stretch") != b"stretch":
-            raise node.refuse("this aspect ratio policy is not supported")
-        for a, m in zip(axes, whole_numbers(node, given[1]).tolist(), strict=True):
-            sizes[a], scales[a] = m, Fraction(m, shape[a])
+        wanted = whole_numbers(node, given[1]).tolist()
+        policy = node.get("keep_aspect_ratio_policy", b"stretch")
+        ratios = [Fraction(m, shape[a]) for a, m in zip(axes, wanted, strict=True)]
+        if policy != b"stretch":
+            ratios = [(min if policy == b"not_larger" else max)(ratios)] * len(axes)
+            wanted = [math.floor(s * shape[a] + HALF) for a, s in zip(axes, ratios, strict=True)]
+        for a, m, s in zip(axes, wanted, ratios, strict=True):
+            sizes[a], scales[a] = m, s
     else:
         stored = node.get("scales")
         numbers = fractions(node, given[0]) if given[0] is not None else [Fraction(v) for v in stored or ()]
@@ -107,21 +134,20 @@ def _sources(
         raise node.refuse("an axis longer than 65,536")
     old = node.op == "Upsample" or node.opset < 11
     how = b"asymmetric" if old else node.get("coordinate_transformation_mode")
+    if how in (b"tf_crop_and_resize", b"align_corners") and m != n * scale:
+        raise node.refuse(f"{how.decode()} with a scale that gives no whole size means different things")
     if how == b"tf_crop_and_resize":
         start, end = (v * (n - 1) for v in region)
-        places = [start + k * (end - start) / (m - 1) for k in range(m)] if m > 1 else [(start + end) / 2]
-        if min(places) < 0 or max(places) > n - 1:
-            raise node.refuse("tf_crop_and_resize beyond the input is not supported")
-        return places
+        return [start + k * (end - start) / (m - 1) for k in range(m)] if m > 1 else [(start + end) / 2]
     if m == n and scale == 1:
         return [Fraction(k) for k in range(m)]
     if how == b"half_pixel" or how == b"pytorch_half_pixel" and m > 1:
         return [(k + HALF) / scale - HALF for k in range(m)]
     if how == b"pytorch_half_pixel" or how == b"align_corners" and m == 1:
         return [Fraction(0)] * m
+    if how == b"tf_half_pixel_for_nn":
+        return [(k + HALF) / scale for k in range(m)]
     if how == b"align_corners":
-        if m != n * scale:
-            raise node.refuse("align_corners with a scale that gives no whole size means different things")
         return [Fraction(k * (n - 1), m - 1) for k in range(m)]
     if how == b"asymmetric":
         return [k / scale for k in range(m)]
@@ -142,28 +168,20 @@ def _nearest(node: Node, v: Fraction, n: int) -> int:
     return min(max(k, 0), n - 1)
 
 
-def _linear(f: Fraction) -> list[tuple[int, Fraction]]:
-    return [(0, 1 - f), (1, f)]
-
-
-def _cubic(f: Fraction, a: Fraction) -> list[tuple[int, Fraction]]:
-    def near(u: Fraction) -> Fraction:
-        return ((a + 2) * u - (a + 3)) * u * u + 1
-
-    def far(u: Fraction) -> Fraction:
-        return ((a * u - 5 * a) * u + 8 * a) * u - 4 * a
-
-    return [(-1, far(f + 1)), (0, near(f)), (1, near(1 - f)), (2, far(2 - f))]
-
-
-def _matrix(axis: list[Fraction], n: int, taps: Any, exclude: bool) -> Array:
+def _matrix(node: Node, axis: list[Fraction], n: int, scale: Fraction) -> Array:
     """Rows: the weights of the input's elements in one element of the output; the edge is repeated."""
+    a, exclude = Fraction(node.get("cubic_coeff_a") or 0), bool(node.get("exclude_outside"))
+    linear_mode = node.get("mode") == b"linear"
+    slow = min(scale, Fraction(1)) if node.get("antialias") else Fraction(1)  # the filter is this much wider
+    reach = math.ceil((1 if linear_mode else 2) / slow)
     matrix: Array = np.full((len(axis), n), Fraction(0), dtype=object)
     for row, v in zip(matrix, axis, strict=True):
-        base = math.floor(v)
-        for k, weight in taps(v - base):
-            if not exclude or 0 <= base + k < n:
-                row[min(max(base + k, 0), n - 1)] += weight
-        if exclude:
-            row /= row.sum()
+        places = range(math.floor(v) - reach, math.ceil(v) + reach + 1)
+        taps = [(k, hat((k - v) * slow) if linear_mode else cubic((k - v) * slow, a)) for k in places]
+        for k, weight in taps:
+            if not exclude or 0 <= k < n:
+                row[min(max(k, 0), n - 1)] += weight
+        if not row.sum():
+            raise node.refuse("weights that add up to nothing")
+        row /= row.sum()  # 1 already, unless the filter is wider or cut off
     return matrix

@@ -108,7 +108,13 @@ def _kernel(node: Node) -> Kernel | None:
 
 def rounded_matrix(rows: list[dict[int, Fraction]], n_in: int) -> Const:
     """The exact matrix as floats with the distance to them."""
-    return rounded(np.array([[row.get(k, Fraction(0)) for k in range(n_in)] for row in rows], dtype=object))
+    value, radius = np.zeros((len(rows), n_in)), np.zeros((len(rows), n_in))
+    places = [(i, k) for i, row in enumerate(rows) for k in row]
+    if places:
+        at = tuple(np.array(places).T)
+        found = rounded(np.array([weight for row in rows for weight in row.values()], dtype=object))
+        value[at], radius[at] = found.value, found.spread
+    return Const(value, radius if radius.any() else None)
 
 
 @operator("Resize", "Upsample")
