@@ -67,7 +67,11 @@ def how(name: str, composites: frozenset[str]) -> tuple[str, str, str]:
     if name in operators:
         known = operators[name]
         rays = {True: "yes", False: "no"}.get(known.homogeneous, "in part")  # type: ignore[call-overload]
-        return ("exactly" if known.exact else "by enclosure"), rays, checked
+        words = {True: "exactly", False: "by enclosure"}
+        decided = words.get(known.exact, "exactly where one factor is constant, else by enclosure")  # type: ignore[call-overload]
+        if known.irrational:
+            decided += "; irrational constants as balls"
+        return decided, rays, checked
     if name in RANDOM:
         return "drawn once", "yes", "yes"
     if name in UNROLLED:

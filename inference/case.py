@@ -79,6 +79,7 @@ class Case:
             ended_by=found.ended_by,
             seconds=time.perf_counter() - started,
             warnings=(*self.audited.warnings, *self._warnings(found, goal, p)),
+            exactness=self.audited.network.exactness,
             certificate=certificate,
             run_runtime=lambda: compare(self.audited.proto, self.arrays, self.named),
         )

@@ -16,6 +16,7 @@ from inference.certificate import Certificate
 from inference.law import Alternative, PValue, sqrt_float
 from inference.line import ExactLine
 from inference.runtime_agreement import Agreement
+from symbolic.exactness import Exactness
 from verifier.cells import Cell, End, joined
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class InferenceResult:
         "precision", "decision", "exhaustive", "budget" or "interrupted".
     seconds : float
         Of the audit, without loading the model.
+    exactness : Exactness
+        Whether the network is piecewise linear with rational numbers, and which nodes are not.
     warnings : tuple of str
         What a reader of the number must know.
     certificate : Certificate
@@ -73,6 +76,7 @@ class InferenceResult:
     ended_by: str
     seconds: float
     warnings: tuple[str, ...]
+    exactness: Exactness
     certificate: Certificate
     run_runtime: Callable[[], Agreement] = field(repr=False)
 
@@ -184,5 +188,6 @@ class InferenceResult:
             f"truncation set       {intervals}{f' and {more} more' if more > 0 else ''}",
             f"cells                {self.cells} ({self.search_count} evaluated, ended by {self.ended_by}, "
             f"{self.seconds:.3g} s)",
+            f"network              {self.exactness}",
         ]
         return "\n".join(lines + [f"warning: {w}" for w in self.warnings])

@@ -47,6 +47,7 @@ def as_json(result: InferenceResult, request: Request) -> str:
         "roi_size": int(result.roi.sum()),
         "cells": result.cells,
         "gap_mass": _finite(result.gap_mass),
+        "network": str(result.exactness),
         "seconds": round(float(result.seconds), 3),
         "runtime_agrees": result.runtime_agrees,
         "certificate": None if request.out is None else str(request.out),
@@ -126,6 +127,7 @@ def show_audit(result: InferenceResult, request: Request) -> None:
             "proof",
             f"{result.cells} cells, undecided null mass {_short(result.gap_mass)}, {result.seconds:.2f} s",
         ),
+        ("network", str(result.exactness)),
         ("runtime", _RUNTIME[result.runtime_agrees]),
         ("noise", f"normal, variance {request.var}, inserted as known: the p-value is conditional on it"),
         ("certificate", str(request.out) if request.out else "not written (give --out FOLDER)"),
@@ -206,6 +208,7 @@ def show_info(description: Description, name: str) -> None:
 _SUPPORT = {
     "exact": "exactly (piecewise linear)",
     "enclosed": "by enclosure",
+    "exact with constants": "exactly where one factor is constant, else by enclosure",
     "frozen": "drawn once and frozen",
     "unsupported": "NOT SUPPORTED",
 }

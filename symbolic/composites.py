@@ -35,6 +35,7 @@ def composite_names(opset: int) -> frozenset[str]:
         if schema.domain == ""
         and schema.since_version <= opset
         and (schema.has_function or schema.has_context_dependent_function)
+        and schema.name not in DRAWN
     )
 
 
@@ -59,7 +60,7 @@ def expanded(proto: onnx.ModelProto, known: Collection[str]) -> onnx.ModelProto:
         If a definition cannot be had: the types of the inputs cannot be inferred.
     """
     opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 1)
-    wanted = composite_names(opset) - set(known) - DRAWN
+    wanted = composite_names(opset) - set(known)
     if not any(_is_wanted(node, wanted) for node in proto.graph.node):
         return proto
     light = inferred(proto)  # without large weights

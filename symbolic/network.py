@@ -17,6 +17,7 @@ from onnx import numpy_helper
 
 import symbolic.operators  # noqa: F401  (fills the registry)
 from symbolic.errors import ModelError
+from symbolic.exactness import Exactness
 from symbolic.line import Line, Segment, centre
 from symbolic.node import ML, Node, Rule, operators
 from symbolic.operators.shapes import widened
@@ -135,10 +136,25 @@ class Network:
         event = {id(node) for node in _needed(moving, self.outputs)}
         self.steps = self._steps([node for node in moving if id(node) in event], rules, values)
         self.aside = self._steps([node for node in moving if id(node) not in event], rules, values)
+        self.exactness = self._exactness(found.nodes, values)
         self.homogeneous = all(
             operators[step.node.op_type].is_homogeneous(step.node, self._given(step.node, values))
             for step in self.steps
         )
+
+    def _exactness(self, nodes: Iterable[Node], values: Mapping[str, Value]) -> Exactness:
+        """What of the event is not piecewise linear with rational numbers."""
+        moving = {id(step.node) for step in self.steps}
+        enclosed, irrational = [], []
+        for node in reversed(_needed(list(nodes), self.outputs)):
+            how, given = operators[node.op_type], self._given(node, values)
+            made = [self.constants[name] for name in node.proto.output if name in self.constants]
+            exact = how.is_exact(node, given)
+            if id(node) in moving and not exact:
+                enclosed.append(node.label)
+            elif how.irrational or not exact and any(value.radius is not None for value in made):
+                irrational.append(node.label)
+        return Exactness(tuple(enclosed), tuple(irrational))
 
     def _given(self, node: Node, values: Mapping[str, Value]) -> list[Value | None]:
         return [self.constants.get(n, values.get(n)) if n else None for n in node.proto.input]

@@ -39,6 +39,8 @@ Rule = Callable[[Batch, Inputs], tuple[Value, ...]]
 """Encloses the outputs of a node on a batch of segments."""
 Builder = Callable[["Node", Inputs], Rule]
 """Prepares a rule, given values of the inputs at one point (their shapes, and the constants among them)."""
+Question = Callable[["Node", Inputs], bool]
+"""What depends on a node and on which of its inputs move."""
 
 
 @dataclass(frozen=True)
@@ -126,10 +128,15 @@ class Operator:
     """What the registry knows of an operator type."""
 
     build: Builder
-    exact: bool
-    homogeneous: bool | Callable[[Node, Inputs], bool]
+    exact: bool | Question
+    homogeneous: bool | Question
     wraps: bool
+    irrational: bool
     domain: str
+
+    def is_exact(self, node: Node, inputs: Inputs) -> bool:
+        """Whether a node with these inputs is piecewise linear in those that move."""
+        return self.exact if isinstance(self.exact, bool) else self.exact(node, inputs)
 
     def is_homogeneous(self, node: Node, inputs: Inputs) -> bool:
         """Whether a node with these inputs is positively homogeneous."""
@@ -148,9 +155,10 @@ def is_registered(proto: onnx.NodeProto) -> bool:
 
 def operator(
     *names: str,
-    exact: bool = True,
-    homogeneous: bool | Callable[[Node, Inputs], bool] = True,
+    exact: bool | Question = True,
+    homogeneous: bool | Question = True,
     wraps: bool = False,
+    irrational: bool = False,
     domain: str = "",
 ) -> Callable[[Builder], Builder]:
     """Register a builder.
@@ -159,21 +167,24 @@ def operator(
     ----------
     *names : str
         ONNX operator types.
-    exact : bool
+    exact : bool or callable
         Piecewise linear in moving inputs (decided exactly in the limit of small segments), not only enclosed.
+        A function of (node, inputs) where it depends on them.
     homogeneous : bool or callable
         Scaling all moving inputs and added constants by s > 0 scales the output by s (or leaves a discrete
         output as it is): such operators can be decided on rays. A function of (node, inputs) where it
         depends on them.
     wraps : bool
         On integers it overflows, silently and by type: refused there when the integers move.
+    irrational : bool
+        Its own constants are irrational numbers (a square root, sines and cosines).
     domain : str
         The operators' domain; the default is the standard's own.
     """
 
     def register(build: Builder) -> Builder:
         for name in names:
-            operators[name] = Operator(build, exact, homogeneous, wraps, domain)
+            operators[name] = Operator(build, exact, homogeneous, wraps, irrational, domain)
         return build
 
     return register

@@ -107,7 +107,10 @@ def _called(node: onnx.NodeProto) -> str:
 
 def _support_of(node: onnx.NodeProto) -> str:
     if is_registered(node):
-        return "exact" if operators[node.op_type].exact else "enclosed"
+        exact = operators[node.op_type].exact
+        if not isinstance(exact, bool):
+            return "exact with constants"
+        return "exact" if exact else "enclosed"
     if node.domain in ("", "ai.onnx") and node.op_type in handlers:
         return "enclosed" if node.op_type in recurrent.CELLS else "unrolled"
     if node.domain in ("", "ai.onnx") and node.op_type in composite_names(onnx.defs.onnx_opset_version()):

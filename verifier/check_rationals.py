@@ -63,8 +63,8 @@ class Rational:
     __le__ = _comparison(lambda a, b: a <= b)
     __gt__ = _comparison(lambda a, b: a > b)
     __ge__ = _comparison(lambda a, b: a >= b)
-    __eq__ = _comparison(lambda a, b: a == b)  # type: ignore[assignment]
-    __ne__ = _comparison(lambda a, b: a != b)  # type: ignore[assignment]
+    __eq__ = _comparison(lambda a, b: a == b)
+    __ne__ = _comparison(lambda a, b: a != b)
 
     def __neg__(self) -> Rational:
         return Rational(-self.value)

@@ -74,8 +74,8 @@ def _divides_by_a_constant(node: Node, inputs: Inputs) -> bool:
     return isinstance(inputs[1], Const)
 
 
-@operator("Div", homogeneous=_divides_by_a_constant, wraps=True)
-@operator("Mul", homogeneous=one_moves, wraps=True)
+@operator("Div", exact=_divides_by_a_constant, homogeneous=_divides_by_a_constant, wraps=True)
+@operator("Mul", exact=one_moves, homogeneous=one_moves, wraps=True)
 def multiplicative(node: Node, inputs: Inputs) -> Rule:
     """Products, exactly linear with a constant factor, and quotients."""
     combine = multiply if node.op_type == "Mul" else divide
@@ -115,7 +115,7 @@ def divide(batch: Batch, a: Value, b: Value) -> Affine:
     return forms.product(batch.lift(a), reciprocal(batch.lift(b)))
 
 
-@operator("BatchNormalization")
+@operator("BatchNormalization", irrational=True)
 def batch_normalization(node: Node, inputs: Inputs) -> Rule:
     """(x - mean) scale / sqrt(var + epsilon) + bias, with constant statistics."""
     if node.flag("training_mode"):

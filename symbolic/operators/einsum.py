@@ -99,7 +99,7 @@ class Operand:
     labels: Labels
 
 
-@operator("Einsum", homogeneous=one_moves, wraps=True)
+@operator("Einsum", exact=one_moves, homogeneous=one_moves, wraps=True)
 def einsum(node: Node, inputs: Inputs) -> Rule:
     """Sums of products of elements with equal indices."""
     shapes = [required(node, inputs, k).shape for k in range(len(inputs))]

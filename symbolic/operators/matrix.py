@@ -11,7 +11,7 @@ from symbolic.rounding import UP, Array, gamma
 from symbolic.values import Affine, Batch, Const, Range, Value
 
 
-@operator("Gemm", homogeneous=one_moves, wraps=True)
+@operator("Gemm", exact=one_moves, homogeneous=one_moves, wraps=True)
 def gemm(node: Node, inputs: Inputs) -> Rule:
     """alpha A' B' + beta C with constant A or B."""
     alpha, beta = node.number("alpha"), node.number("beta")
@@ -53,7 +53,7 @@ def _right_product(node: Node, weights: Weights, bias: Const | None) -> Rule:
     return rule
 
 
-@operator("MatMul", homogeneous=one_moves, wraps=True)
+@operator("MatMul", exact=one_moves, homogeneous=one_moves, wraps=True)
 def matmul(node: Node, inputs: Inputs) -> Rule:
     """numpy.matmul."""
     left, right = required(node, inputs, 0), required(node, inputs, 1)

@@ -78,7 +78,7 @@ def _scalar(node: Node, inputs: Inputs, index: int, name: str) -> int | None:
     return None if value is None else int(value.value.reshape(-1)[0])
 
 
-@operator("DFT")
+@operator("DFT", irrational=True)
 def dft(node: Node, inputs: Inputs) -> Rule:
     """The discrete Fourier transform of an axis, its inverse, and both for real signals."""
     shape = required(node, inputs).shape
@@ -124,7 +124,7 @@ def _transformed(batch: Batch, x: Affine, weights: Weights, made: tuple[int, int
     return Affine(*(v.reshape(*v.shape[:-1], *made) for v in (y.c, y.d, y.r)))
 
 
-@operator("STFT", homogeneous=one_moves)
+@operator("STFT", exact=one_moves, homogeneous=one_moves, irrational=True)
 def stft(node: Node, inputs: Inputs) -> Rule:
     """Fourier transforms of windowed frames of a signal."""
     batches, samples, parts = required(node, inputs).shape
