@@ -14,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 import onnx
 import random_movement
+import random_quantised
 import random_recurrent
 import random_scatter
 import random_smooth
@@ -209,4 +210,6 @@ def cases(*, smooth: bool | None = None) -> st.SearchStrategy[Case]:
 
 
 # imported because they register their makers
-assert all((random_movement, random_recurrent, random_scatter, random_smooth, random_windows))
+assert all(
+    (random_movement, random_quantised, random_recurrent, random_scatter, random_smooth, random_windows)
+)

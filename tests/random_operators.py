@@ -221,21 +221,6 @@ def where(b: Builder) -> object:
     return b.node("Where", [condition, x, y] if b.coin() else [condition, y, x], type=b.type)
 
 
-@maker("Cast")
-def cast(b: Builder) -> object:
-    kind = b.integer(0, 5)
-    other = TensorProto.DOUBLE if b.type == TensorProto.FLOAT else TensorProto.FLOAT
-    if kind <= 1:
-        there = b.node("Cast", [b.pick()], type=other, to=other)
-        return b.node("Cast", there, type=b.type, to=b.type)
-    if kind == 2:
-        whole = b.node("Cast", [b.pick()], type=TensorProto.INT64, to=TensorProto.INT64)
-        return b.node("Cast", whole, type=b.type, to=b.type) if b.coin(0.7) else whole
-    if kind == 3:
-        return b.node("Cast", [b.pick()], type=TensorProto.BOOL, to=TensorProto.BOOL)
-    return b.node("Cast", [truth(b)], type=b.type, to=b.type)
-
-
 @maker("ArgMax", "ArgMin")
 def arg(b: Builder, name: str) -> object:
     x = b.pick(lambda t: t.rank > 0)
