@@ -24,8 +24,14 @@ _STANDARD = ("", "ai.onnx")
 _CUTS = frozenset({"Shape", "Size", "EyeLike"})
 _SIGN_PIECES = frozenset({"Relu", "LeakyRelu", "PRelu", "Abs", "Sign"})
 _DISCRETE = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "ArgMax", "ArgMin"})
+# Their edges are float32 attributes: the comparison is the same in these types only.
+_JUMPS = frozenset({"ThresholdedRelu", "Shrink"})
+_WIDE = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE})
 _PIECEWISE = (
-    _SIGN_PIECES | _DISCRETE | {"Clip", "HardSigmoid", "Max", "Min", "MaxPool", "ReduceMax", "ReduceMin"}
+    _SIGN_PIECES
+    | _DISCRETE
+    | _JUMPS
+    | {"Clip", "HardSigmoid", "Max", "Min", "MaxPool", "ReduceMax", "ReduceMin"}
 )
 # Linear in all inputs together, or fixed by patterns already there (logic, Where, indices).
 _LINEAR = frozenset(
@@ -164,6 +170,8 @@ class _PatternMaker:
         if kind in _PIECEWISE:
             if kind == "PRelu" and node.input[1] in self.moving:
                 self._refuse(place)
+            elif kind in _JUMPS and self._tensor(node.input[0]).elem_type not in _WIDE:
+                self._refuse(place)
             elif not (own and kind in _DISCRETE):
                 self._pieces(node, kind)
         elif kind in _BILINEAR:
@@ -224,6 +232,8 @@ class _PatternMaker:
         elif kind in _DISCRETE:
             result = self._tensor(node.output[0])
             self.graph.node("Identity", [result.name], self._next(result.elem_type, result.shape))
+        elif kind in _JUMPS:
+            self._jumps(node, kind)
         elif kind == "Clip":
             self._clip(node)
         elif kind == "HardSigmoid":
@@ -240,6 +250,17 @@ class _PatternMaker:
             self.graph.node("MaxPool", list(node.input), [f"{PREFIX}pooled{k}", name], **attributes)
         else:
             self._reduced(node, "ArgMax" if kind == "ReduceMax" else "ArgMin")
+
+    def _jumps(self, node: onnx.NodeProto, kind: str) -> None:
+        given = {a.name: a.f for a in node.attribute}
+        edges = [(given.get("alpha", 1.0), "Greater")]
+        if kind == "Shrink":
+            edge = given.get("lambd", 0.5)
+            edges = [(-edge, "Less"), (edge, "Greater")]
+        x = self._tensor(node.input[0])
+        for value, op_type in edges:
+            bound = self._scalar(f"{PREFIX}bound{len(self.outputs)}", value, x.elem_type)
+            self._compare(x.name, bound, op_type)
 
     def _clip(self, node: onnx.NodeProto) -> None:
         x = node.input[0]

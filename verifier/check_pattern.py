@@ -50,6 +50,7 @@ LINEAR = {
 }
 LINEAR_IN_FIRST = {"Expand", "Tile", "Resize", "Upsample", "BatchNormalization", "Div"}
 BILINEAR = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Mul"}
+WIDE = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE}
 FLOATS = {
     onnx.TensorProto.FLOAT,
     onnx.TensorProto.DOUBLE,
@@ -127,6 +128,10 @@ class _Maker:
             self.compare(x, self.scalar("zero", 0, kind))
             if op == "Sign":
                 self.compare(x, self.scalar("zero", 0, kind), "Less")
+        elif op in ("ThresholdedRelu", "Shrink"):
+            if kind not in WIDE:
+                return False
+            self.jumps(op, x, attributes, kind)
         elif op == "Clip":
             self.clip(node, attributes, kind)
         elif op == "HardSigmoid":
@@ -160,6 +165,14 @@ class _Maker:
         if name not in self.types:
             raise InvalidCertificate(f"the type of tensor {name!r} is not known")
         return self.types[name]
+
+    def jumps(self, op: str, x: str, attributes: dict[str, Any], kind: int) -> None:
+        if op == "Shrink":
+            edge = attributes.get("lambd", 0.5)
+            self.compare(x, self.scalar("bound", -edge, kind, numbered=True), "Less")
+            self.compare(x, self.scalar("bound", edge, kind, numbered=True))
+        else:
+            self.compare(x, self.scalar("bound", attributes.get("alpha", 1.0), kind, numbered=True))
 
     def clip(self, node: onnx.NodeProto, attributes: dict[str, Any], kind: int) -> None:
         x = node.input[0]
