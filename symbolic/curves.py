@@ -9,7 +9,7 @@ slope v + offset +- half:
   largest at an end and lies above each of its tangents; on a concave piece the reverse. The chord's slope is
   used.
 
-A break point b may be an irrational inflection b0, rounded. With |b - b0| <= e and |f''| <= K between
+A break point b may be an irrational inflection b0, rounded. With |b - b0| <= e and |f'''| <= K between
 them, f differs by at most K e**3 from the function that goes on from b0 along its tangent, which has the
 curvature that the piece claims, and their derivatives differ by K e**2: ``INFLECTION`` covers both with room.
 """
