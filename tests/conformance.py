@@ -68,6 +68,12 @@ class Case:
         """The operator types of its graph."""
         return {node.op_type for node in self.model.graph.node}
 
+    @property
+    def rounding(self) -> float:
+        """The relative error of what is computed in the narrowest type of the inputs."""
+        narrow = [NARROW.get(array.dtype.name, 0.0) for array in self.feeds.values()]
+        return 4 * max(narrow, default=0.0)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -148,7 +154,7 @@ def _at_the_input(case: Case) -> str:
         exact = wanted.astype(np.float64)
         real = np.isfinite(exact)  # 1/0 denotes no real number: nothing to contain
         # what is expected was computed in the graph's types
-        rounded = (2.0**-22 + 4 * _narrow(case)) * np.max(np.abs(exact[real]), initial=0.0)
+        rounded = (2.0**-22 + case.rounding) * np.max(np.abs(exact[real]), initial=0.0)
         slack = case.atol + case.rtol * np.abs(exact) + rounded
         if not ((lo - slack <= exact) & (exact <= hi + slack) | ~real).all():
             return f"{name} misses the expected output"
@@ -158,11 +164,6 @@ def _at_the_input(case: Case) -> str:
         if not (width <= 1e-9 * scale).all():
             return f"{name} is {np.nanmax(width):.2g} wide at the input"
     return ""
-
-
-def _narrow(case: Case) -> float:
-    """The relative rounding of the narrowest input."""
-    return max((NARROW.get(array.dtype.name, 0.0) for array in case.feeds.values()), default=0.0)
 
 
 def _on_segments(case: Case) -> str:
@@ -208,7 +209,6 @@ def _contains(case: Case, reference: Any, found: dict[str, Any], point: dict[str
             values = reference.run(None, point)
     except Exception:  # noqa: BLE001  (the reference has gaps of its own)
         return ""
-    narrow = _narrow(case)
     for (name, (lo, hi)), value in zip(found.items(), values, strict=True):
         got = np.asarray(value)
         if got.shape != lo.shape:
@@ -216,7 +216,7 @@ def _contains(case: Case, reference: Any, found: dict[str, Any], point: dict[str
         got = got.astype(np.float64)
         real = np.isfinite(got)
         size = np.max(np.abs(got[real]), initial=1.0)
-        slack = 0.0 if np.asarray(value).dtype.kind in "iub" else (1e-5 + 4 * narrow) * size
+        slack = 0.0 if np.asarray(value).dtype.kind in "iub" else (1e-5 + case.rounding) * size
         inside = (lo.astype(np.float64) - slack <= got) & (got <= hi.astype(np.float64) + slack)
         if not (inside | ~real).all():
             return f"{name} misses the reference evaluation on a segment"

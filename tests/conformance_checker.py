@@ -80,7 +80,8 @@ def _differs(case: Any, values: dict[str, Any], name: str, wanted: Any) -> str:
     unit = 2.0**value.e
     real = np.isfinite(exact)
     off = np.where(real, np.abs(value.c[..., 0].astype(np.float64) * unit - exact), 0.0)
-    tolerance = max(case.rtol, 1e-6) * (1 + np.abs(np.where(real, exact, 0.0))) + case.atol
+    size = np.abs(np.where(real, exact, 0.0))
+    tolerance = max(case.rtol, 1e-6) * (1 + size) + case.atol + case.rounding * size.max(initial=0.0)
     if (off > tolerance).any():
         return f"{name} is off by {off.max():.2g}"
     wide = np.where(real, value.r[..., 0].astype(np.float64) * unit, 0.0)

@@ -78,9 +78,10 @@ class Numbers:
             ]
         else:
             unit = Fraction(2) ** value.e
+            marks = np.zeros_like(value.c) if value.special is None else value.special
             keys = [
-                ("real", int(c) * unit) if r == 0 else None
-                for c, r in zip(value.c[..., 0].flat, value.r[..., 0].flat, strict=True)
+                ("real", int(c) * unit) if r == 0 and mark == 0 else None
+                for c, r, mark in zip(*(a[..., 0].flat for a in (value.c, value.r, marks)), strict=True)
             ]
         return np.array(
             [self.new(True) if k is None else self.of(k, True) for k in keys], dtype=np.int64
@@ -136,11 +137,7 @@ def _outputs(
 ) -> dict[str, Array]:
     """The numbers of a node's outputs, as far as this file knows them."""
     first = node.outputs[0]
-    if (
-        node.op == "Cast"
-        and node.get("to") in REALS
-        and isinstance(values[node.inputs[0]], Form)
-    ):
+    if node.op == "Cast" and node.get("to") in REALS and isinstance(values[node.inputs[0]], Form):
         return {first: operand(node.inputs[0])}
     if TRAITS[node.op].elementwise:
         operands = np.broadcast_arrays(*(operand(name) for name in node.inputs if name))

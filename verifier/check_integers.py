@@ -9,6 +9,7 @@ added to r.
 
 ``degree`` is 1 for what scales with the moving input on a ray (see check_graph), else 0. ``same`` numbers the
 elements: equal numbers >= 0 are equal functions of t (see check_identity); None where nothing is known.
+``special``, mostly None, marks elements that are no real numbers (see check_infinities).
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ import numpy as np
 from .check_errors import InvalidCertificate
 from .check_rationals import quotient
 
-__all__ = ["EXACT", "FAST", "FINE", "RATIONAL", "Array", "Arithmetic", "Form", "magnitude", "objects"]
+__all__ = ["EXACT", "FAST", "FINE", "GONE", "RATIONAL", "Array", "Arithmetic", "Form", "magnitude", "objects"]
 
 Array = np.ndarray[Any, Any]
 FAST, FINE = 60, 64  # 60-bit integers; products of 2 limbs (about 50 bits) or 3
 EXACT = None
 RATIONAL = 1 << 30  # exact, and what no power of two divides is no ball but a rational (see check_rationals)
+GONE = 1  # the mark of an exact -inf
 EXACT_FILL = 192  # in exact mode only relaxations round; they do so at this many bits
 SLOPE = 30  # bits of a relaxation's slope
 
@@ -47,6 +49,7 @@ class Form:
     e: int
     degree: int = 0
     same: Array | None = None
+    special: Array | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

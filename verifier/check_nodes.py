@@ -9,6 +9,7 @@ import onnx
 
 from .check_discrete import Discrete
 from .check_errors import InvalidCertificate
+from .check_infinities import evaluated, is_special
 from .check_operators import OPERATORS, TRAITS, Context, Node
 
 __all__ = ["ML", "SHAPE_ONLY", "STANDARD", "Versioned", "applied", "decoded", "follow"]
@@ -67,7 +68,8 @@ def applied(ctx: Context, node: Node, inputs: list[Any]) -> list[Any]:
     ):
         raise node.refuse("integer arithmetic on data wraps around")
     try:
-        out = OPERATORS[node.op](ctx, node, inputs)
+        special = any(is_special(value) for value in inputs) and node.op not in SHAPE_ONLY
+        out = (evaluated if special else OPERATORS[node.op])(ctx, node, inputs)
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise node.refuse(f"its inputs do not fit ({error})") from error
     return out if isinstance(out, list) else [out]

@@ -17,7 +17,7 @@ from .check_smooth import smooth
 from .check_vectors import log_sum_exp, norm
 from .check_windows import Windows, windows
 
-__all__ = ["pool", "rows", "total"]
+__all__ = ["pool", "reduction_axes", "rows", "total"]
 
 
 def _reshaped(form: Form, shape: tuple[int, ...]) -> Form:
@@ -40,7 +40,8 @@ def rows(v: Form, axes: tuple[int, ...]) -> Form:
     return v.each(lambda x: x.transpose(*axes, *rest, x.ndim - 1).reshape(*shape, x.shape[-1]))
 
 
-def _axes(node: Node, inputs: list[Any], rank: int) -> tuple[int, ...]:
+def reduction_axes(node: Node, inputs: list[Any], rank: int) -> tuple[int, ...]:
+    """The axes of a reduction, an attribute or an input; none named: all, or none if so asked."""
     axes = node.get("axes")
     if len(inputs) > 1 and inputs[1] is not None:
         axes = whole_numbers(node, inputs[1]).tolist()
@@ -63,7 +64,7 @@ def _axes(node: Node, inputs: list[Any], rank: int) -> tuple[int, ...]:
 )
 def _reduce(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     v = to_form(ctx.ar, inputs[0])
-    axes = _axes(node, inputs, len(v.shape))
+    axes = reduction_axes(node, inputs, len(v.shape))
     shape = tuple(1 if i in axes else n for i, n in enumerate(v.shape))
     if node.op in INEXACT and isinstance(inputs[0], Discrete):
         raise node.refuse("what it makes of integers is not exact")

@@ -1,4 +1,4 @@
-"""Smooth operators with attributes, powers, softmax, and the activations that jump."""
+"""Smooth operators with attributes, powers, and the activations that jump."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from .check_discrete import COMPARISONS, Discrete, to_form
 from .check_errors import NotHomogeneous, Undecided
 from .check_integers import Array, Form
 from .check_operators import Context, Node, Value, operator, whole_numbers
-from .check_operators_reduce import total
 from .check_relaxations import relu, select
 from .check_smooth import smooth
 from .check_smooth_branches import Branch, Function, zero
@@ -160,26 +159,3 @@ def _any_power(ctx: Context, v: Form, y: Form) -> Form:
     if bad.any():
         raise Undecided(np.flatnonzero(bad.reshape(-1, bad.shape[-1]).any(axis=0)).tolist())
     return select(ar, nought, nought, _nothing(out), out)
-
-
-# --- softmax ---
-
-
-@operator("Softmax", "LogSoftmax")
-def _softmax(ctx: Context, node: Node, inputs: list[Any]) -> Form:
-    """exp(x - s) / sum of exp(x - s), or its logarithm; s, the whole part of the greatest centre, changes
-    nothing but the scale.
-    """
-    x, ar = inputs[0], ctx.ar
-    rank = len(x.shape)
-    axis = node.get("axis", -1 if node.opset >= 13 else 1)
-    axes = (axis % rank,) if node.opset >= 13 else tuple(range(axis % rank if axis < rank else axis, rank))
-    top = x.c.max(axis=axes, keepdims=True)
-    unit = max(0, -x.e)
-    c = (top >> min(unit, 62)) << min(unit, 62)
-    shifted = ar.add(x, Form(-c, np.zeros_like(c), np.zeros_like(c), x.e, x.degree))
-    powers = smooth(ar, "Exp", shifted)
-    summed = total(ctx, powers, axes)
-    if node.op == "LogSoftmax":
-        return ar.subtract(shifted, smooth(ar, "Log", summed))
-    return ctx.product(powers, smooth(ar, "Reciprocal", summed))

@@ -7,6 +7,7 @@ with the standard's own meaning of axes, steps, pads and batches.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from .check_discrete import Discrete, to_form
-from .check_integers import Array, Form
+from .check_integers import GONE, Array, Form
 from .check_operators import LARGEST_TENSOR, Context, Node, Value, operator, whole_numbers
 
 __all__ = ["bounded", "gather", "make_constant"]
@@ -206,7 +207,11 @@ def make_constant(ctx: Context, tensor: Array) -> Value:
         ):
             tensor = np.clip(tensor, -(2**62), 2**62)  # "to the end" in Slice, and nothing else
         return Discrete.known(tensor)
-    return ctx.ar.constant(tensor)
+    gone = np.isneginf(tensor.astype(np.float64))
+    if not gone.any():
+        return ctx.ar.constant(tensor)
+    form = ctx.ar.constant(np.where(gone, 0, tensor))
+    return replace(form, special=np.where(gone, GONE, 0)[..., None])
 
 
 @operator("Constant")

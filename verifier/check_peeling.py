@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import onnx
@@ -98,7 +98,7 @@ def _compared(climber: _Climber, node: Node, exactly: Callable[[str], Form], out
     at, level = moving[0], node.inputs[1 - moving[0]]
     found = climber.climb(node.inputs[at], None)
     form = exactly(level) if found else None
-    if found is None or not isinstance(form, Form) or not 0 < form.c.size <= LEVELS:
+    if found is None or not _is_real(form) or not 0 < form.c.size <= LEVELS:
         return [node]
     solved, shape = _solutions(found, form), form.shape
     if solved is None:
@@ -178,7 +178,7 @@ class _Climber:
     def _number(self, name: str) -> Fraction | None:
         """A constant of one element that is known exactly."""
         value = self.values.get(name)
-        if name in self.moves or not isinstance(value, Form) or value.c.size != 1 or value.r.any():
+        if name in self.moves or not _is_real(value) or value.c.size != 1 or value.r.any():
             return None
         return int(value.c.flat[0]) * Fraction(2) ** value.e
 
@@ -208,7 +208,7 @@ class _Climber:
             if node.op == "Add" and len(node.inputs) == 2 and len(self.moves & set(node.inputs)) == 1:
                 added = next(n for n in node.inputs if n not in self.moves)
                 value = self.values[added]
-                if not isinstance(value, Form) or (value.c < value.r).any():
+                if not _is_real(value) or (value.c < value.r).any():
                     return False
                 name = next(n for n in node.inputs if n in self.moves)
             elif node.op in SAME | MOVING or node.op == "Cast" and node.get("to") in WIDE:
@@ -271,3 +271,8 @@ def _stored(balls: list[Any], shape: tuple[int, ...]) -> Ball:
     e = min((k for pair in parts for m, k in pair if m), default=0)
     centres, radii = ([m << (k - e) if m else 0 for m, k in column] for column in zip(*parts, strict=True))
     return Ball(objects(centres).reshape(*shape, 1), objects(radii).reshape(*shape, 1), e)
+
+
+def _is_real(value: Any) -> TypeGuard[Form]:
+    """Whether a value is a tensor of real numbers, none of them marked."""
+    return isinstance(value, Form) and value.special is None

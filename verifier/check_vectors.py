@@ -73,8 +73,8 @@ def log_sum_exp(ar: Arithmetic, v: Form, gone: Array | None = None) -> Form:
     bits = ar.bits or DEFAULT_BITS
     with ctx.workprec(bits + 40):
         found = [
-            _bounds(*(list(map(int, a[here])) for a in rows), v.e)
-            for *rows, here in zip(*columns, there, strict=True)
+            _bounds([list(map(int, a[here])) for a in (c, d, r)], v.e)
+            for c, d, r, here in zip(*columns, there, strict=True)
         ]
         size = max((abs(x).upper().man_exp() for bound in found for x in bound), default=(0, 0), key=_length)
         unit = max(_length(size) - bits, NARROWEST)
@@ -100,9 +100,9 @@ def _whole(x: arb, unit: int, up: bool) -> int:
     return sign * (sign * mantissa << shift if shift >= 0 else sign * mantissa >> -shift)
 
 
-def _bounds(c: list[int], d: list[int], r: list[int], e: int) -> tuple[arb, arb, arb]:
+def _bounds(rows: list[list[int]], e: int) -> tuple[arb, arb, arb]:
     """A slope, and bounds of log sum exp(c + d*t +- r) less slope*t over the cell."""
-    ends = []
+    (c, d, r), ends = rows, []
     for sign in (-1, 1):
         value, _, _ = _log_sum([x + sign * y + z for x, y, z in zip(c, d, r, strict=True)], e)
         ends.append(value)
