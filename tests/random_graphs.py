@@ -16,6 +16,7 @@ import onnx
 import random_movement
 import random_quantised
 import random_recurrent
+import random_sampling
 import random_scatter
 import random_smooth
 import random_windows

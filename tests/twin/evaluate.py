@@ -20,6 +20,7 @@ from . import (  # noqa: F401  (they fill the table)
     recurrent,
     reduction,
     resize,
+    sampling,
     structure,
 )
 from .call import OPERATORS, Call

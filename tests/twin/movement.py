@@ -176,3 +176,73 @@ def max_unpool(call: Call) -> list[Array]:
     out = full(wanted, Fraction(0))
     out[tuple(slice(0, s) for s in shape)] = image
     return [out]
+
+
+# --- moved ---
+
+
+@operator("Tile")
+def tile(call: Call) -> list[Array]:
+    x, repeats = call[0], call.integers(1)
+    assert repeats is not None
+    out = np.empty([n * k for n, k in zip(x.shape, repeats, strict=True)], dtype=object)
+    for place in np.ndindex(out.shape):
+        out[place] = x[tuple(p % n for p, n in zip(place, x.shape, strict=True))]
+    return [out]
+
+
+@operator("DepthToSpace")
+def depth_to_space(call: Call) -> list[Array]:
+    x, block = call[0], call.attribute("blocksize")
+    n, c, h, w = x.shape
+    depth = c // block**2
+    out = np.empty((n, depth, h * block, w * block), dtype=object)
+    for b, d, y, z in np.ndindex(out.shape):
+        part = y % block * block + z % block
+        first = d * block**2 + part if call.attribute("mode", "DCR") == "CRD" else part * depth + d
+        out[b, d, y, z] = x[b, first, y // block, z // block]
+    return [out]
+
+
+@operator("SpaceToDepth")
+def space_to_depth(call: Call) -> list[Array]:
+    x, block = call[0], call.attribute("blocksize")
+    n, c, h, w = x.shape
+    out = np.empty((n, c * block**2, h // block, w // block), dtype=object)
+    for b, d, y, z in np.ndindex(out.shape):
+        part, channel = divmod(d, c)
+        if call.attribute("mode", "DCR") == "CRD":
+            channel, part = divmod(d, block**2)
+        out[b, d, y, z] = x[b, channel, y * block + part // block, z * block + part % block]
+    return [out]
+
+
+# --- shapes that depend on values ---
+
+
+@operator("NonZero")
+def non_zero(call: Call) -> list[Array]:
+    x = call[0]
+    found = [place for place in np.ndindex(x.shape) if x[place]]
+    out = np.empty((x.ndim, len(found)), dtype=object)
+    for column, place in enumerate(found):
+        for row, k in enumerate(place):
+            out[row, column] = k
+    return [out]
+
+
+@operator("Unique")
+def unique(call: Call) -> list[Array]:
+    x, axis = call[0], call.attribute("axis")
+    if axis is None:
+        x, axis = x.reshape(-1), 0
+    axis = to_axis(axis, x.ndim)
+    slices = [tuple(np.take(x, [k], axis=axis).reshape(-1)) for k in range(x.shape[axis])]
+    kinds = sorted(set(slices)) if call.attribute("sorted", 1) else list(dict.fromkeys(slices))
+    first = [slices.index(kind) for kind in kinds]
+    rest: list[list[int]] = [first, [kinds.index(s) for s in slices], [slices.count(kind) for kind in kinds]]
+    outputs = [np.take(x, first, axis=axis)]
+    for numbers in rest:
+        outputs.append(np.empty(len(numbers), dtype=object))
+        outputs[-1][:] = numbers
+    return outputs
