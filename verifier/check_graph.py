@@ -23,7 +23,10 @@ from . import (  # noqa: F401  (they register operators)
     check_operators_bits,
     check_operators_columns,
     check_operators_constant,
+    check_operators_determinant,
+    check_operators_einsum,
     check_operators_linear,
+    check_operators_masking,
     check_operators_ml,
     check_operators_order,
     check_operators_quantised,
@@ -34,6 +37,7 @@ from . import (  # noqa: F401  (they register operators)
     check_operators_scatter,
     check_operators_smooth,
     check_operators_steps,
+    check_operators_transform,
     check_operators_trees,
     check_sequences,
 )

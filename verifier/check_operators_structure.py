@@ -56,7 +56,11 @@ def _structural(ctx: Context, node: Node, inputs: list[Any]) -> list[Value]:
         data.append(Discrete.known(0) if isinstance(data[0], Discrete) else ctx.number(pad))
     if any(isinstance(v, Form) for v in data):
         data = list(ctx.alike(*data)) if len(data) > 1 else data
-    return [gather(ctx, data, index) for index in maps]
+    moved = [gather(ctx, data, index) for index in maps]
+    if node.op == "Dropout":  # nothing is dropped
+        ones = np.ones(inputs[0].shape, dtype=np.int64)
+        moved.append(Discrete.known(ones) if node.opset >= 10 else ctx.ar.constant(ones))
+    return moved
 
 
 for _name, _data in MOVED.items():
@@ -72,7 +76,8 @@ def _maps(node: Node, inputs: list[Any]) -> list[Array]:
     start = 0
     shape = inputs[0].shape
     if node.op in ("Identity", "Dropout"):
-        if len(inputs) > 2 and inputs[2] is not None and whole_numbers(node, inputs[2]).any():
+        training = len(inputs) > 2 and inputs[2] is not None and whole_numbers(node, inputs[2]).any()
+        if training and (inputs[1] is None or inputs[1].c.any()):
             raise node.refuse("training mode is random")
         return [np.arange(math.prod(shape)).reshape(shape)]
     if node.op == "Expand":

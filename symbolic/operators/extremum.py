@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -176,6 +178,9 @@ def reduce_extremum(node: Node, inputs: Inputs) -> Rule:
 
     if is_integer(x):
         return lambda batch, values: exact_integers(node, values)
+    if prod(x.shape[a] for a in axes) == 0:  # of nothing
+        kept = [1 if k in axes else n for k, n in enumerate(x.shape) if keep or k not in axes]
+        return lambda batch, values: (Const(np.full(kept, np.inf if lower else -np.inf)),)
     return rule
 
 
