@@ -27,8 +27,12 @@ _DISCRETE = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equa
 # Their edges are float32 attributes: the comparison is the same in these types only.
 _JUMPS = frozenset({"ThresholdedRelu", "Shrink"})
 _WIDE = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE})
+# Staircases: the piece is the value. Those of the first kind make real numbers, the others integers.
+_STEPS = frozenset({"Floor", "Ceil", "Round", "Hardmax"})
+_QUANTISED = frozenset({"QuantizeLinear", "QLinearConv", "QLinearMatMul"})
 _PIECEWISE = (
     _SIGN_PIECES
+    | _STEPS
     | _DISCRETE
     | _JUMPS
     | {"Clip", "HardSigmoid", "Max", "Min", "MaxPool", "ReduceMax", "ReduceMin"}
@@ -38,10 +42,11 @@ _LINEAR = frozenset(
     "Add Sub Sum Mean Neg Identity Concat And Or Not Xor Where ReduceSum ReduceMean AveragePool "
     "GlobalAveragePool Reshape Transpose Slice Gather GatherElements GatherND Split Flatten Squeeze "
     "Unsqueeze DepthToSpace "
-    "SpaceToDepth Dropout Pad".split()
+    "SpaceToDepth Dropout Pad ConvInteger MatMulInteger BitwiseAnd BitwiseOr BitwiseXor BitwiseNot "
+    "BitShift".split()
 )
 # Linear in the first input alone.
-_LINEAR_IN_FIRST = frozenset("Expand Tile Resize Upsample BatchNormalization".split())
+_LINEAR_IN_FIRST = frozenset("Expand Tile Resize Upsample BatchNormalization DequantizeLinear".split())
 # Linear in each of the first two inputs while the other stands still.
 _BILINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Mul"})
 _WHOLE = frozenset(
@@ -183,11 +188,11 @@ class _PatternMaker:
         elif kind in _LINEAR_IN_FIRST:
             if data != [node.input[0]]:
                 self._refuse(place)
-        elif kind == "Cast":
-            if (
-                self._tensor(node.output[0]).elem_type in _WHOLE
-                and self._tensor(node.input[0]).elem_type not in _WHOLE
-            ):
+        elif kind == "Cast" or kind in _QUANTISED:
+            made, given = self._tensor(node.output[0]), self._tensor(node.input[0])
+            if made.elem_type in _WHOLE and (kind != "Cast" or given.elem_type not in _WHOLE):
+                self._value(made)
+            elif kind != "Cast":
                 self._refuse(place)
         elif kind not in _LINEAR:
             self._refuse(place)
@@ -221,6 +226,10 @@ class _PatternMaker:
         self.known[name] = Tensor(name, elem_type, ())
         return self.graph.scalar(name, value, elem_type)
 
+    def _value(self, result: Tensor) -> None:
+        """A discrete tensor is its own pattern."""
+        self.graph.node("Identity", [result.name], self._next(result.elem_type, result.shape))
+
     def _pieces(self, node: onnx.NodeProto, kind: str) -> None:
         x = node.input[0]
         if kind in _SIGN_PIECES:
@@ -229,9 +238,12 @@ class _PatternMaker:
             self._compare(x, zero)
             if kind == "Sign":
                 self._compare(x, zero, "Less")
-        elif kind in _DISCRETE:
+        elif kind in _STEPS:
             result = self._tensor(node.output[0])
-            self.graph.node("Identity", [result.name], self._next(result.elem_type, result.shape))
+            name = self._next(TensorProto.INT64, result.shape)
+            self.graph.node("Cast", [result.name], name, to=TensorProto.INT64)
+        elif kind in _DISCRETE:
+            self._value(self._tensor(node.output[0]))
         elif kind in _JUMPS:
             self._jumps(node, kind)
         elif kind == "Clip":

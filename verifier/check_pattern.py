@@ -47,10 +47,23 @@ LINEAR = {
     "SpaceToDepth",
     "Dropout",
     "Pad",
+    "ConvInteger",
+    "MatMulInteger",
+    "BitwiseAnd",
+    "BitwiseOr",
+    "BitwiseXor",
+    "BitwiseNot",
+    "BitShift",
 }
-LINEAR_IN_FIRST = {"Expand", "Tile", "Resize", "Upsample", "BatchNormalization", "Div"}
+STEPS = {"Floor", "Ceil", "Round", "Hardmax"}  # the value is the piece: real numbers, all of them whole
+QUANTISED = {"QuantizeLinear", "QLinearConv", "QLinearMatMul"}  # and here integers
+LINEAR_IN_FIRST = {"Expand", "Tile", "Resize", "Upsample", "BatchNormalization", "Div", "DequantizeLinear"}
 BILINEAR = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Mul"}
 WIDE = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE}
+WHOLE = {
+    onnx.TensorProto.DataType.Value(name)
+    for name in "BOOL INT8 INT16 INT32 INT64 UINT8 UINT16 UINT32 UINT64 INT4 UINT4".split()
+}
 FLOATS = {
     onnx.TensorProto.FLOAT,
     onnx.TensorProto.DOUBLE,
@@ -152,6 +165,12 @@ class _Maker:
             return not (moved[0] and moved[1])
         elif op in LINEAR_IN_FIRST:
             return moved[0] and not any(moved[1:])
+        elif op in STEPS:
+            self.rebuilt.node("Cast", [node.output[0]], self.next(), to=onnx.TensorProto.INT64)
+        elif op in QUANTISED or op == "Cast" and attributes["to"] in WHOLE and kind not in WHOLE:
+            if self.kind(node.output[0]) not in WHOLE:
+                return False
+            self.rebuilt.node("Identity", [node.output[0]], self.next())
         elif op == "Cast":
             return attributes["to"] in FLOATS or kind not in FLOATS
         else:

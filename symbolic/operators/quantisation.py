@@ -26,7 +26,7 @@ from symbolic.operators.steps import NEAREST, Step, blurred, exact_product, of_q
 from symbolic.rounding import Array
 from symbolic.values import ANYTHING, Affine, Batch, Const, Range, Value, as_range, map_value
 
-__all__ = ["quantised", "real_quotient", "settled", "whole_type", "zero_of"]
+__all__ = ["quantised", "settled", "whole_type", "zero_of"]
 
 
 @operator("QuantizeLinear", homogeneous=False)
@@ -82,32 +82,32 @@ def granular(node: Node, value: Value, shape: tuple[int, ...]) -> Value:
     raise ModelError(f"{node.label}: a scale or zero point of shape {list(given)} does not fit its input.")
 
 
-def real_quotient(
+def quotient_steps(
     step: Step, batch: Batch, bounds: tuple[Array, Array], x: Affine, divisor: Affine
-) -> tuple[Array, Array, Affine]:
-    """step(x / divisor) between two bounds, and x / divisor as a form; ``bounds`` are those of x."""
-    x, divisor = forms.aligned(x, divisor)
-    quotient = divide(batch, x, divisor)
-    low, high = (step.at(v) for v in tight_bounds(quotient))
+) -> tuple[Array, Array]:
+    """step(x / divisor) between two bounds; ``bounds`` are those of x."""
     exact = (divisor.d == 0) & (divisor.r == 0) & (divisor.c > 0)
-    if exact.any():
-        low, high = (
-            np.where(exact, a, b)
-            for a, b in zip(of_quotient(step, *bounds, divisor.c), (low, high), strict=True)
-        )
-    return low, high, quotient
+    low, high = of_quotient(step, *bounds, divisor.c)
+    if exact.all():
+        return low, high
+    general = (step.at(v) for v in tight_bounds(divide(batch, x, divisor)))
+    first, last = (np.where(exact, a, b) for a, b in zip((low, high), general, strict=True))
+    return first, last
 
 
 def quantised(
     batch: Batch, x: Affine, bounds: tuple[Array, Array], scale: Affine, zero: Value, to: Whole
 ) -> Range:
     """saturate(round(x / scale) + zero), following x: rounding moves it by half a step."""
-    low, high, form = real_quotient(NEAREST, batch, bounds, x, scale)
+    x, scale = forms.aligned(x, scale)
+    low, high = quotient_steps(NEAREST, batch, bounds, x, scale)
     shift = as_range(batch, zero)
     rank = low.ndim - 1
     first, last = (v.reshape(len(v), *(1,) * (rank - v.ndim + 1), *v.shape[1:]) for v in (shift.lo, shift.hi))
     known = np.isfinite(low) & np.isfinite(high) & (last != ANYTHING)
     low, high = np.clip(low + first, to.least, to.most), np.clip(high + last, to.least, to.most)
+    if (known & (low == high)).all():
+        return Range(*integers(low, high, known))
     clip = Curve(
         (
             Piece(float(to.least), "linear", intercept=float(to.least)),
@@ -115,7 +115,7 @@ def quantised(
             Piece(np.inf, "linear", intercept=float(to.most)),
         )
     )
-    form = relax(forms.add(form, batch.lift(zero)), clip)
+    form = relax(forms.add(divide(batch, x, scale), batch.lift(zero)), clip)
     return Range(*integers(low, high, known), form=blurred(form, 0.0, 0.5))
 
 
@@ -129,8 +129,10 @@ def settled(result: Range, values: Inputs, to: Whole) -> Value:
 def _to_floats(batch: Batch, x: Affine, scale: Affine, zero: Value, to: Narrow) -> Affine:
     if not isinstance(zero, Const) or zero.value.any():
         return narrowed(forms.add(divide(batch, x, scale), batch.lift(zero)), to)
-    low, high, quotient = real_quotient(to.step(), batch, tight_bounds(x), x, scale)
-    return close_steps(low, high, quotient, to)
+    bounds = tight_bounds(x)
+    x, scale = forms.aligned(x, scale)
+    low, high = quotient_steps(to.step(), batch, bounds, x, scale)
+    return close_steps(low, high, divide(batch, x, scale), to)
 
 
 def whole_type(node: Node, index: int) -> Whole:
