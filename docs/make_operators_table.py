@@ -11,8 +11,10 @@ import onnx
 import symbolic.network  # noqa: F401  (fills the registry)
 import verifier.check  # noqa: F401  (fills the checker's)
 from symbolic.composites import composite_names
-from symbolic.node import operators
+from symbolic.node import ML, operators
 from symbolic.random_nodes import RANDOM
+from symbolic.recurrent import CELLS
+from symbolic.unrolling import handlers
 from verifier.check_operators import OPERATORS
 
 HERE = Path(__file__).parent
@@ -28,10 +30,11 @@ listed. `docs/make_operators_table.py` writes this page.
 - **exactly**: piecewise linear in the values that move along the line; on a small enough cell its
   enclosure is as tight as rounding allows. **by enclosure**: smooth; enclosed between two straight
   lines, the tighter the smaller the cell. **by its definition**: replaced by the function body that the
-  standard defines, and decided as that is. **unrolled**: control flow with constant conditions and
-  trip counts, replaced by the nodes that run. **drawn once**: random operators are drawn from the seed and
-  frozen into the audited graph; what is audited is the network with these numbers. **not meaningful here**:
-  refused when the model is loaded, unless nothing that is asked for depends on the node.
+  standard defines, and decided as that is. **unrolled**: replaced by the nodes that run; conditions, trip
+  counts and places in sequences must not depend on the audited input. **drawn once**: random operators are
+  drawn from the seed and frozen into the audited graph; what is audited is the network with these numbers.
+  **not meaningful here**: refused when the model is loaded, unless nothing that is asked for depends on the
+  node.
 - **rays**: whether the unbounded ends of the line can be decided; otherwise they are a gap, with a tiny
   mass. A dash: as its parts can.
 - **checker**: whether `sureline check` proves cells of graphs with this operator.
@@ -45,7 +48,6 @@ in the checker.
 |---|---|---|---|---|
 """
 
-UNROLLED = ("If", "Loop", "Scan")
 WHY_NOT = {
     **dict.fromkeys(("Bernoulli", "Multinomial"), "random: what is drawn depends on the data"),
     **dict.fromkeys(
@@ -53,11 +55,26 @@ WHY_NOT = {
     ),
     "ImageDecoder": "encoded bytes are not numbers on a line",
     **dict.fromkeys(
-        ("Optional", "OptionalGetElement", "OptionalHasElement"), "optional values are not tensors"
-    ),
-    **dict.fromkeys(
         ("NonMaxSuppression", "NonZero", "Unique"), "the shape of its result depends on the data"
     ),
+}
+ML_HEAD = """
+## ai.onnx.ml
+
+The operators for classical machine learning, as converters of scikit-learn and of boosted trees write them.
+Where the standard is vague, it is read as ONNX Runtime reads it: two classes whose votes are all for the
+first one have one score, which is the second class's; norms are of absolute values. Where the runtime departs
+from the standard's words, the words count: the label is the first class with the greatest score, and base
+values are always added. Refused are post_transform SOFTMAX_ZERO and PROBIT, any transform of a single score
+(which the runtime leaves out), and tables of strings; a label that is a string is unknown, but the scores
+beside it are not. An output that nobody asks for (a ZipMap of probabilities) may be anything.
+
+| operator | how it is decided | rays | checker |
+|---|---|---|---|
+"""
+ML_WHY_NOT = {
+    **dict.fromkeys(("CastMap", "DictVectorizer", "ZipMap"), "maps are not tensors"),
+    "CategoryMapper": "text",
 }
 
 
@@ -74,14 +91,14 @@ def how(name: str, composites: frozenset[str]) -> tuple[str, str, str]:
         return decided, rays, checked
     if name in RANDOM:
         return "drawn once", "yes", "yes"
-    if name in UNROLLED:
+    if name in CELLS:
+        return "unrolled in time, by enclosure", "-", "yes"
+    if name in handlers:
         return "unrolled", "-", "yes"
     if name in WHY_NOT:
         return f"not meaningful here: {WHY_NOT[name]}", "-", "-"
     if name in composites:
         return "by its definition", "-", "yes"
-    if name.startswith("Sequence") or name.endswith("Sequence"):
-        return "not meaningful here: sequences are not tensors", "-", "-"
     return "not supported", "-", checked
 
 
@@ -92,12 +109,22 @@ def table() -> str:
     composites = composite_names(newest)
     names = {s.name for s in onnx.defs.get_all_schemas() if s.domain == "" and not s.deprecated}
     lines = []
-    for name in sorted(names | set(operators)):
+    for name in sorted(names | {name for name, known in operators.items() if known.domain == ""}):
         total, engine, checker = counts["operators"].get(name, (0, 0, 0))
         tests = f"{engine} and {checker} of {total}" if total else "-"
         lines.append(f"| {' | '.join((name, *how(name, composites), tests))} |")
     head = HEAD.format(opset=newest, **{k: counts[k] for k in ("onnx", "tests", "engine", "checker")})
-    return head + "\n".join(lines) + "\n"
+    return head + "\n".join(lines) + "\n" + _ml_table()
+
+
+def _ml_table() -> str:
+    lines = []
+    for name in sorted({s.name for s in onnx.defs.get_all_schemas() if s.domain == ML}):
+        words = how(name, frozenset())
+        if name in ML_WHY_NOT:
+            words = (f"not meaningful here: {ML_WHY_NOT[name]}", "-", "-")
+        lines.append(f"| {' | '.join((name, *words))} |")
+    return ML_HEAD + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ slope v + offset +- half:
 * the range lies in one linear piece: exact up to rounding;
 * otherwise any slope is sound, given bounds of g(v) = f(v) - slope v over [lo, hi]. On a convex piece g is
   largest at an end and lies above each of its tangents; on a concave piece the reverse. The chord's slope is
-  used.
+  used; slope 0 where that leaves less remainder, as it does where most of the argument is remainder: then
+  the result is no wider than the range of f.
 
 A break point b may be an irrational inflection b0, rounded. With |b - b0| <= e and |f'''| <= K between
 them, f differs by at most K e**3 from the function that goes on from b0 along its tangent, which has the
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from symbolic.rounding import ELEMENTARY, FLUSHED, TINY, UP, Array, U, sum_error
 from symbolic.values import Affine
@@ -29,6 +31,10 @@ __all__ = ["INFLECTION", "Curve", "Piece", "relax", "relu"]
 
 INFLECTION = 2.0**-140
 """Absolute error next to a rounded inflection: e below 2**-51 and K below 4 make 2**-151."""
+
+
+NEGLIGIBLE = 2.0**-20
+"""What is less of a remainder is not worth a second relaxation."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +160,22 @@ def _bounds_to_the_edge(a: Affine) -> tuple[Array, Array]:
 
 def relax(a: Affine, curve: Curve, least: float = -np.inf, most: float = np.inf) -> Affine:
     """Enclose f(a), where a is known to lie in [least, most] besides."""
+    tilted, wasted = _relaxed(a, curve, least, most, flat=False)
+    if not wasted.any():
+        return tilted
+    flat, _ = _relaxed(a, curve, least, most, flat=True)
+    take = wasted & (flat.r <= tilted.r)
+    c, d, r = (
+        np.where(take, x, y)
+        for x, y in zip((flat.c, flat.d, flat.r), (tilted.c, tilted.d, tilted.r), strict=True)
+    )
+    return Affine(c, d, r)
+
+
+def _relaxed(
+    a: Affine, curve: Curve, least: float, most: float, flat: bool
+) -> tuple[Affine, NDArray[np.bool_]]:
+    """The relaxation with one choice of slope, and where slope 0 may leave less remainder than this one."""
     with np.errstate(all="ignore"):
         lo, hi = _bounds_to_the_edge(a) if curve.has_edges else a.bounds()
         if (least, most) != (-np.inf, np.inf):
@@ -163,7 +185,7 @@ def relax(a: Affine, curve: Curve, least: float = -np.inf, most: float = np.inf)
         shape = lo.shape
         wide = hi > lo
         chord = (_value(curve, hi) - _value(curve, lo)) / np.where(wide, hi - lo, 1.0)
-        slope = np.where(wide & np.isfinite(chord), chord, 0.0)
+        slope = np.where((wide & np.isfinite(chord)) if not flat else False, chord, 0.0)
         low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
         exact_slope, exact_offset = np.zeros(shape), np.zeros(shape)
         exact = np.zeros(shape, dtype=bool)
@@ -197,7 +219,9 @@ def relax(a: Affine, curve: Curve, least: float = -np.inf, most: float = np.inf)
         rounding = rounding + np.where(offset == 0, 0.0, sum_error(c))
         r = np.where(slope == 0, 0.0, np.abs(slope) * a.r) + half + rounding
         c = np.where(undefined, np.nan, c)
-        return Affine(c, np.where(slope == 0, 0.0, d), r * UP)
+        wasted = (slope != 0) & ~exact & (half > np.abs(d))
+        wasted &= half > np.abs(slope) * a.r * NEGLIGIBLE
+        return Affine(c, np.where(slope == 0, 0.0, d), r * UP), wasted
 
 
 def relu(a: Affine) -> Affine:

@@ -23,6 +23,7 @@ from .check_smooth_functions import FUNCTIONS
 __all__ = ["FUNCTIONS", "smooth"]
 
 DEFAULT_BITS = 256  # in exact mode
+MOSTLY = 4  # where so much more of v is remainder than slope, the slope 0 loses less
 STEPS = 8  # bisections towards the place where a tangent touches best
 LARGEST = 1 << 15  # of the exponent of a value; numbers below 2**-LARGEST count as 0 or as one unit
 
@@ -45,7 +46,7 @@ def smooth(
         lo = np.maximum(lo, math.floor(least / Fraction(2) ** v.e))
     if most is not None:
         hi = np.minimum(hi, math.ceil(most / Fraction(2) ** v.e))
-    moving = np.broadcast_to(v.d != 0, lo.shape)
+    moving = np.broadcast_to(np.abs(v.d) * MOSTLY > v.r, lo.shape)
     ends = list(zip(map(int, lo.flat), map(int, hi.flat), moving.flat, strict=True))
     bits = ar.bits or DEFAULT_BITS
     with ctx.workprec(bits + 40):
