@@ -5,7 +5,7 @@ Weights are rational numbers; what floats cannot hold of them is their radius.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -16,7 +16,7 @@ from symbolic.linear import Weights, each, linear_map
 from symbolic.rounding import TINY, UP, Array
 from symbolic.values import Affine, Batch, Const
 
-__all__ = ["Row", "Taps", "product", "rounded", "table", "unique_rows"]
+__all__ = ["Row", "Taps", "product", "rounded", "table"]
 
 Row = Sequence[tuple[int, Fraction, Fraction]]
 """Element, weight, and a bound of the weight's error."""
@@ -84,15 +84,6 @@ def product(v: Array, r: Array, w: Array, s: Array) -> Const:
     error = np.abs(v) * s + r * np.abs(w) + r * s + np.where((r > 0) | (s > 0), TINY, 0.0)
     exact = np.isin(v, (0.0, 1.0)) | np.isin(w, (0.0, 1.0))
     return Const(value, (error + np.where(exact, 0.0, np.abs(value) * 2.0**-52 + TINY)) * UP)
-
-
-def unique_rows(keys: Array, row: Callable[..., Row]) -> Taps:
-    """Taps whose row depends on a few numbers, given along the first axis; every combination that occurs is
-    looked at once. The second axis is that of the groups, the third that of the outputs."""
-    kinds, which = np.unique(keys.reshape(len(keys), -1), axis=1, return_inverse=True)
-    found = table([[row(*kind) for kind in kinds.T.tolist()]])
-    at = which.reshape(keys.shape[1:])
-    return Taps(found.index[0][at], Const(found.weights.value[0][at], found.weights.spread[0][at]))
 
 
 def table(rows: Sequence[Sequence[Row]]) -> Taps:

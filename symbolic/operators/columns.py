@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from fractions import Fraction
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from symbolic.coordinates import Sampler
+from symbolic.coordinates import Ambiguous, Sampler
 from symbolic.errors import ModelError
 from symbolic.linear import Weights, each, linear_map
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
 from symbolic.operators.shapes import bounded
 from symbolic.operators.windows import Window
-from symbolic.rounding import Array
-from symbolic.taps import Row, Taps, unique_rows
+from symbolic.rounding import UP, Array, U
+from symbolic.taps import Taps
 from symbolic.values import Affine, Batch, Const, Value
 
 __all__: list[str] = []
@@ -131,8 +129,12 @@ def _deformed(
             _along(rank + k, 2 * rank)
         )
         own: tuple[Any, ...] = (*(slice(None),) * (rank + 1), k)
-        keys = np.stack(np.broadcast_arrays(start.astype(np.float64), moved[own], error[own]))
-        axis = unique_rows(keys.reshape(3, spread[0], -1), _reader(how, size))
+        u = start + moved[own]
+        bound = (error[own] + np.abs(u) * (2 * U)) * UP  # a sum does not underflow
+        try:
+            axis = how.taps(u.reshape(spread[0], -1), bound.reshape(spread[0], -1), size)
+        except Ambiguous:
+            raise ModelError(f"{node.label}: an offset is not known exactly enough.") from None
         found = axis if found is None else found.times(axis, size)
     if found is None:
         raise ModelError(f"{node.label} has no spatial axis.")
@@ -142,8 +144,3 @@ def _deformed(
 def _along(axis: int, rank: int) -> list[int]:
     """A shape for numbers along one axis."""
     return [-1 if k == axis else 1 for k in range(rank)]
-
-
-def _reader(how: Sampler, size: int) -> Callable[[float, float, float], Row]:
-    """What an offset (known up to an error) from a place reads along an axis."""
-    return lambda base, step, error: how.row(int(base) + Fraction(step), Fraction(error), size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 from math import prod
 
@@ -15,8 +14,8 @@ from symbolic.moves import gather_map, joined
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
 from symbolic.operators.shapes import bounded
 from symbolic.rounding import Array
-from symbolic.taps import Row, Taps, rounded, unique_rows
-from symbolic.values import Affine, Batch, Const, Value, is_discrete, map_value
+from symbolic.taps import Taps, rounded
+from symbolic.values import Affine, Batch, Const, Range, Value, is_discrete, is_integer, map_value
 
 MODES = {"bilinear": "linear", "bicubic": "cubic"}  # as operator set 16 called them
 
@@ -39,16 +38,20 @@ def grid_sample(node: Node, inputs: Inputs) -> Rule:
         raise ModelError(f"{node.label}: its mode is not known.")
     size, points = x.shape[2:], grid.shape[1:-1]
     bounded(node, [*x.shape[:2], *points])
-    pairs = np.stack([grid.value, grid.spread]).reshape(2, x.shape[0], -1, len(size))
-    columns = [  # coordinates are listed from the innermost axis outward
-        unique_rows(pairs[..., -1 - k], _reader(node, how, n)) for k, n in enumerate(size)
-    ]
+    value, spread = (v.reshape(x.shape[0], -1, len(size)) for v in (grid.value, grid.spread))
+    read = _picks if how.mode == "nearest" else _taps
+    try:  # coordinates are listed from the innermost axis outward
+        columns = [read(how, value[..., -1 - k], spread[..., -1 - k], n) for k, n in enumerate(size)]
+    except Ambiguous:
+        raise ModelError(
+            f"{node.label}: a point of its grid means different things, or is not known exactly enough."
+        ) from None
     taps = columns[0]
     for n, more in zip(size[1:], columns[1:], strict=True):
         taps = taps.times(more, n)
     if how.mode == "nearest":
         return _picked(node, taps, x.shape, points)
-    if is_discrete(x):
+    if is_integer(x) or (isinstance(x, Range) and x.lo.dtype.kind in "iub"):
         raise ModelError(f"{node.label}: interpolation of integers is not supported.")
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
@@ -59,20 +62,35 @@ def grid_sample(node: Node, inputs: Inputs) -> Rule:
     return rule
 
 
-def _reader(node: Node, how: Sampler, size: int) -> Callable[[float, float], Row]:
-    """What a coordinate from -1 to 1, known up to an error, reads along an axis."""
+def _taps(how: Sampler, points: Array, spread: Array, size: int) -> Taps:
+    """What linear or cubic interpolation reads along one axis."""
+    u, error = how.coordinates(points, spread, size)
+    if how.mode == "cubic" and how.padding == "border":
+        low, high = (float(v) for v in how.ends(size))
+        for point in _exact(points[~((low <= u - error) & (u + error <= high))], spread):
+            how.row(how.exact(point, size), size)  # both ways to read beyond the border must agree
+    return how.taps(u, error, size)
 
-    def row(point: float, error: float) -> Row:
-        u = how.coordinate(Fraction(point), size)
-        try:
-            return how.row(u, Fraction(error) * how.step(size), size)
-        except Ambiguous:
-            raise ModelError(
-                f"{node.label}: what it reads at coordinate {float(u):.6g} means different things, or is not "
-                "known exactly enough."
-            ) from None
 
-    return row
+def _picks(how: Sampler, points: Array, spread: Array, size: int) -> Taps:
+    """What the nearest element is along one axis; weight 0 where it is a zero beyond the border."""
+    u, error = how.coordinates(points, spread, size)
+    if not (error <= 0.25).all():
+        raise Ambiguous
+    place = np.rint(u).astype(np.int64)
+    near = np.rint(u - error) != np.rint(u + error)
+    exact = {point: round(how.exact(point, size)) for point in _exact(points[near], spread)}
+    place[near] = [exact[point] for point in points[near].tolist()]
+    element = how.elements(place, size)[..., None]
+    return Taps(np.maximum(element, 0), Const((element >= 0).astype(np.float64)))
+
+
+def _exact(points: Array, spread: Array) -> list[float]:
+    """The different numbers among some that must be known exactly."""
+    if points.size and spread.any():
+        raise Ambiguous
+    found: list[float] = np.unique(points).tolist()
+    return found
 
 
 def _picked(node: Node, taps: Taps, shape: tuple[int, ...], points: tuple[int, ...]) -> Rule:
