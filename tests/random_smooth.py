@@ -15,10 +15,14 @@ SMOOTH |= set(
 )
 
 
+def number(value: float) -> float:
+    """As an attribute holds it: float32, finite."""
+    return float(np.clip(np.float32(np.clip(value, -1e38, 1e38)), -1e38, 1e38))
+
+
 def attribute(b: Builder) -> float:
     """A number, not 0."""
-    value = float(b.numbers([])[()])
-    return value or 0.75
+    return number(float(b.numbers([])[()])) or 0.75
 
 
 @maker("Tanh", "Softplus", "Softsign", "Erf", "Atan", "Asinh", "Sinh", "Cosh", "Sin", "Cos")
@@ -41,7 +45,7 @@ def gelu(b: Builder) -> object:
 
 @maker("Swish", since=24)
 def swish(b: Builder) -> object:
-    attributes = {"alpha": float(b.numbers([])[()])} if b.coin(0.7) else {}
+    attributes = {"alpha": number(float(b.numbers([])[()]))} if b.coin(0.7) else {}
     return b.node("Swish", [small(b)], **attributes)
 
 
@@ -92,15 +96,16 @@ def exponential_unit(b: Builder, name: str) -> object:
 @maker("ThresholdedRelu", since=10)
 def thresholded_relu(b: Builder) -> object:
     x = b.pick()
-    return b.node("ThresholdedRelu", [x], **({"alpha": b.near(x)} if b.coin(0.8) else {}))
+    return b.node("ThresholdedRelu", [x], **({"alpha": number(b.near(x))} if b.coin(0.8) else {}))
 
 
 @maker("Shrink", since=9)
 def shrink(b: Builder) -> object:
     x = b.pick()
-    attributes = {"lambd": abs(b.near(x)) if b.coin(0.8) else b.near(x)} if b.coin(0.8) else {}
+    edge = number(b.near(x))
+    attributes = {"lambd": abs(edge) if b.coin(0.8) else edge} if b.coin(0.8) else {}
     if b.coin(0.7):
-        attributes["bias"] = attributes.get("lambd", 0.5) if b.coin(0.4) else float(b.numbers([])[()])
+        attributes["bias"] = attributes.get("lambd", 0.5) if b.coin(0.4) else number(float(b.numbers([])[()]))
     return b.node("Shrink", [x], **attributes)
 
 

@@ -13,6 +13,8 @@ from symbolic.operators.smooth import EXP, LOG, SMALLEST
 from symbolic.rounding import Array
 from symbolic.values import Affine, Batch, Const, Value, is_discrete, is_integer
 
+MOST_EXPONENTS = 1 << 12
+
 
 @operator("Pow", exact=False, homogeneous=False)
 def power(node: Node, inputs: Inputs) -> Rule:
@@ -24,6 +26,8 @@ def power(node: Node, inputs: Inputs) -> Rule:
         raise ModelError(f"{node.label}: powers of integers are supported only where nothing moves.")
     if isinstance(exponent, Const) and exponent.radius is None:
         exponents = exponent.value.astype(np.float64)
+        if len(np.unique(exponents)) > MOST_EXPONENTS:
+            raise ModelError(f"{node.label} has more than {MOST_EXPONENTS} different exponents.")
         return lambda batch, values: (_constant_exponent(batch.lift(required(node, values)), exponents),)
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
