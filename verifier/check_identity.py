@@ -122,7 +122,8 @@ def number_elements(
                 known[name] = numbers.constant(values[name])
             return known[name]
 
-        outputs = _outputs(node, numbers, operand, values, maps)
+        known_weights = node.op != "Conv" or not any(name in moves for name in node.inputs[1:])
+        outputs = _outputs(node, numbers, operand, values, maps) if known_weights else {}
         for name in filter(None, node.outputs):
             if name in outputs:
                 known[name] = outputs[name]

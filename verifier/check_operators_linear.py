@@ -35,7 +35,7 @@ def _biased(ctx: Context, node: Node, y: Form, inputs: list[Any]) -> Form:
     return ctx.ar.add(*ctx.alike(y, bias))
 
 
-@operator("Conv", still=(1,))
+@operator("Conv")
 def _conv(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     x, w = inputs[0], inputs[1]
     batch, channels, *spatial = x.shape
@@ -48,8 +48,15 @@ def _conv(ctx: Context, node: Node, inputs: list[Any]) -> Form:
         return channelled(node, found.table, batch, channels, groups, math.prod(spatial)), found.shape
 
     index, shape = ctx.once(node, table, exact=True)
-    weights = ctx.once(node, lambda: Weights.of(ctx.ar, _reshaped(w, (groups, w.shape[0] // groups, -1))))
-    y = _reshaped(linear(ctx.ar, weights, x, index), (w.shape[0], batch, *shape))
+    kernels = _reshaped(w, (groups, w.shape[0] // groups, -1))
+    if node.inputs[1] in ctx.moves:
+        if w.degree + x.degree > 1:
+            raise NotHomogeneous(node.op)
+        zero = ctx.ar.form(np.zeros((1, 1), dtype=object), x.e, degree=x.degree)
+        y = contract(ctx.ar, kernels, gather(ctx, [x, zero], index))  # type: ignore[arg-type]
+    else:
+        y = linear(ctx.ar, ctx.once(node, lambda: Weights.of(ctx.ar, kernels)), x, index)
+    y = _reshaped(y, (w.shape[0], batch, *shape))
     return _biased(ctx, node, _moved(y, 0, 1), inputs)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from symbolic.errors import ModelError
 from symbolic.linear import Weights, each, linear_map
-from symbolic.node import Inputs, Node, Rule, constant, operator, required
+from symbolic.node import Absorbing, Inputs, Node, Rule, constant, one_moves, operator, required
+from symbolic.operators.moving_kernels import moving_convolution
 from symbolic.operators.windows import Window, transposed_window, whole_window, window_of
 from symbolic.rounding import Array
 from symbolic.values import Batch, Const, Value
@@ -100,9 +101,15 @@ def _given(node: Node, inputs: Inputs) -> tuple[Value, Const, Const | None, int]
     return required(node, inputs), kernel, constant(node, inputs, 2, "bias"), int(node.attributes["group"])
 
 
-@operator("Conv")
+def _one_factor_moves(node: Node, inputs: Inputs) -> bool:
+    return one_moves(node, inputs[:2])
+
+
+@operator("Conv", homogeneous=_one_factor_moves)
 def conv(node: Node, inputs: Inputs) -> Rule:
-    """Convolution with a constant kernel."""
+    """Convolution, mostly with a constant kernel."""
+    if not all(v is None or isinstance(v, Const) for v in inputs[1:]):
+        return moving_convolution(node, inputs)
     x, kernel, bias, groups = _given(node, inputs)
     window = window_of(node, x.shape[2:], kernel.shape[2:])
     window = replace(window, shifted=int(np.prod(kernel.shape[3:])) * kernel.shape[1] >= SHIFTED_DEPTH)
@@ -119,7 +126,7 @@ def conv(node: Node, inputs: Inputs) -> Rule:
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         return (linear_map(batch.lift(required(node, values)), weights, apply, terms, batch, shift),)
 
-    return rule
+    return Absorbing(rule, (1, 2))
 
 
 def _per_channel(bias: Const | None, spatial: int) -> Const | None:
@@ -155,7 +162,7 @@ def conv_transpose(node: Node, inputs: Inputs) -> Rule:
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         return (linear_map(batch.lift(required(node, values)), weights, each(apply), terms, batch, shift),)
 
-    return rule
+    return Absorbing(rule, (1, 2))
 
 
 @operator("AveragePool", "GlobalAveragePool")
