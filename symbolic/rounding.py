@@ -8,8 +8,9 @@ Model (IEEE 754 binary64, round to nearest, gradual underflow):
   *Accuracy and Stability of Numerical Algorithms*, 2nd ed., section 3.1; the second term is the underflow
   that gamma alone misses);
 * NumPy's elementary functions are not correctly rounded: their SIMD loops are within 4 units in the last
-  place, and ``ELEMENTARY`` allows 16; sin and cos are only used on [-3.1, 3.1], where none reduces its
-  argument. Results below the normal range may be flushed to 0: ``FLUSHED``;
+  place, and ``ELEMENTARY`` allows 16. sin and cos are only used on [-3.1, 3.1], where sin vanishes at 0
+  alone: a coarse multiple of pi inside them is an absolute error. Results below the normal range may be
+  flushed to 0: ``FLUSHED``;
 * SciPy's erf errs by up to 2 units, erfc(x) by 8 for x below 1.5 and by 300 beyond (its exp(-x**2) feels the
   rounding of x**2). What uses them allows more than 16 times that.
 
