@@ -202,7 +202,10 @@ def show_info(description: Description, name: str) -> None:
     answer = Text(f"{refused} of these operators cannot be audited; docs/operators.md lists those that can.")
     if not refused:
         answer = Text("All operators are supported.")
-    _panel(Group(_table(ports), Text(), operators, Text(), answer), name, "red" if refused else "cyan")
+    elif description.auditable:
+        answer.append(f" These outputs do not need them: {', '.join(description.auditable)}.")
+    style = "cyan" if description.auditable else "red"
+    _panel(Group(_table(ports), Text(), operators, Text(), answer), name, style)
 
 
 _SUPPORT = {

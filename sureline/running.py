@@ -163,17 +163,19 @@ def _output_index(request: Request, model: onnx.ModelProto) -> int:
 
 @dataclass(frozen=True)
 class Description:
-    """What `sureline info` shows: names with types, and operators with their number and support."""
+    """What `sureline info` shows: names with types, operators with their number and support, and the outputs
+    that need no unsupported one."""
 
     inputs: tuple[tuple[str, str], ...]
     outputs: tuple[tuple[str, str], ...]
     operators: tuple[tuple[str, int, str], ...]
+    auditable: tuple[str, ...]
 
 
 def describe(path: Path) -> Description:
     """Read a model and say what it needs."""
     from symbolic.loading import load_model
-    from symbolic.network import support
+    from symbolic.network import support, unsupported
     from symbolic.static_shapes import free_inputs
 
     model = load_model(path).proto
@@ -184,12 +186,15 @@ def describe(path: Path) -> Description:
             (kind, count, "frozen" if kind.startswith("Random") else how)
             for kind, count, how in support(model)
         ),
+        tuple(value.name for value in model.graph.output if not unsupported(model, [value.name])),
     )
 
 
 def _type(value: onnx.ValueInfoProto) -> str:
     from onnx import TensorProto
 
+    if not value.type.HasField("tensor_type"):
+        return "no tensor"
     tensor = value.type.tensor_type
     lengths = [str(d.dim_value) if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim]
     kind = TensorProto.DataType.Name(tensor.elem_type).lower()

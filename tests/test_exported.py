@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import sureline as sl
+from sureline.running import describe
 
 FOLDER = Path(__file__).parent / "exported"
 FILES = sorted(path.stem for path in FOLDER.glob("*.onnx"))
@@ -113,3 +114,15 @@ def test_certified(name: str, tmp_path: Path) -> None:
     assert result.sup_p - result.inf_p <= 1e-2
     result.certificate.save(tmp_path)
     assert sl.check(tmp_path, model=model).valid
+
+
+def test_an_output_that_nobody_asks_for() -> None:
+    """skl2onnx gives probabilities as maps unless it is told not to; the label beside them can be audited."""
+    described = describe(FOLDER / "sk_zipmap.onnx")
+    assert described.auditable == ("output_label",)
+    assert ("ZipMap", 1, "unsupported") in described.operators
+    assert list(sl.enclose(FOLDER / "sk_zipmap.onnx", np.zeros((2, 5), dtype=np.float32))) == ["output_label"]
+    with pytest.raises(sl.UnsupportedOperatorError, match="ZipMap"):
+        sl.load(
+            FOLDER / "sk_zipmap.onnx", sl.Selection(output="output_probability", eta=lambda s: np.ones(5))
+        )

@@ -137,6 +137,8 @@ def _array_feature_extractor(ctx: Context, node: Node, inputs: list[Any]) -> Val
     if node.inputs[1] not in ctx.moves:
         table = np.arange(math.prod(data.shape)).reshape(*shape[:-1], -1)
         places = whole_numbers(node, indices).reshape(-1)
+        if places.size and places.min() < 0:
+            raise node.refuse("an index is negative")
         return gather(ctx, [data], ctx.once(node, lambda: table[..., places], exact=True))
     if node.inputs[0] in ctx.moves:
         raise node.refuse("its data and its indices move with the input")
@@ -182,7 +184,7 @@ def _label_encoder(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     keys, values = _table(node, "keys"), _table(node, "values")
     x = inputs[0]
     entries = {k: v for k, v in zip(keys.tolist(), values.tolist(), strict=True) if math.isfinite(k)}
-    if math.prod(x.shape) * (len(entries) + 1) > LARGEST_TENSOR >> 4:
+    if math.prod(x.shape) * (len(entries) + 1) > LARGEST_TENSOR >> 6:
         raise node.refuse("its table is too large for so many elements")
     default = node.get("default_int64" if values.dtype.kind == "i" else "default_float")
     if node.get("values_tensor") is not None:

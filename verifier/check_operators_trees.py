@@ -95,7 +95,7 @@ def _weights(node: Node, trees: Trees, what: str, targets: int) -> Array:
 
 
 def _table(node: Node, entries: list[tuple[int, int, float]], leaves: int, targets: int) -> Array:
-    if not 0 < targets * leaves <= LARGEST_TENSOR:
+    if not 0 < targets * leaves <= LARGEST_TENSOR >> 2:
         raise node.refuse("it has too many targets")
     table = np.full((leaves, targets), np.nan)
     for leaf, target, weight in entries:

@@ -14,9 +14,9 @@ from symbolic.node import ML, Inputs, Node, Rule, operator, required
 from symbolic.operators.ml_scores import standard
 from symbolic.operators.shapes import bounded
 from symbolic.rounding import UP
-from symbolic.values import ANYTHING, Affine, Batch, Range, Value, as_range, is_discrete, map_value
+from symbolic.values import ANYTHING, Affine, Batch, Const, Range, Value, as_range, is_discrete, map_value
 
-FOUND = 2**24
+FOUND = 2**20
 """Most comparisons of elements with keys."""
 
 
@@ -24,6 +24,8 @@ FOUND = 2**24
 def array_feature_extractor(node: Node, inputs: Inputs) -> Rule:
     """Gather along the last axis, by a flat list of indices; a vector counts as one row."""
     data, indices = required(node, inputs, 0), required(node, inputs, 1)
+    if isinstance(indices, Const) and indices.value.size and indices.value.min() < 0:
+        raise ModelError(f"{node.label} has a negative index.")
     gather = standard(node, "Gather", [data, indices], axis=-1)
     shape = (*(data.shape[:-1] if len(data.shape) > 1 else (1,)), int(np.prod(indices.shape)))
 

@@ -15,7 +15,6 @@ from symbolic.node import ML, Inputs, Node, Rule, operator, required
 from symbolic.operators.arithmetic import divide
 from symbolic.operators.ml_forest import Forest, floats, listed_forest, reachable, split_forest, thresholds
 from symbolic.operators.ml_scores import class_labels, is_untransformed, of_two, transform, winner
-from symbolic.operators.shapes import bounded
 from symbolic.rounding import UP, Array, gamma
 from symbolic.values import Affine, Batch, Const, Range, Value
 
@@ -23,6 +22,7 @@ Aggregate = Literal["SUM", "AVERAGE", "MIN", "MAX"]
 AGGREGATES: tuple[Aggregate, ...] = ("AVERAGE", "SUM", "MIN", "MAX")
 BLOCK = 2**22
 """Numbers in hand at a time: rows times nodes."""
+MOST_WEIGHTS = 2**24
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,6 @@ def _unit(numbers: Array) -> float:
 
 def _weights(node: Node, forest: Forest, what: str, count: int) -> Array:
     """What the leaves of `listed_forest` say: one weight per leaf and target, 0 where none is given."""
-    bounded(node, [len(forest.leaves), count])
     trees, ids = node.integers("nodes_treeids", ()), node.integers("nodes_nodeids", ())
     leaf_at = {(trees[k], ids[k]): leaf for leaf, k in enumerate(forest.leaves)}
     given = floats(node, f"{what}_weights")
@@ -127,6 +126,8 @@ def _weights(node: Node, forest: Forest, what: str, count: int) -> Array:
 
 
 def _table(node: Node, places: Sequence[tuple[int, int, float]], shape: tuple[int, int]) -> Array:
+    if not 0 < shape[0] * shape[1] <= MOST_WEIGHTS:
+        raise ModelError(f"{node.label}: {shape[1]} targets are too many, or none.")
     if any(not 0 <= target < shape[1] for _, target, _ in places):
         raise ModelError(f"{node.label}: a weight is for no target.")
     if len({(leaf, target) for leaf, target, _ in places}) < len(places):
@@ -192,7 +193,6 @@ def trees(node: Node, inputs: Inputs) -> Rule:
         raise ModelError(f"{node.label}: its lists of leaves differ in length, or hold no real numbers.")
     if forest.leaves.size and not 0 <= forest.leaves.min() <= forest.leaves.max() < len(given):
         raise ModelError(f"{node.label}: a branch leads to a leaf that does not exist.")
-    bounded(node, [len(forest.leaves), count])
     places = [(leaf, targets[k], given[k]) for leaf, k in enumerate(forest.leaves)]
     weights = _table(node, places, (len(forest.leaves), count))
     return _regression(
