@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from fractions import Fraction
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -96,12 +97,23 @@ def eye_like(node: Node, inputs: Inputs) -> Rule:
 
 
 @operator("Range")
-def integer_range(node: Node, inputs: Inputs) -> Rule:
-    """start, limit, step as integer constants."""
-    arrays = [v.value for v in inputs if isinstance(v, Const)]
-    if len(arrays) != 3 or any(a.dtype.kind not in "iu" for a in arrays):
-        raise ModelError(f"{node.label}: only integer constants are supported.")
-    start, limit, step = (int(a.reshape(-1)[0]) for a in arrays)
-    if step == 0 or abs((limit - start) / step) > LIMIT:
+def arithmetic_progression(node: Node, inputs: Inputs) -> Rule:
+    """start, start + step, ... before the limit."""
+    given = [v for v in inputs if isinstance(v, Const) and v.radius is None and np.isfinite(v.value).all()]
+    if len(given) != 3:
+        raise ModelError(f"{node.label}: only exact constants are supported.")
+    start, limit, step = (Fraction(v.value.reshape(-1)[0].item()) for v in given)
+    if step == 0 or abs(limit - start) > LIMIT * abs(step):
         raise ModelError(f"{node.label}: too many elements.")
-    return fixed(*evaluate_exactly(node, arrays))
+    if not given[0].is_float:
+        return fixed(*evaluate_exactly(node, [v.value for v in given]))
+    steps = (limit - start) / step
+    if 0 < abs(steps - round(steps)) < Fraction(1, 10**6):
+        raise ModelError(f"{node.label}: its limit is too close to an element to tell whether it is one.")
+    bounded(node, [max(0, ceil(steps)), 2**8])  # fractions are large
+    exact = [start + k * step for k in range(max(0, ceil(steps)))]
+    values = np.array([float(v) for v in exact])
+    radius = np.abs(values) * 2.0**-52
+    whole = all(Fraction(float(v)) == v for v in exact)
+    progression = Const(values, None if whole else radius)
+    return lambda batch, given: (progression,)
