@@ -52,7 +52,7 @@ def expanded(proto: onnx.ModelProto, known: Collection[str]) -> onnx.ModelProto:
     Returns
     -------
     onnx.ModelProto
-        The same object where there is nothing to replace.
+        The same object where there is nothing to replace; else large constants appear as inputs in it.
 
     Raises
     ------
@@ -70,11 +70,7 @@ def expanded(proto: onnx.ModelProto, known: Collection[str]) -> onnx.ModelProto:
         light = _one_level(light, wanted, opset)
     else:
         raise ModelError("The definitions of the model's composite operators do not come to an end.")
-    result = onnx.ModelProto()
-    result.CopyFrom(proto)
-    del result.graph.node[:]
-    result.graph.node.extend(light.graph.node)
-    return result
+    return light
 
 
 def _is_wanted(node: onnx.NodeProto, wanted: Collection[str]) -> bool:

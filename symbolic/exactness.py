@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Exactness"]
+from symbolic.node import Node, given_to, operators
+from symbolic.values import Const, Value
+
+__all__ = ["Exactness", "exactness_of"]
 
 NAMED = 4
 
@@ -36,6 +40,37 @@ class Exactness:
         if self.irrational:
             return f"piecewise linear, irrational constants as balls: {_some(self.irrational)}"
         return "piecewise linear with rational numbers, decided exactly"
+
+
+def exactness_of(
+    nodes: Iterable[Node], moving: Collection[int], known: Mapping[str, Value], solved: Collection[str]
+) -> Exactness:
+    """What of some nodes is not piecewise linear with rational numbers.
+
+    Parameters
+    ----------
+    nodes : iterable of Node
+    moving : collection of int
+        Which of them move (their ids).
+    known : mapping of str to Value
+        All tensors.
+    solved : collection of str
+        Thresholds that are inverses of functions.
+    """
+    enclosed, irrational = [], []
+    for node in nodes:
+        how, given = operators[node.op_type], given_to(node, known)
+        balls = {name for name in (*node.proto.input, *node.proto.output) if _is_ball(known.get(name))}
+        exact = how.is_exact(node, given)
+        if id(node) in moving and not exact:
+            enclosed.append(node.label)
+        elif how.irrational or not exact and balls & set(node.proto.output) or balls & set(solved):
+            irrational.append(node.label)
+    return Exactness(tuple(enclosed), tuple(irrational))
+
+
+def _is_ball(value: Value | None) -> bool:
+    return isinstance(value, Const) and value.radius is not None
 
 
 def _some(names: tuple[str, ...]) -> str:

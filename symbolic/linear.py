@@ -40,29 +40,32 @@ def each(apply: Callable[[Array, Array], Array]) -> Map:
 
 @dataclass(frozen=True)
 class Weights:
-    """A constant matrix or kernel, and an upper bound of its absolute value."""
+    """A constant matrix or kernel, signed +- radius; ``tiny`` if some products with it may underflow."""
 
     signed: Array
-    absolute: Array
     radius: Array | None
+    tiny: bool
 
     @classmethod
     def of(cls, const: Const) -> Weights:
         signed = np.ascontiguousarray(const.value, dtype=np.float64)
-        absolute = np.abs(signed)
-        absolute = np.where(absolute > 0, np.maximum(absolute, WEIGHT_FLOOR), 0.0)
         radius = const.radius
         if radius is not None:
             radius = np.where(radius > 0, np.maximum(radius, WEIGHT_FLOOR), 0.0)
-            absolute = (absolute + radius) * UP
-        return cls(signed, absolute, radius)
+        return cls(signed, radius, bool(((np.abs(signed) < WEIGHT_FLOOR) & (signed != 0)).any()))
+
+    @property
+    def absolute(self) -> Array:
+        """An upper bound of the absolute value: made when it is needed, so that weights are held once."""
+        absolute = np.abs(self.signed)
+        if self.tiny:
+            absolute = np.where(absolute > 0, np.maximum(absolute, WEIGHT_FLOOR), 0.0)
+        return absolute if self.radius is None else np.asarray((absolute + self.radius) * UP)
 
     def arranged(self, move: Callable[[Array], Array]) -> Weights:
         """The same weights in another layout."""
         radius = None if self.radius is None else np.ascontiguousarray(move(self.radius))
-        return Weights(
-            np.ascontiguousarray(move(self.signed)), np.ascontiguousarray(move(self.absolute)), radius
-        )
+        return Weights(np.ascontiguousarray(move(self.signed)), radius, self.tiny)
 
 
 def overflow_blurred(r: Array, c: Array, d: Array) -> Array:

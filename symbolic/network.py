@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 import symbolic.operators  # noqa: F401  (fills the registry)
 from symbolic.errors import ModelError
-from symbolic.exactness import Exactness
+from symbolic.exactness import exactness_of
 from symbolic.line import Line, Segment, centre
-from symbolic.node import ML, Node, Rule, operators
+from symbolic.node import ML, Node, Rule, given_to, operators
 from symbolic.operators.shapes import widened
 from symbolic.peeling import peeled
 from symbolic.static_shapes import element_types
+from symbolic.stored import Stored
 from symbolic.support import (
     default_opset,
     lowered,
@@ -33,7 +34,7 @@ from symbolic.support import (
     support,
     unsupported,
 )
-from symbolic.unrolling import Unrolling, reads
+from symbolic.unrolling import Unrolling
 from symbolic.values import Affine, Batch, Const, Range, Value
 
 __all__ = ["Line", "Network", "Segment", "centre", "require_supported", "support", "unsupported"]
@@ -97,32 +98,36 @@ class Network:
         self.inputs = (moving,) if isinstance(moving, str) else tuple(moving)
         self.moving = self.inputs[0]
         self.shape = tuple(inputs[self.moving].shape)
-        read = {*outputs, *(name for node in nodes for name in reads(node))}
         self.constants: dict[str, Const] = {
-            i.name: Const(widened(numpy_helper.to_array(i))) for i in graph.initializer if i.name in read
+            name: Const(widened(np.asarray(array)))
+            for name, array in inputs.items()
+            if name not in self.inputs
         }
-        for name, array in inputs.items():
-            if name not in self.inputs:
-                self.constants[name] = Const(widened(np.asarray(array)))
+        stored = Stored(model.graph.initializer)
         values: dict[str, Value] = {}
         for name in self.inputs:
             start = widened(np.asarray(inputs[name])).astype(np.float64)
             zero = np.zeros_like(start)[None]
             values[name] = Affine(start[None], zero, zero)
         types = _types(flat)
-        unrolling = Unrolling(lambda n: self.constants.get(n, values.get(n)), versions, types, require_nodes)
-        self._build(unrolling.flat(graph, outputs), values)
+        look = partial(self._value, values=values, stored=stored)
+        unrolling = Unrolling(look, versions, types, require_nodes)
+        self._build(unrolling.flat(graph, outputs), values, stored)
         for name in outputs:
+            found = look(name)
             if name in unrolling.sequences:
                 raise ModelError(f"{name!r} is a sequence of tensors, not a tensor.")
-            if name not in values and name not in self.constants:
+            if found is None:
                 raise ModelError(f"the graph has no tensor {name!r}.")
+            if isinstance(found, Const):
+                self.constants[name] = found
         self.observed = {n: values[n] for n in values if n in outputs}
 
-    def _build(self, nodes: Iterable[Node], values: dict[str, Value]) -> None:
+    def _build(self, nodes: Iterable[Node], values: dict[str, Value], stored: Stored) -> None:
         """Fold constants, shorten the ways to the heads, and prepare the rules of the nodes that move."""
-        prepared = [(node, self._prepared(node, values)) for node in nodes]  # one before the next is made
-        found = peeled(prepared, {**values, **self.constants})
+        # one before the next is made
+        prepared = [(node, self._prepared(node, values, stored)) for node in nodes]
+        found = peeled(prepared, {**values, **self.constants}, stored.infinite)
         rules = {id(node): rule for node, rule in prepared}
         self.constants |= found.constants
         changed = set(found.constants)
@@ -131,37 +136,29 @@ class Network:
         for node in found.nodes:
             if id(node) not in rules or changed & set(node.proto.input):
                 changed |= set(node.proto.output)
-                rules[id(node)] = self._prepared(node, values)
+                rules[id(node)] = self._prepared(node, values, stored)
         moving = [node for node in found.nodes if any(name in values for name in node.proto.output)]
         event = {id(node) for node in _needed(moving, self.outputs)}
         self.steps = self._steps([node for node in moving if id(node) in event], rules, values)
         self.aside = self._steps([node for node in moving if id(node) not in event], rules, values)
-        self.exactness = self._exactness(found.nodes, values)
+        known = {**stored.hollow, **values, **self.constants}
+        upstream = reversed(_needed(list(found.nodes), self.outputs))
+        self.exactness = exactness_of(
+            upstream, {id(step.node) for step in self.steps}, known, found.constants
+        )
         self.homogeneous = all(
-            operators[step.node.op_type].is_homogeneous(step.node, self._given(step.node, values))
+            operators[step.node.op_type].is_homogeneous(step.node, given_to(step.node, known))
             for step in self.steps
         )
+        read = {*self.outputs, *(name for step in (*self.steps, *self.aside) for name in step.inputs)}
+        self.constants = {name: const for name, const in self.constants.items() if name in read}
 
-    def _exactness(self, nodes: Iterable[Node], values: Mapping[str, Value]) -> Exactness:
-        """What of the event is not piecewise linear with rational numbers."""
-        moving = {id(step.node) for step in self.steps}
-        enclosed, irrational = [], []
-        for node in reversed(_needed(list(nodes), self.outputs)):
-            how, given = operators[node.op_type], self._given(node, values)
-            made = [self.constants[name] for name in node.proto.output if name in self.constants]
-            exact = how.is_exact(node, given)
-            if id(node) in moving and not exact:
-                enclosed.append(node.label)
-            elif how.irrational or not exact and any(value.radius is not None for value in made):
-                irrational.append(node.label)
-        return Exactness(tuple(enclosed), tuple(irrational))
+    def _value(self, name: str, values: Mapping[str, Value], stored: Stored) -> Value | None:
+        return self.constants.get(name) or values.get(name) or stored.get(name)
 
-    def _given(self, node: Node, values: Mapping[str, Value]) -> list[Value | None]:
-        return [self.constants.get(n, values.get(n)) if n else None for n in node.proto.input]
-
-    def _prepared(self, node: Node, values: dict[str, Value]) -> Rule:
+    def _prepared(self, node: Node, values: dict[str, Value], stored: Stored) -> Rule:
         """The rule of a node; its outputs join the constants, or the values."""
-        given = self._given(node, values)
+        given = [self._value(name, values, stored) if name else None for name in node.proto.input]
         if operators[node.op_type].wraps and any(_is_moving_integer(v) for v in given):
             raise ModelError(
                 f"{node.label}: integer arithmetic on data wraps around in ONNX and is not supported; "
@@ -175,6 +172,9 @@ class Network:
             raise
         except Exception as error:  # malformed attributes and shapes surface in many ways
             raise ModelError(f"{node.label} cannot be interpreted: {error}.") from error
+        for k, (name, value) in enumerate(zip(node.proto.input, given, strict=True)):
+            if isinstance(value, Const) and not stored.absorbed(rule, k, name):
+                self.constants[name] = value
         still = all(v is None or isinstance(v, Const) for v in given)
         for name, value in zip(node.proto.output, results, strict=False):
             if name and (still or isinstance(value, Const)):

@@ -18,12 +18,14 @@ from symbolic.values import Batch, Const, Value
 
 __all__ = [
     "ML",
+    "Absorbing",
     "Builder",
     "Inputs",
     "Node",
     "Rule",
     "constant",
     "evaluate_exactly",
+    "given_to",
     "is_registered",
     "one_moves",
     "operator",
@@ -41,6 +43,17 @@ Builder = Callable[["Node", Inputs], Rule]
 """Prepares a rule, given values of the inputs at one point (their shapes, and the constants among them)."""
 Question = Callable[["Node", Inputs], bool]
 """What depends on a node and on which of its inputs move."""
+
+
+@dataclass(frozen=True)
+class Absorbing:
+    """A rule that holds some of the node's constants itself, in its own layout, and never asks for them."""
+
+    rule: Rule
+    absorbed: tuple[int, ...]
+
+    def __call__(self, batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        return self.rule(batch, values)
 
 
 @dataclass(frozen=True)
@@ -188,6 +201,11 @@ def operator(
         return build
 
     return register
+
+
+def given_to(node: Node, known: Mapping[str, Value]) -> list[Value | None]:
+    """The inputs of a node."""
+    return [known.get(name) if name else None for name in node.proto.input]
 
 
 def required(node: Node, inputs: Inputs, index: int = 0) -> Value:

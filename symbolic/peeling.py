@@ -72,7 +72,7 @@ class _Chain:
         return sum(not f.rising for f in self.functions) % 2 == 0
 
 
-def peeled(steps: Sequence[Prepared], values: Mapping[str, Value]) -> Peeled:
+def peeled(steps: Sequence[Prepared], values: Mapping[str, Value], infinite: bool) -> Peeled:
     """Give every head of a graph its shorter way.
 
     Parameters
@@ -80,19 +80,22 @@ def peeled(steps: Sequence[Prepared], values: Mapping[str, Value]) -> Peeled:
     steps : sequence of (Node, Rule)
         The whole graph, in order.
     values : mapping of str to Value
-        All its tensors at one point: their shapes, and which of them are constant.
+        All its tensors at one point: their shapes, and which of them are constant; without what rules have
+        absorbed.
+    infinite : bool
+        Whether one of the latter holds an infinity.
     """
-    peeler = _Peeler(steps, values)
+    peeler = _Peeler(steps, values, infinite or None)
     nodes = [new for node, _ in steps for new in peeler.replaced(node)]
     return Peeled(tuple(nodes), peeler.constants)
 
 
 class _Peeler:
-    def __init__(self, steps: Sequence[Prepared], values: Mapping[str, Value]) -> None:
+    def __init__(self, steps: Sequence[Prepared], values: Mapping[str, Value], infinite: bool | None) -> None:
         self.values = values
         self.makers = {step[0].proto.output[0]: step for step in steps if step[0].proto.output}
         self.constants: dict[str, Const] = {}
-        self.infinite: bool | None = None
+        self.infinite = infinite  # None: not known yet
         self.used = {name for node, _ in steps for name in (*node.proto.input, *node.proto.output)}
 
     def replaced(self, node: Node) -> list[Node]:

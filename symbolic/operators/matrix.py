@@ -6,7 +6,7 @@ import numpy as np
 
 from symbolic import forms
 from symbolic.linear import Weights, bilinear_map, each, linear_map, overflow_blurred
-from symbolic.node import Inputs, Node, Rule, one_moves, operator, required
+from symbolic.node import Absorbing, Inputs, Node, Rule, one_moves, operator, required
 from symbolic.rounding import UP, Array, gamma
 from symbolic.values import Affine, Batch, Const, Range, Value
 
@@ -50,7 +50,7 @@ def _right_product(node: Node, weights: Weights, bias: Const | None) -> Rule:
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         return (linear_map(batch.lift(required(node, values)), weights, each(np.matmul), terms, batch, bias),)
 
-    return rule
+    return Absorbing(rule, (1, 2))
 
 
 @operator("MatMul", exact=one_moves, homogeneous=one_moves, wraps=True)
