@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ from .check_integers import Array, Form
 from .check_operators import Context, Node, operator, whole_numbers
 from .check_operators_structure import bounded
 from .check_products import Weights, linear
-from .check_taps import Reader, Row, constants, crossed, prepared, weighted
+from .check_taps import Reader, Taps, constant, weighted
 
 __all__: list[str] = []
 
@@ -84,9 +82,9 @@ def _deform_conv(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     each, positions = channels // shares, math.prod(out)
 
     def weights() -> tuple[Any, Weights]:
-        rows = _deformed(node, x.shape, kernel, out, offset, mask)
+        taps = _deformed(node, x.shape, kernel, out, offset, mask)
         whole = w.each(lambda a: a.reshape(groups, w.shape[0] // groups, -1, 1))
-        return prepared(ctx, node, rows), Weights.of(ctx.ar, whole)
+        return taps.weights(ctx, node), Weights.of(ctx.ar, whole)
 
     read, product = ctx.once(node, weights)
     first = np.arange(batch * shares)[:, None] * each + np.arange(each)  # planes of each image and share
@@ -106,7 +104,7 @@ def _deform_conv(ctx: Context, node: Node, inputs: list[Any]) -> Form:
 
 def _deformed(
     node: Node, shape: tuple[int, ...], kernel: Any, out: Any, offset: Form, mask: Form | None
-) -> list[Row]:
+) -> Taps:
     """What every entry of the kernel reads at every position, for each image and share of the channels."""
     rank, size = len(kernel), shape[2:]
     strides, dilations = (node.get(name) or [1] * rank for name in ("strides", "dilations"))
@@ -117,30 +115,17 @@ def _deformed(
         room = n + pads[k] + pads[k + rank] - dilations[k] * (kernel[k] - 1) - 1
         if room < 0 or room // strides[k] + 1 != out[k]:
             raise node.refuse("the offsets do not have the shape of the result")
-    readers = [Reader(node, n, b"linear", b"zeros", False) for n in size]
-    entries, positions = math.prod(kernel), math.prod(out)
-    moved = constants(node, offset).reshape(-1, entries, rank, positions, 2)
-    factors = None if mask is None else constants(node, mask).reshape(-1, entries, positions, 2)
-    known: dict[Any, Row] = {}
-
-    def read(axis: int, u: Fraction, error: Fraction) -> Row:
-        if (axis, u, error) not in known:
-            known[axis, u, error] = readers[axis].around(u, error)
-        return known[axis, u, error]
-
-    rows = []
-    for share, (k, entry), (p, place) in itertools.product(
-        range(len(moved)),
-        enumerate(itertools.product(*map(range, kernel))),
-        enumerate(itertools.product(*map(range, out))),
-    ):
-        row: Row = [(0, Fraction(1), Fraction(0))]
-        for a in range(rank):
-            base = place[a] * strides[a] - pads[a] + entry[a] * dilations[a]
-            step, error = moved[share, k, a, p]
-            row = crossed(row, read(a, base + step, error), size[a])
-        if factors is not None:
-            by, error = factors[share, k, p]
-            row = crossed(row, [(0, by, error)], 1)
-        rows.append(row)
-    return rows
+    c, r, e = constant(node, offset)
+    unit = max(1, -e)  # coordinates are in units of 2**-unit
+    c, r = (a.reshape(-1, math.prod(kernel), rank, math.prod(out)) << (e + unit) for a in (c, r))
+    entries, places = (np.indices(grid).reshape(rank, -1) for grid in (kernel, out))
+    found: Taps | None = None
+    for k, n in enumerate(size):
+        base = entries[k][:, None] * dilations[k] + places[k] * strides[k] - pads[k]
+        u = c[:, :, k] + (base.astype(object) << unit)
+        read = Reader(node, n, b"linear", b"zeros", False).read(u.reshape(-1), r[:, :, k].reshape(-1), unit)
+        found = read if found is None else found.along(read, n)
+    if mask is not None:
+        factor, error, e = constant(node, mask)
+        found = found.times(factor.reshape(-1), error.reshape(-1), e)  # type: ignore[union-attr]
+    return found  # type: ignore[return-value]

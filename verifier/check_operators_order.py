@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .check_discrete import COMPARISONS, Discrete, to_form
+from .check_discrete import Discrete, sign, to_form
 from .check_integers import Arithmetic, Array, Form
 from .check_operators import Context, Node, Value, operator, whole_numbers
 
@@ -24,14 +24,16 @@ def _top_k(ctx: Context, node: Node, inputs: list[Any]) -> list[Value]:
     axis, least = axis % rank, node.get("largest", 1) == 0
     rows = _each(to_form(ctx.ar, x), lambda a: np.moveaxis(a, axis, 0))
     rows = replace(ctx.ar.negative(rows), same=rows.same) if least else rows
+    found = _contenders(ctx.ar, rows, count)
+    rows = _each(rows, lambda a: a[found])
     before, after = _order(ctx.ar, rows)
     if node.get("sorted", 1) or count == 1:
         may = [(before <= k) & (len(before) - 1 - after >= k) for k in range(count)]
         ranks = [(k, k) for k in range(count)]
     else:  # any of them may stand anywhere
         may, ranks = [before < count] * count, [(0, count - 1)] * count
-    numbers = np.arange(len(before)).reshape(-1, *(1,) * (before.ndim - 1))
-    lo = np.stack([np.where(m, numbers, len(before)).min(axis=0) for m in may])
+    numbers = found.reshape(-1, *(1,) * (before.ndim - 1))
+    lo = np.stack([np.where(m, numbers, x.shape[axis]).min(axis=0) for m in may])
     hi = np.stack([np.where(m, numbers, -1).max(axis=0) for m in may])
     places = Discrete(lo, hi).each(lambda a: np.moveaxis(a, 0, axis))
     if isinstance(x, Discrete):
@@ -45,6 +47,13 @@ def _each(form: Form, function: Any) -> Form:
     return form.each(function, same=None if form.same is None else function(form.same))
 
 
+def _contenders(ar: Arithmetic, rows: Form, count: int) -> Array:
+    """The entries that can be among the first `count` anywhere: others are below so many, all the time."""
+    low, high = ar.bounds(rows)
+    may = high >= np.sort(low, axis=0)[-count]
+    return np.flatnonzero(may.reshape(len(may), -1).any(axis=1))
+
+
 def _order(ar: Arithmetic, rows: Form) -> tuple[Array, Array]:
     """How many entries surely come before each, and how many after: of equals the first comes first."""
     count = len(rows.c)
@@ -53,9 +62,8 @@ def _order(ar: Arithmetic, rows: Form) -> tuple[Array, Array]:
     later = np.arange(count).reshape(-1, *(1,) * (rows.c.ndim - 1))
     for k in range(count):
         own = _each(rows, lambda a, k=k: a[k : k + 1])
-        above = COMPARISONS["Greater"](ar, own, rows).lo != 0
-        level = COMPARISONS["GreaterOrEqual"](ar, own, rows).lo != 0
-        ahead = np.where(later > k, level, above) & (later != k)
+        lead = sign(ar.subtract(own, rows)).lo
+        ahead = (lead >= np.where(later > k, 0, 1)) & (later != k)
         before += ahead
         after[k] = ahead.sum(axis=0)
     return before, after

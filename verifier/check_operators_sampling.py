@@ -14,7 +14,7 @@ from .check_integers import Array, Form
 from .check_operators import Context, Node, Value, operator, whole_numbers
 from .check_operators_structure import bounded, gather
 from .check_products import Weights, linear
-from .check_taps import Reader, Row, constants, crossed, prepared, weighted
+from .check_taps import Reader, Taps, constant, weighted
 
 __all__: list[str] = []
 
@@ -33,38 +33,28 @@ def _grid_sample(ctx: Context, node: Node, inputs: list[Any]) -> Value:
         raise node.refuse("this mode is not known")
     bounded(node, (*x.shape[:2], *points))
     readers = [Reader(node, n, mode, padding, not node.get("align_corners")) for n in size]
-    channels = x.shape[1]
+    channels, each = x.shape[1], math.prod(points)
 
-    def rows() -> list[Row]:
-        found = []
-        for point in constants(node, grid).reshape(-1, len(size), 2):
-            row: Row = [(0, Fraction(1), Fraction(0))]
-            for reader, (value, error) in zip(readers, point[::-1], strict=True):  # the innermost axis first
-                row = crossed(row, read(reader, value, error), reader.size)
-            found.append(row)
-        return found
+    def taps() -> Taps:
+        c, r, e = constant(node, grid)
+        c, r = (v.reshape(-1, len(size)) for v in (c, r))
+        found: Taps | None = None
+        for k, reader in enumerate(readers):  # coordinates are listed from the innermost axis outward
+            read = reader.read(*reader.coordinates(c[:, -1 - k], r[:, -1 - k], e))
+            found = read if found is None else found.along(read, reader.size)
+        return found  # type: ignore[return-value]
 
-    known: dict[Any, Row] = {}
-
-    def read(reader: Reader, value: Fraction, error: Fraction) -> Row:
-        key = (reader.size, value, error)
-        if key not in known:
-            known[key] = reader.row(value, error)
-        return known[key]
-
-    each = math.prod(points)
     images = np.repeat(np.arange(x.shape[0]), each)
     planes = (images[:, None] * channels + np.arange(channels)) * math.prod(size)
     if mode == b"nearest":
-        number = np.array([row[0][0] if row else -1 for row in ctx.once(node, rows)])
-        index = np.where(number[:, None] < 0, math.prod(x.shape), number[:, None] + planes)
+        number = ctx.once(node, taps).element
+        index = np.where(number < 0, math.prod(x.shape), number + planes)
         zero = Discrete.known(0) if isinstance(x, Discrete) else ctx.number(0)
-        data = [x, zero] if isinstance(x, Discrete) else ctx.alike(x, zero)
-        y: Any = gather(ctx, data, index)
+        y: Any = gather(ctx, [x, zero] if isinstance(x, Discrete) else ctx.alike(x, zero), index)
     elif isinstance(x, Discrete):
         raise node.refuse("interpolation of integers")
     else:
-        y = weighted(ctx, node, x, ctx.once(node, lambda: prepared(ctx, node, rows())), planes)
+        y = weighted(ctx, node, x, ctx.once(node, lambda: taps().weights(ctx, node)), planes)
     return y.each(  # type: ignore[no-any-return]
         lambda a: np.swapaxes(a.reshape(x.shape[0], each, channels, -1), 1, 2).reshape(
             *x.shape[:2], *points, a.shape[-1]

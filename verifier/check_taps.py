@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
-from .check_discrete import Discrete
 from .check_integers import Arithmetic, Array, Form
-from .check_operators import LARGEST_TENSOR, Context, Node, whole_numbers
+from .check_operators import LARGEST_TENSOR, Context, Node
 from .check_products import Weights, linear
 
-__all__ = ["Reader", "Row", "constants", "cubic", "crossed", "hat", "prepared", "weighted"]
+__all__ = ["Reader", "Row", "Taps", "constant", "crossed", "cubic", "hat", "prepared", "weighted"]
 
 Row = Sequence[tuple[int, Fraction, Fraction]]  # element of a plane, weight, bound of the weight's error
-HALF = Fraction(1, 2)
 
 
-def constants(node: Node, value: Form | Discrete) -> Array:
-    """The numbers of a constant and bounds of their errors, as pairs of rationals along a last axis."""
-    if isinstance(value, Discrete):
-        c, r, unit = whole_numbers(node, value), np.zeros(value.shape, dtype=np.int64), Fraction(1)
-    elif value.c.shape[-1] != 1 or value.d.any():
+def constant(node: Node, value: Form) -> tuple[Array, Array, int]:
+    """Python integers c, r and e of a constant (c +- r) * 2**e."""
+    if value.c.shape[-1] != 1 or value.d.any():
         raise node.refuse("a place or a weight is not constant")
-    else:
-        c, r, unit = value.c[..., 0], value.r[..., 0], Fraction(2) ** value.e
-    pairs = np.empty((c.size, 2), dtype=object)
-    pairs[:, 0], pairs[:, 1] = ([int(v) * unit for v in a.flat] for a in (c, r))
-    return pairs.reshape(*c.shape, 2)
+    return value.c[..., 0].astype(object), value.r[..., 0].astype(object), value.e
 
 
 def prepared(ctx: Context, node: Node, rows: Sequence[Row]) -> tuple[Array, Weights]:
@@ -86,9 +78,47 @@ def cubic(u: Fraction, a: Fraction) -> Fraction:
 
 
 @dataclass(frozen=True)
+class Taps:
+    """Read at each point (a row): elements, -1 for none; their weights and bounds of their errors, whole
+    numbers in units of 2**e.
+    """
+
+    element: Array
+    weight: Array
+    error: Array
+    e: int
+
+    def along(self, other: Taps, size: int) -> Taps:
+        """Read along a second axis, of `size` elements, too."""
+        pairs = ((self.element, other.element), (self.weight, other.weight), (self.error, other.error))
+        (k, m), (v, w), (f, g) = [(a[:, :, None], b[:, None, :]) for a, b in pairs]
+        element = np.where((k < 0) | (m < 0), -1, k * size + m)
+        error = abs(v) * g + f * abs(w) + f * g
+        rows = len(element)
+        return Taps(
+            element.reshape(rows, -1), (v * w).reshape(rows, -1), error.reshape(rows, -1), self.e + other.e
+        )
+
+    def times(self, factor: Array, error: Array, e: int) -> Taps:
+        """Every row times a number known up to an error."""
+        first = np.zeros((len(factor), 1), dtype=np.int64)
+        return self.along(Taps(first, factor[:, None], error[:, None], e), 1)
+
+    def weights(self, ctx: Context, node: Node) -> tuple[Array, Weights]:
+        """What `weighted` takes."""
+        if self.element.size > LARGEST_TENSOR:
+            raise node.refuse(f"a table of more than {LARGEST_TENSOR} weights")
+        used = (self.element >= 0) & ((self.weight != 0) | (self.error != 0))
+        c, r = (np.where(used, a, 0)[:, None, :, None] for a in (self.weight, self.error))
+        return np.where(used, self.element, -1), Weights.of(ctx.ar, ctx.ar.form(c, self.e, r=r))
+
+
+@dataclass(frozen=True)
 class Reader:
     """An axis of GridSample: `size` elements; coordinates from -1 to 1 are those of the outer elements, or
     of their outer edges.
+
+    A coordinate, counted in elements, is a whole number of units of 2**-s, s >= 1, known up to an error.
     """
 
     node: Node
@@ -97,59 +127,72 @@ class Reader:
     padding: bytes
     edges: bool
 
-    @property
-    def kernel(self) -> tuple[Callable[[Fraction], Fraction], int, Fraction]:
-        """The weight at a distance, how far it reaches, and how steep it is at most."""
-        if self.mode == b"linear":
-            return hat, 1, Fraction(1)
-        return lambda u: cubic(u, Fraction(-3, 4)), 2, Fraction(27, 20)
+    def coordinates(self, c: Array, r: Array, e: int) -> tuple[Array, Array, int]:
+        """Those of points (c +- r) * 2**e between -1 and 1."""
+        c, r, e = (c, r, e) if e <= 0 else (c << e, r << e, 0)
+        step = self.size if self.edges else self.size - 1
+        return c * step + ((self.size - 1) << -e), r * step, 1 - e
 
-    def element(self, k: int) -> int | None:
-        """What stands at place k; None for zero."""
+    def elements(self, place: Array) -> Array:
+        """What stands at places; -1 for zero."""
         n = self.size
-        if 0 <= k < n:
-            return k
-        if self.padding == b"zeros":
-            return None
         if self.padding == b"border":
-            return 0 if k < 0 else n - 1
-        if n == 1:
-            return 0
-        period = 2 * n if self.edges else 2 * n - 2
-        k %= period
-        return k if k < n else period - k - (1 if self.edges else 0)
+            place = np.clip(place, 0, n - 1)
+        elif self.padding == b"reflection":
+            period = max(1, 2 * n if self.edges else 2 * n - 2)
+            place = place % period
+            place = np.where(place < n, place, period - place - (1 if self.edges else 0))
+        else:
+            place = np.where((place >= 0) & (place < n), place, -1)
+        return place.astype(np.int64)
 
-    def row(self, point: Fraction, error: Fraction) -> Row:
-        """What a coordinate from -1 to 1, known up to an error, reads."""
-        scale = Fraction(self.size if self.edges else self.size - 1, 2)
-        u, error = point * scale + Fraction(self.size - 1, 2), error * scale
-        if error > HALF:
+    def read(self, u: Array, error: Array, s: int) -> Taps:
+        """What coordinates read."""
+        one = 1 << s
+        if (4 * error > one).any():
             raise self.node.refuse("a coordinate is not known exactly enough")
         if self.mode == b"nearest":
-            if round(u - error) != round(u + error):
+            place = _rounded(u - error, s)
+            if (place != _rounded(u + error, s)).any():
                 raise self.node.refuse("a coordinate is not known exactly enough")
-            k = self.element(round(u))
-            return [] if k is None else [(k, Fraction(1), Fraction(0))]
-        plain = self.around(u, error)
-        low, high = -HALF if self.edges else 0, self.size - (HALF if self.edges else 1)
-        if self.padding == b"zeros" or low <= u - error and u + error <= high:
-            return plain
-        if self.padding == b"border":
-            clamped = self.around(min(max(u, Fraction(0)), Fraction(self.size - 1)), error)
-            if self.mode == b"cubic" and clamped != plain:
+            ones = np.ones((len(u), 1), dtype=object)
+            return Taps(self.elements(place)[:, None], ones, 0 * ones, 0)
+        low = -(one >> 1) if self.edges else 0
+        high = ((self.size - 1) << s) - low
+        beyond = (u - error < low) | (u + error > high)
+        if self.padding == b"reflection":
+            span = max(2 * (high - low), 1)
+            away = (u - low) % span
+            u = low + np.minimum(away, span - away) if high > low else low + 0 * u
+        elif self.padding == b"border" and self.mode == b"linear":
+            u = np.clip(u, 0, (self.size - 1) << s)
+        found = self._around(u, error, s)
+        if self.padding == b"border" and self.mode == b"cubic":
+            # Some clamp the coordinate, others the elements: they agree where only the outer element is read.
+            outer = np.where(u < 0, 0, self.size - 1)[:, None]
+            other = (found.element != outer) & ((found.weight != 0) | (found.error != 0))
+            if (other & beyond[:, None]).any():
                 raise self.node.refuse("cubic interpolation beyond the border means different things")
-            return clamped
-        span = 2 * Fraction(high - low)
-        back = (u - low) % span if span else Fraction(0)
-        return self.around(low + min(back, span - back), error)
+        return found
 
-    def around(self, u: Fraction, error: Fraction) -> Row:
-        """What the coordinate u, counted in elements, reads."""
-        kernel, reach, steep = self.kernel
-        found: dict[int, tuple[Fraction, Fraction]] = {}
-        for k in range(math.floor(u - error) + 1 - reach, math.floor(u + error) + reach + 1):
-            element = self.element(k)
-            if element is not None:
-                w, e = found.get(element, (Fraction(0), Fraction(0)))
-                found[element] = w + kernel(u - k), e + error * steep
-        return [(k, w, e) for k, (w, e) in sorted(found.items()) if w or e]
+    def _around(self, u: Array, error: Array, s: int) -> Taps:
+        reach = 1 if self.mode == b"linear" else 2
+        first, last = ((u - error) >> s) + 1 - reach, ((u + error) >> s) + reach
+        place = first[:, None] + np.arange(max(int((last - first).max(initial=0)), 0) + 1)
+        distance, one = abs(u[:, None] - (place << s)), 1 << s
+        near = distance < (reach << s) + error[:, None]
+        if self.mode == b"linear":
+            weight, slope, e = np.maximum(one - distance, 0), 1, -s
+        else:
+            d = np.minimum(distance, 2 * one)
+            inner = 5 * d**3 - 9 * d**2 * one + 4 * one**3  # 4 times cubic(., -3/4), and so is the outer part
+            outer = -3 * (d**3 - 5 * d**2 * one + 8 * d * one**2 - 4 * one**3)
+            weight, slope, e = np.where(d < one, inner, outer), 6 << 2 * s, -3 * s - 2  # a slope of 3/2
+        return Taps(self.elements(place), weight, np.where(near, slope * error[:, None], 0), e)
+
+
+def _rounded(u: Array, s: int) -> Array:
+    """u / 2**s to the nearest whole number, halves to the even one."""
+    twice = 2 * u + (1 << s)
+    place = twice >> (s + 1)
+    return np.asarray(place - ((twice & ((2 << s) - 1)) == 0) * (place & 1))
