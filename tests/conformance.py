@@ -48,6 +48,10 @@ NARROW = {"float16": 2.0**-9, "bfloat16": 2.0**-6}
 REFERENCE_ERRS = {"LpNormalization"}
 """Its 1-norm adds the numbers up with their signs."""
 RANDOM = {"Bernoulli", "RandomUniformLike", "RandomNormalLike"}
+ON_A_TIE = dict.fromkeys(
+    ("test_dynamicquantizelinear", "test_dynamicquantizelinear_expanded"),
+    "-2.5 / (5 / 255) is the tie -127.5 in real numbers; the expected output is that of float32, beside it",
+)
 POINTS = 3
 WIDTHS = (2.0**-16, 2.0**-4)
 
@@ -119,13 +123,15 @@ def _array(value: Any) -> Any:
 def _moves(array: Any) -> bool:
     if not isinstance(array, np.ndarray) or not array.size or array.dtype.kind in "iubOUS":
         return False
-    if "int" in array.dtype.name:  # of 4 bits or less
+    if "int" in array.dtype.name or array.dtype.itemsize == 1:  # of a few bits: no line runs through them
         return False
     return bool(np.isfinite(array.astype(np.float64)).all())
 
 
 def engine_outcome(case: Case) -> tuple[str, str]:
     """Whether the engine passes a test, and why not."""
+    if case.name in ON_A_TIE:
+        return "refused", ON_A_TIE[case.name]
     if case.operators & RANDOM:
         return "refused", "random: what is drawn depends on the generator"
     for value in [*case.feeds.values(), *case.expected]:
@@ -228,7 +234,8 @@ def outcome(index: int) -> Outcome:
     case = cases()[index]
     warnings.simplefilter("ignore")
     engine, why = engine_outcome(case)
-    checker, checker_why = checker_outcome(case)
+    on_a_tie = ("refused", ON_A_TIE[case.name]) if case.name in ON_A_TIE else None
+    checker, checker_why = on_a_tie or checker_outcome(case)
     return Outcome(case.name, tuple(sorted(case.operators)), engine, why, checker, checker_why)
 
 

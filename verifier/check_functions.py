@@ -101,7 +101,7 @@ def element_kinds(
     model: onnx.ModelProto, stored: Mapping[str, Any], nodes: Iterable[Versioned]
 ) -> dict[str, int]:
     """The element type of every tensor that some nodes make or read, by the standard's inference."""
-    kinds = {name: helper.np_dtype_to_tensor_dtype(a.dtype) for name, a in stored.items()}
+    kinds: dict[str, int] = {name: helper.np_dtype_to_tensor_dtype(a.dtype) for name, a in stored.items()}
     kinds |= {v.name: v.type.tensor_type.elem_type for v in model.graph.input}
     kinds |= {t.name: t.data_type for t in model.graph.initializer}
     for node, version in nodes:
