@@ -17,7 +17,11 @@ from random_ml import ml_case
 from test_checked_graph import dyadic, false_verdicts
 from twin.ml import ML_OPERATORS
 
+from symbolic.bounds import enclose
+from symbolic.errors import ModelError
 from symbolic.network import Line
+from verifier.check_errors import InvalidCertificate
+from verifier.check_graph import CheckedGraph
 
 COUNT = 100
 WIDTHS = (2.0, 2.0**-6, 2.0**-30, 0.0)
@@ -151,3 +155,83 @@ def test_engine_knows_points() -> None:
                 value = values[name]
                 width = value.hi - 1.0 * value.lo if hasattr(value, "hi") else 2 * value.half_width()
                 assert (width <= 1e-9).all(), (number, name)
+
+
+def small_tree(kind: int, **changes: object) -> onnx.ModelProto:
+    """One tree on one feature, x <= 1/10, in tensors of a type."""
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)
+    numbers = {
+        "nodes_values_as_tensor": [0.1, 0.0, 0.0],
+        "target_weights_as_tensor": [0.1, 0.3],
+        "base_values_as_tensor": [0.2],
+    }
+    given: dict[str, object] = {
+        "n_targets": 1,
+        "nodes_treeids": [0, 0, 0],
+        "nodes_nodeids": [0, 1, 2],
+        "nodes_featureids": [0, 0, 0],
+        "nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF"],
+        "nodes_truenodeids": [1, 0, 0],
+        "nodes_falsenodeids": [2, 0, 0],
+        "target_treeids": [0, 0],
+        "target_nodeids": [1, 2],
+        "target_ids": [0, 0],
+    }
+    given |= {k: onnx.numpy_helper.from_array(np.array(v, dtype=dtype)) for k, v in numbers.items()}
+    node = onnx.helper.make_node(
+        "TreeEnsembleRegressor", ["x"], ["y"], domain="ai.onnx.ml", **given | changes
+    )
+    above = onnx.helper.make_node("Greater", ["y", "level"], ["above"])
+    graph = onnx.helper.make_graph(
+        [node, above],
+        "tree",
+        [onnx.helper.make_tensor_value_info("x", kind, [2, 1])],
+        [
+            onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [2, 1]),
+            onnx.helper.make_tensor_value_info("above", onnx.TensorProto.BOOL, [2, 1]),
+        ],
+        [onnx.numpy_helper.from_array(np.array(0.4, dtype=np.float32), "level")],
+    )
+    imports = [onnx.helper.make_opsetid("", 18), onnx.helper.make_opsetid("ai.onnx.ml", 3)]
+    return onnx.helper.make_model(graph, opset_imports=imports, ir_version=8)
+
+
+def test_doubles_decide_at_a_threshold() -> None:
+    """In double the input 1/10 is at the threshold 1/10; a float32 threshold would be above it."""
+    model = small_tree(onnx.TensorProto.DOUBLE)
+    x = np.array([[0.1], [np.nextafter(0.1, 1)]])
+    found = enclose(model, x)
+    (got, _) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    np.testing.assert_allclose(found["y"][0], got, rtol=1e-6)
+    assert found["above"][0].tolist() == found["above"][1].tolist() == [[False], [True]]
+    graph = CheckedGraph.build(model, {"x": x}, "x", [Fraction(1), Fraction(0)], ["above"])
+    ((low, high),) = graph.evaluate([(Fraction(0), Fraction(0)), (Fraction(0), Fraction(1))], 60)
+    assert low.tolist() == high.tolist() == [[[False], [True]], [[True], [True]]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"nodes_truenodeids": [2, 0, 0]}, "do not form trees"),
+        ({"nodes_truenodeids": [0, 0, 0]}, "do not form trees"),
+        ({"nodes_falsenodeids": [7, 0, 0]}, "do not form trees"),
+        ({"nodes_featureids": [1, 0, 0]}, "read features"),
+        ({"nodes_featureids": [-1, 0, 0]}, "read features"),
+        ({"nodes_modes": ["BRANCH_ODD", "LEAF", "LEAF"]}, "unknown mode"),
+        ({"nodes_modes": ["BRANCH_LEQ", "LEAF"]}, "differ in length"),
+        ({"nodes_values": [0.5, 0.0, 0.0]}, "twice"),
+        ({"n_targets": 2}, "one base value per target"),
+        ({"n_targets": 1 << 40}, "too many"),
+        ({"target_ids": [0, 1]}, "for no target"),
+        ({"target_nodeids": [1, 1]}, "two weights"),
+        ({"post_transform": "LOGISTIC"}, "post_transform"),
+        ({"aggregate_function": "MEDIAN"}, "aggregate_function"),
+    ],
+)
+def test_refused_trees(changes: dict[str, object], words: str) -> None:
+    """In a sentence by the engine; by the checker too."""
+    model, x = small_tree(onnx.TensorProto.DOUBLE, **changes), np.zeros((2, 1))
+    with pytest.raises(ModelError, match=words):
+        enclose(model, x)
+    with pytest.raises(InvalidCertificate):
+        CheckedGraph.build(model, {"x": x}, "x", [Fraction(1), Fraction(0)], ["above"])

@@ -68,19 +68,22 @@ def older_trees(node: Node) -> Trees:
             raise node.refuse("two nodes have one number")
         at[pair] = k
     sides: dict[int, tuple[Child, Child]] = {}
-    parents: set[int] = set()
+    children: set[int] = set()
     for k, kind in enumerate(kinds):
         if kind != "LEAF":
             below = [at.get((lists[0][k], lists[c][k]), -1) for c in (2, 3)]
             if min(below) < 0:
                 raise node.refuse("a branch leads nowhere")
-            parents.update(below)
+            children.update(below)
             sides[k] = tuple((kinds[b] == "LEAF", b) for b in below)  # type: ignore[assignment]
-    tops = [k for k in range(len(kinds)) if k not in parents]
-    if len({lists[0][k] for k in tops}) < len(tops) or {lists[0][k] for k in tops} != set(lists[0]):
-        raise node.refuse("its nodes are no trees")
+    tops = [k for k in range(len(kinds)) if k not in children]
+    if tops != sorted({tree: k for k, tree in reversed(list(enumerate(lists[0])))}.values()):
+        raise node.refuse("its nodes are no trees that begin with their roots")
     roots = [(kinds[k] == "LEAF", k) for k in tops]
-    return _walked(node, roots, sides, lists[4], kinds, [[v] for v in values.tolist()])
+    trees = _walked(node, roots, sides, lists[4], kinds, [[v] for v in values.tolist()])
+    if len(trees.kinds) + len(trees.ids) != len(kinds):
+        raise node.refuse("some of its nodes are in no tree")
+    return trees
 
 
 def newer_trees(node: Node) -> Trees:

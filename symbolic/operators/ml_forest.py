@@ -89,11 +89,10 @@ def listed_forest(node: Node) -> Forest:
         if modes[k] != "LEAF"
         for child in (yes[k], no[k])
     }
-    roots: dict[int, list[int]] = {tree: [] for tree in trees}
+    roots: dict[int, int] = {}
     for k, tree in enumerate(trees):
-        if k not in children:
-            roots[tree].append(k)
-    if None in children or any(len(found) != 1 for found in roots.values()):
+        roots.setdefault(tree, k)  # by custom a tree begins with its root
+    if None in children or {k for k in range(len(ids)) if k not in children} != set(roots.values()):
         raise ModelError(f"{node.label}: its nodes do not form trees.")
 
     def key(k: int) -> Key:
@@ -105,9 +104,11 @@ def listed_forest(node: Node) -> Forest:
     known = [MODES.index(mode) if mode in MODES[:MEMBER] else -1 for mode in modes]
     if any(code < 0 and mode != "LEAF" for code, mode in zip(known, modes, strict=True)):
         raise ModelError(f"{node.label} has an unknown mode.")
-    return _numbered(
-        node, [key(k) for (k,) in roots.values()], below, np.array(feature), np.array(known), split, {}
-    )
+    tops = [key(k) for k in roots.values()]
+    forest = _numbered(node, tops, below, np.array(feature), np.array(known), split, {})
+    if len(forest.feature) + len(forest.leaves) < len(ids):  # the rest goes round in circles
+        raise ModelError(f"{node.label}: its nodes do not form trees.")
+    return forest
 
 
 def split_forest(node: Node) -> Forest:
