@@ -224,7 +224,7 @@ def _max_unpool(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     size = [(n - 1) * strides[k] + kernel[k] - pads[k] - pads[k + rank] for k, n in enumerate(x.shape[2:])]
     shape = (*x.shape[:2], *size)
     if len(inputs) > 2 and inputs[2] is not None and tuple(whole_numbers(node, inputs[2]).tolist()) != shape:
-        raise node.refuse("indices into another output shape mean different things")
+        raise node.refuse("an index into another output shape means different things")
     bounded(node, shape)
     zeros = Discrete.known(np.zeros(shape, dtype=np.int64))
     parts = [zeros if isinstance(x, Discrete) else to_form(ctx.ar, zeros), x]

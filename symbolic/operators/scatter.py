@@ -200,7 +200,7 @@ def max_unpool(node: Node, inputs: Inputs) -> Rule:
     shape = (*x.shape[:2], *size)
     if wanted is not None and tuple(int(v) for v in wanted.value) != shape:
         raise ModelError(
-            f"{node.label}: indices into an output shape other than {list(shape)} mean different things."
+            f"{node.label}: an index into an output shape other than {list(shape)} means different things."
         )
     bounded(node, shape)
     places = Places(np.zeros(x.shape, dtype=np.int64), (Indexed(1, prod(shape)),))
