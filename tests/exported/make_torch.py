@@ -168,7 +168,7 @@ class Dynamic(nn.Module):
 
 
 class Branch(nn.Module):
-    """A condition on the shape, and a loop over it."""
+    """A condition on the size of the batch, and a loop over it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -176,11 +176,11 @@ class Branch(nn.Module):
         self.head = nn.Linear(6, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[1] > 4:
+        if x.shape[0] > 4:
             x = x * 2.0
         else:
             x = x - 1.0
-        for _ in range(x.shape[1] // 2):
+        for _ in range(x.shape[0] + 2):
             x = torch.relu(self.step(x)) + x
         return self.head(x)
 
@@ -306,7 +306,7 @@ def main(wanted: list[str]) -> None:
         18,
         dynamic_shapes={"x": {0: batch, 1: 2 * torch.export.Dim("half", min=2)}},
     )
-    export("branch", torch.jit.script(trained(Branch)), x, TS, 17)
+    export("branch", torch.jit.script(trained(Branch)), x, TS, 17, dynamic_axes={"x": {0: "batch"}})
     path, wide_mlp = HERE / "external_dy18.onnx", trained(lambda: Classifier(nn.ReLU(), width=24))
     torch.onnx.export(
         wide_mlp,
