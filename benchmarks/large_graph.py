@@ -1,8 +1,9 @@
 """How long a large graph takes to load, to prepare and to check, and how much memory it holds.
 
-    python benchmarks/large_graph.py [--blocks 333] [--side 16] [--channels 92] [--step load|prepare|audit|check]
+    python benchmarks/large_graph.py [--blocks 333] [--channels 92] [--side 8] [--steps load check ...]
 
-The graph is a stack of residual blocks, Conv + Relu + Add, on an image; each step runs in a process of its own.
+The graph is a stack of residual blocks, Conv + Relu + Add, on an image; each step runs in a process of its
+own.
 Memory is the growth of the largest resident set over that of a process that has only imported the packages,
 in units of 8 bytes per parameter.
 """
@@ -101,9 +102,8 @@ def main() -> None:
         model = make(given.blocks, given.channels, given.side)
         onnx.save(model, path)
         parameters = sum(int(np.prod(t.dims)) for t in model.graph.initializer)
-        print(
-            f"{len(model.graph.node)} nodes, {parameters / 1e6:.1f} million parameters, {path.stat().st_size / 2**20:.0f} MiB"
-        )
+        size = path.stat().st_size / 2**20
+        print(f"{len(model.graph.node)} nodes, {parameters / 1e6:.1f} million parameters, {size:.0f} MiB")
         del model
         for step in given.steps:
             command = [sys.executable, __file__, "--one", step, str(path), str(Path(room) / "certificate")]

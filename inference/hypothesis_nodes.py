@@ -20,7 +20,7 @@ from inference.operators import Operator
 from inference.pattern_nodes import append_pattern, moving_tensors
 from symbolic.errors import InputError, ModelError, OptionError
 from symbolic.exact import exact_number
-from symbolic.static_shapes import free_inputs
+from symbolic.static_shapes import copied, free_inputs
 
 __all__ = [
     "AppendedSelection",
@@ -106,13 +106,14 @@ def append_selection(
     use_norm: bool,
     threshold: Fraction | float | str,
     mask: NDArray[Any] | None,
+    copy: bool = True,
 ) -> AppendedSelection:
     """Append the nodes that turn one output of a model into a score map and a selection.
 
     Parameters
     ----------
     proto : onnx.ModelProto
-        The model; it is copied, not changed. Random nodes must be frozen.
+        The model. Random nodes must be frozen.
     i_idx, o_idx : int
         Which input (initializers not counted) and which output.
     shape_of : callable
@@ -125,6 +126,8 @@ def append_selection(
         Stored as a double, rounded to nearest; the stored value is the certified one.
     mask : array or None
         Where the selection counts; the shape is the score map's, axes of length one may be left out.
+    copy : bool
+        Leave `proto` as it is.
 
     Returns
     -------
@@ -143,8 +146,7 @@ def append_selection(
         )
     _require_free_names(proto.graph)
     stored, warnings = stored_threshold(threshold, use_norm)
-    audited = onnx.ModelProto()
-    audited.CopyFrom(proto)
+    audited = copied(proto) if copy else proto
     graph = Appender(audited)
     for k, step in enumerate(steps_of(post_process)):
         score = step.nodes(graph, score, f"{PREFIX}post{k}", source)

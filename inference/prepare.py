@@ -98,7 +98,8 @@ def prepare(
         )
     moving = names[hypothesis.i_idx]
     static = static_inputs(loaded.proto, {name: array.shape for name, array in arrays.items()})
-    static, frozen = freeze_random(static, _shapes(static, arrays, moving), seed=seed)
+    # from here on the copy grows in place: weights are large
+    static, frozen = freeze_random(static, _shapes(static, arrays, moving), seed=seed, copy=False)
     entry = {
         "sha256": loaded.sha256,
         "nodes": len(static.graph.node),
@@ -123,6 +124,7 @@ def prepare(
             use_norm=hypothesis.use_norm,
             threshold=hypothesis.threshold,
             mask=mask,
+            copy=False,
         )
         proto, outputs, score, warnings = added.proto, (added.selection,), added.score, added.warnings
         stored_mask = None if mask is None else mask_like(mask, added.shape)
@@ -138,9 +140,6 @@ def prepare(
             "of your own as sureline.Selection(graph, output=..., eta=...)."
         )
     if pattern:
-        if proto is static:
-            proto = onnx.ModelProto()
-            proto.CopyFrom(static)
         moved = moving_tensors(proto, moving)
         needed = Network(proto, arrays, moving, outputs).needed
         shape_of = _shapes(proto, arrays, moving)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from symbolic.errors import ModelError, OptionError, UnsupportedOperatorError
-from symbolic.static_shapes import element_types, inferred_shapes
+from symbolic.static_shapes import copied, element_types, inferred_shapes
 from symbolic.tensors import walk_graphs
 
 __all__ = ["RANDOM", "freeze_random", "has_random", "is_random"]
@@ -38,6 +38,7 @@ def freeze_random(
     shape_of: Callable[[str], tuple[int, ...]] | None = None,
     *,
     seed: int | None,
+    copy: bool = True,
 ) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """Replace random nodes by what they draw.
 
@@ -48,16 +49,18 @@ def freeze_random(
     Parameters
     ----------
     proto : onnx.ModelProto
-        With static input shapes if `shape_of` is left out. It is not changed.
+        With static input shapes if `shape_of` is left out.
     shape_of : callable, optional
         Static shape of a tensor by name; default: ONNX's shape inference.
     seed : int or None
         Not negative; needed only if there is something to draw.
+    copy : bool
+        Leave `proto` as it is.
 
     Returns
     -------
     proto : onnx.ModelProto
-        A copy without random nodes; the argument itself if there are none.
+        The model without random nodes; the argument itself if there are none.
     names : tuple of str
         The frozen tensors, in order.
 
@@ -88,12 +91,12 @@ def freeze_random(
     shapes = inferred_shapes(proto) if shape_of is None else {}
     types = element_types(proto)
     rng = np.random.default_rng(int(seed))
-    result = onnx.ModelProto()
-    result.CopyFrom(proto)
+    result = copied(proto) if copy else proto
     result.ir_version = max(result.ir_version, 4)  # before, every initializer had to be an input too
+    nodes = list(result.graph.node)
     del result.graph.node[:]
     names: list[str] = []
-    for node in proto.graph.node:
+    for node in nodes:
         if not is_random(node):
             result.graph.node.append(node)
             continue

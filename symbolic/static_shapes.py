@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import onnx
 from onnx import TensorProto
@@ -10,10 +11,26 @@ from onnx import TensorProto
 from symbolic.errors import InputError, ModelError
 from symbolic.ml_types import hidden, restored
 
-__all__ = ["element_types", "free_inputs", "inferred", "inferred_shapes", "static_inputs"]
+__all__ = [
+    "copied",
+    "element_types",
+    "free_inputs",
+    "inferred",
+    "inferred_shapes",
+    "static_inputs",
+    "without_large_tensors",
+]
 
 # Larger constants say nothing about shapes, and inference copies every byte that it is handed.
 _KEPT_ELEMENTS = 1024
+_CHECKED_ELEMENTS = 2**16
+
+
+def copied(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Give a copy of a model."""
+    result = onnx.ModelProto()
+    result.CopyFrom(proto)
+    return result
 
 
 def free_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
@@ -36,8 +53,7 @@ def static_inputs(proto: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -
     InputError
         If a dynamic dimension gets no value, or a static one another value.
     """
-    result = onnx.ModelProto()
-    result.CopyFrom(proto)
+    result = copied(proto)
     known = {value.name for value in free_inputs(result.graph)}
     for name in shapes:
         if name not in known:
@@ -106,23 +122,49 @@ def inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
     for value in graph.output:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.ClearField("shape")
-    named = {value.name for value in graph.input}
-    for tensor in proto.graph.initializer:
-        count = 1
-        for n in tensor.dims:
-            count *= n
-        if count <= _KEPT_ELEMENTS:
-            graph.initializer.append(tensor)
-        elif tensor.name not in named:
-            graph.input.append(
-                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
-            )
+    _take_constants(proto.graph, graph, _KEPT_ELEMENTS)
     some_hidden = hidden(slim)
     try:
         found = onnx.shape_inference.infer_shapes(slim, data_prop=True)
     except Exception as error:  # the C++ side raises several types, some of them bare
         raise ModelError(f"The shapes in the model contradict each other ({_first_line(error)}).") from None
     return restored(found) if some_hidden else found
+
+
+def without_large_tensors(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Give a copy with all fields, but large initializers are inputs in it."""
+    slim = onnx.ModelProto()
+    _take_fields(proto, slim, "graph")
+    _take_fields(proto.graph, slim.graph, "initializer")
+    _take_constants(proto.graph, slim.graph, _CHECKED_ELEMENTS)
+    return slim
+
+
+def _take_fields(source: Any, target: Any, skipped: str) -> None:
+    for entry, value in source.ListFields():
+        if entry.name == skipped:
+            continue
+        if hasattr(value, "extend"):
+            getattr(target, entry.name).extend(value)
+        elif hasattr(value, "CopyFrom"):
+            getattr(target, entry.name).CopyFrom(value)
+        else:
+            setattr(target, entry.name, value)
+
+
+def _take_constants(source: onnx.GraphProto, target: onnx.GraphProto, most: int) -> None:
+    """The initializers of up to so many elements, the others as inputs."""
+    named = {value.name for value in target.input}
+    for tensor in source.initializer:
+        count = 1
+        for n in tensor.dims:
+            count *= n
+        if count <= most:
+            target.initializer.append(tensor)
+        elif tensor.name not in named:
+            target.input.append(
+                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            )
 
 
 def _first_line(error: BaseException) -> str:
