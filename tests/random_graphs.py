@@ -16,6 +16,7 @@ import onnx
 import random_movement
 import random_quantised
 import random_recurrent
+import random_reductions
 import random_sampling
 import random_scatter
 import random_smooth
@@ -28,7 +29,7 @@ from random_operators import MAKERS, SMOOTH
 
 __all__ = ["MAKERS", "SMOOTH", "Case", "cases", "operator_counts", "random_case", "suite"]
 
-OPSETS = [9, 10, 11, 12, 13, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22, 24]
+OPSETS = [9, 10, 11, 12, 13, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22, 24, 26]
 
 
 @dataclass(frozen=True)
@@ -212,5 +213,14 @@ def cases(*, smooth: bool | None = None) -> st.SearchStrategy[Case]:
 
 # imported because they register their makers
 assert all(
-    (random_movement, random_quantised, random_recurrent, random_scatter, random_smooth, random_windows)
+    (
+        random_movement,
+        random_quantised,
+        random_recurrent,
+        random_reductions,
+        random_sampling,
+        random_scatter,
+        random_smooth,
+        random_windows,
+    )
 )

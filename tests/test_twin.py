@@ -43,7 +43,7 @@ def test_standard_large(test: NodeTest) -> None:
 def test_every_operator_has_node_tests() -> None:
     """The standard tests each operator of the twin; the count guards against tests that vanish unseen."""
     seen = set().union(*(test.operators for test in node_tests()))
-    assert set(twin.OPERATORS) == seen | {"MaxRoiPool"}  # which has none
+    assert set(twin.OPERATORS) == seen | {"MaxRoiPool", "GlobalLpPool"}  # which have none
     assert len(node_tests()) >= 540
 
 

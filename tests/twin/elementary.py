@@ -29,10 +29,11 @@ def by_ball(function: Callable[[arb], arb], value: Any) -> Any:
     with flint.ctx.workprec(BITS + 200 + before):
         ends = [arb(flint.fmpq(end.numerator, end.denominator)) for end in (lo, hi)]
         result = function(ends[0] if lo == hi else ends[0].union(ends[1]))
-        return _number(result) if result.is_finite() else UNKNOWN
+        return from_ball(result) if result.is_finite() else UNKNOWN
 
 
-def _number(ball: arb) -> Any:
+def from_ball(ball: arb) -> Any:
+    """A ball as a bracket."""
     ends = []
     for end, up in ((ball.lower(), False), (ball.upper(), True)):
         mantissa, exponent = map(int, end.man_exp())

@@ -10,10 +10,12 @@ import onnx
 from onnx import numpy_helper
 
 from . import (  # noqa: F401  (they fill the table)
+    einsum,
     elementary,
     elementwise,
     linear,
     movement,
+    normalisation,
     order,
     pooling,
     quantised,
@@ -22,6 +24,7 @@ from . import (  # noqa: F401  (they fill the table)
     resize,
     sampling,
     structure,
+    transforms,
 )
 from .call import OPERATORS, Call
 from .exact import Array, exact_array, shorten

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from .call import Call, operator, to_axis
-from .exact import UNKNOWN, Array, Unknown, bounds, divide, exponential, greatest, least
+from .exact import UNKNOWN, Array, Unknown, bounds, divide, elementwise, exponential, greatest, least
 from .pooling import first_greatest
 
 
-def _reduce(x: Array, axes: list[int], keepdims: int, function: Callable[[list[Any]], Any]) -> Array:
+def reduced(x: Array, axes: list[int], keepdims: int, function: Callable[[list[Any]], Any]) -> Array:
     axes = [to_axis(a, x.ndim) for a in axes]
     kept = [1 if i in axes else size for i, size in enumerate(x.shape)]
     out = np.empty(kept, dtype=object)
@@ -24,7 +24,7 @@ def _reduce(x: Array, axes: list[int], keepdims: int, function: Callable[[list[A
     return out if keepdims else out.reshape([size for i, size in enumerate(kept) if i not in axes])
 
 
-def _sum(values: list[Any]) -> Any:
+def summed(values: list[Any]) -> Any:
     total = values[0] if values else Fraction(0)
     for value in values[1:]:
         total = total + value
@@ -32,8 +32,8 @@ def _sum(values: list[Any]) -> Any:
 
 
 FUNCTIONS: dict[str, Callable[[list[Any]], Any]] = {
-    "ReduceSum": _sum,
-    "ReduceMean": lambda values: divide(_sum(values), Fraction(len(values))),
+    "ReduceSum": summed,
+    "ReduceMean": lambda values: divide(summed(values), Fraction(len(values))),
     "ReduceMax": greatest,
     "ReduceMin": least,
 }
@@ -42,11 +42,44 @@ AXES_BECOME_INPUT = {"ReduceSum": 13, "ReduceMean": 18, "ReduceMax": 18, "Reduce
 
 @operator("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin")
 def reduce(call: Call) -> list[Array]:
-    x, name = call[0], call.node.op_type
-    axes = call.integers(1) if call.opset >= AXES_BECOME_INPUT[name] else call.attribute("axes")
-    if not axes:
-        axes = [] if call.attribute("noop_with_empty_axes", 0) else list(range(x.ndim))
-    return [_reduce(x, axes, call.attribute("keepdims", 1), FUNCTIONS[name])]
+    name = call.node.op_type
+    axes = reduction_axes(call, AXES_BECOME_INPUT[name])
+    return [reduced(call[0], axes, call.attribute("keepdims", 1), FUNCTIONS[name])]
+
+
+def reduction_axes(call: Call, input_since: int) -> list[int]:
+    """The axes: an attribute, since some opset an input; none named: all, or none if so asked."""
+    axes = call.integers(1) if call.opset >= input_since else call.attribute("axes")
+    if axes:
+        return axes
+    return [] if call.attribute("noop_with_empty_axes", 0) else list(range(call[0].ndim))
+
+
+@operator("Mean")
+def mean(call: Call) -> list[Array]:
+    count = Fraction(len(call.inputs))
+    return [elementwise(lambda *values: divide(summed(list(values)), count), *call.inputs)]
+
+
+@operator("CumSum", "CumProd")
+def running(call: Call) -> list[Array]:
+    x = call[0]
+    axis = to_axis(call.integers(1)[0], x.ndim)
+    sums, reverse = call.node.op_type == "CumSum", call.attribute("reverse", 0)
+    out = np.empty(x.shape, dtype=object)
+    for index in np.ndindex(x.shape):
+        here = index[axis]
+        if call.attribute("exclusive", 0):
+            places = range(here + 1, x.shape[axis]) if reverse else range(here)
+        else:
+            places = range(here, x.shape[axis]) if reverse else range(here + 1)
+        whole = isinstance(x[index], int)
+        total: Any = (0 if whole else Fraction(0)) if sums else (1 if whole else Fraction(1))
+        for place in places:
+            value = x[(*index[:axis], place, *index[axis + 1 :])]
+            total = total + value if sums else total * value
+        out[index] = total
+    return [out]
 
 
 @operator("ArgMax", "ArgMin")
@@ -58,7 +91,7 @@ def arg(call: Call) -> list[Array]:
             values = [-v for v in values]
         return first_greatest(values, last)
 
-    return [_reduce(call[0], [call.attribute("axis", 0)], call.attribute("keepdims", 1), winner)]
+    return [reduced(call[0], [call.attribute("axis", 0)], call.attribute("keepdims", 1), winner)]
 
 
 def softmax(values: list[Any]) -> list[Any]:
@@ -67,7 +100,7 @@ def softmax(values: list[Any]) -> list[Any]:
         return [UNKNOWN] * len(values)
     largest = max(values, key=lambda v: bounds(v)[1])
     powers = [exponential(v - largest) for v in values]
-    total = _sum(powers)
+    total = summed(powers)
     return [divide(power, total) for power in powers]
 
 
