@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+import small_nets
 from onnx import helper, numpy_helper
 from unrolled_models import checked_at, model_of, require_agreement
 
+import sureline as sl
 from symbolic.bounds import enclose
 from symbolic.errors import ModelError, SurelineError, UnsupportedOperatorError
 from symbolic.network import Network, support, unsupported
@@ -424,3 +427,28 @@ def test_unrolled_steps_are_those_that_outputs_need() -> None:
     network = Network(model_of(LOOP), {"x": X}, "x", ["y"])
     assert {step.node.op_type for step in network.steps} <= {"Relu", "Add", "Identity"}
     assert network.homogeneous
+
+
+def test_audit_of_a_model_with_control_flow(tmp_path: Path) -> None:
+    """A filter that runs as often as a loop says, in the branch that the shape decides; the ray included."""
+    model = model_of("""agraph (float[1, 1, h, w] x) => (float[1, 1, h2, w2] y)
+            <int64 three = {3}, bool yes = {1}, int64 four = {4}, int64 last = {3},
+             float[1, 1, 3, 3] k = {0.1, 0.2, 0.1, 0.2, 0.6, -0.3, 0.1, -0.2, 0.1}> {
+        s = Shape (x)
+        wide = Gather (s, last)
+        small = Less (wide, four)
+        y = If (small) <
+            then_branch = t () => (float[1, 1, a, b] r) { r = Identity (x) },
+            else_branch = e () => (float[1, 1, a, b] r) {
+                r = Loop (three, yes, x) <body = l (int64 i, bool c, float[1, 1, a, b] u)
+                        => (bool c2, float[1, 1, a, b] v) {
+                    f = Conv <pads = [1, 1, 1, 1]> (u, k)
+                    v = Relu (f)
+                    c2 = Identity (c) }> }> }""")
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    hypothesis = sl.BackMeanDiff(threshold=1.0, post_process=[sl.InputDiff(), sl.Abs()])
+    result = sl.audit(path, small_nets.image(1), hypothesis=hypothesis, var=1.0)
+    assert result.runtime_agrees and result.sup_p - result.inf_p <= 1e-6
+    result.certificate.save(tmp_path / "audit")
+    assert sl.check(tmp_path / "audit", model=path).model_checked
