@@ -32,6 +32,15 @@ def points(b: Builder, shape: list[int], scale: float) -> Tensor:
     return b.constant(numbers.astype(NUMPY[b.type]))
 
 
+def moving_points(b: Builder, shape: list[int]) -> Tensor:
+    count = int(np.prod(shape))
+    source = b.pick(lambda t: t.value.size >= count)
+    flat = b.reshaped(source, [source.value.size])
+    part = b.node("Slice", [flat, b.integers([0]), b.integers([count])])[0]
+    scaled = b.node("Mul", [part, b.constant(NUMPY[b.type](b.choose([0.125, 0.25, 0.5])))])[0]
+    return b.reshaped(scaled, shape)
+
+
 @maker("GridSample", since=16)
 def grid_sample(b: Builder) -> object:
     x = image(b) if b.opset < 20 or b.coin(0.7) else b.with_rank(3, 5)
@@ -42,6 +51,10 @@ def grid_sample(b: Builder) -> object:
         size = b.integers([x.shape[0], 1, b.integer(2, 3), b.integer(2, 3)])
         grid = b.node("AffineGrid", [theta, size], align_corners=b.integer(0, 1))[0]
         modes = ["linear"]
+    elif b.smooth and b.coin():
+        shape = [x.shape[0], *[b.integer(1, 2) for _ in range(rank)], rank]
+        modes = ["nearest", "linear"] if b.opset >= 20 else ["nearest", "bilinear"]
+        grid = moving_points(b, shape)
     else:
         grid = points(b, [x.shape[0], *[b.integer(1, 2) for _ in range(rank)], rank], 0.8)
         modes = ["nearest", "linear", "cubic"] if b.opset >= 20 else ["nearest", "bilinear", "bicubic"]

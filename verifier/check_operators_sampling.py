@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .check_discrete import Discrete
+from .check_grids import moving_samples
 from .check_integers import Array, Form
 from .check_operators import Context, Node, Value, operator, whole_numbers
 from .check_operators_structure import bounded, gather
@@ -21,7 +22,7 @@ __all__: list[str] = []
 NAMES = {b"bilinear": b"linear", b"bicubic": b"cubic"}
 
 
-@operator("GridSample", still=(1,))
+@operator("GridSample")
 def _grid_sample(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     x, grid = inputs
     size, points = x.shape[2:], grid.shape[1:-1]
@@ -34,6 +35,15 @@ def _grid_sample(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     bounded(node, (*x.shape[:2], *points))
     readers = [Reader(node, n, mode, padding, not node.get("align_corners")) for n in size]
     channels, each = x.shape[1], math.prod(points)
+    y: Any
+    if node.inputs[1] in ctx.moves:
+        if mode == b"cubic":
+            raise node.refuse("in cubic interpolation its indices move with the input")
+        if isinstance(x, Discrete):
+            raise node.refuse("interpolation of integers")
+        flat = grid.each(lambda a: a.reshape(grid.shape[0], each, len(size), a.shape[-1]))
+        y = moving_samples(ctx, node, x, flat, readers)
+        return y.each(lambda a: a.reshape(*x.shape[:2], *points, a.shape[-1]))  # type: ignore[no-any-return]
 
     def taps() -> Taps:
         c, r, e = constant(node, grid)
@@ -50,7 +60,7 @@ def _grid_sample(ctx: Context, node: Node, inputs: list[Any]) -> Value:
         number = ctx.once(node, taps).element
         index = np.where(number < 0, math.prod(x.shape), number + planes)
         zero = Discrete.known(0) if isinstance(x, Discrete) else ctx.number(0)
-        y: Any = gather(ctx, [x, zero] if isinstance(x, Discrete) else ctx.alike(x, zero), index)
+        y = gather(ctx, [x, zero] if isinstance(x, Discrete) else ctx.alike(x, zero), index)
     elif isinstance(x, Discrete):
         raise node.refuse("interpolation of integers")
     else:

@@ -13,7 +13,7 @@ from .check_integers import Arithmetic, Array, Form
 from .check_operators import LARGEST_TENSOR, Context, Node
 from .check_products import Weights, linear
 
-__all__ = ["Reader", "Row", "Taps", "constant", "crossed", "cubic", "hat", "prepared", "weighted"]
+__all__ = ["Reader", "Row", "Taps", "constant", "crossed", "cubic", "hat", "prepared", "rounded", "weighted"]
 
 Row = Sequence[tuple[int, Fraction, Fraction]]  # element of a plane, weight, bound of the weight's error
 
@@ -152,8 +152,8 @@ class Reader:
         if (4 * error > one).any():
             raise self.node.refuse("a coordinate is not known exactly enough")
         if self.mode == b"nearest":
-            place = _rounded(u - error, s)
-            if (place != _rounded(u + error, s)).any():
+            place = rounded(u - error, s)
+            if (place != rounded(u + error, s)).any():
                 raise self.node.refuse("a coordinate is not known exactly enough")
             ones = np.ones((len(u), 1), dtype=object)
             return Taps(self.elements(place)[:, None], ones, 0 * ones, 0)
@@ -191,7 +191,7 @@ class Reader:
         return Taps(self.elements(place), weight, np.where(near, slope * error[:, None], 0), e)
 
 
-def _rounded(u: Array, s: int) -> Array:
+def rounded(u: Array, s: int) -> Array:
     """u / 2**s to the nearest whole number, halves to the even one."""
     twice = 2 * u + (1 << s)
     place = twice >> (s + 1)

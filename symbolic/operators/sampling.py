@@ -9,8 +9,10 @@ import numpy as np
 
 from symbolic.coordinates import Ambiguous, Sampler
 from symbolic.errors import ModelError
+from symbolic.hulls import explicit
 from symbolic.linear import Weights, each, linear_map
 from symbolic.moves import gather_map, joined
+from symbolic.moving_grid import nearest_samples, samples
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
 from symbolic.operators.shapes import bounded
 from symbolic.rounding import Array
@@ -20,16 +22,16 @@ from symbolic.values import Affine, Batch, Const, Range, Value, is_discrete, is_
 MODES = {"bilinear": "linear", "bicubic": "cubic"}  # as operator set 16 called them
 
 
-@operator("GridSample")
+def _grid_stands(node: Node, inputs: Inputs) -> bool:
+    """A point of the grid has a scale."""
+    return isinstance(inputs[1], Const)
+
+
+@operator("GridSample", homogeneous=_grid_stands)
 def grid_sample(node: Node, inputs: Inputs) -> Rule:
     """Elements of each image at points of a grid, by nearest element, or by linear or cubic interpolation."""
-    x, grid = required(node, inputs), constant(node, inputs, 1, "grid")
-    if (
-        grid is None
-        or len(x.shape) < 3
-        or grid.shape[:1] != x.shape[:1]
-        or grid.shape[-1] != len(x.shape) - 2
-    ):
+    x, grid = required(node, inputs), required(node, inputs, 1)
+    if len(x.shape) < 3 or grid.shape[:1] != x.shape[:1] or grid.shape[-1] != len(x.shape) - 2:
         raise ModelError(f"{node.label}: its grid does not fit its input.")
     how = Sampler(
         MODES.get(node.text("mode"), node.text("mode")), node.text("padding_mode"), node.flag("align_corners")
@@ -38,6 +40,11 @@ def grid_sample(node: Node, inputs: Inputs) -> Rule:
         raise ModelError(f"{node.label}: its mode is not known.")
     size, points = x.shape[2:], grid.shape[1:-1]
     bounded(node, [*x.shape[:2], *points])
+    whole = is_integer(x) or (isinstance(x, Range) and x.lo.dtype.kind in "iub")
+    if whole and (how.mode != "nearest" or not isinstance(grid, Const)):
+        raise ModelError(f"{node.label}: interpolation of integers is not supported.")
+    if not isinstance(grid, Const):
+        return _moving(node, how)
     value, spread = (v.reshape(x.shape[0], -1, len(size)) for v in (grid.value, grid.spread))
     read = _picks if how.mode == "nearest" else _taps
     try:  # coordinates are listed from the innermost axis outward
@@ -51,12 +58,30 @@ def grid_sample(node: Node, inputs: Inputs) -> Rule:
         taps = taps.times(more, n)
     if how.mode == "nearest":
         return _picked(node, taps, x.shape, points)
-    if is_integer(x) or (isinstance(x, Range) and x.lo.dtype.kind in "iub"):
-        raise ModelError(f"{node.label}: interpolation of integers is not supported.")
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         y = taps.of(batch.lift(required(node, values)), batch)
         shape = (batch.size, *x.shape[:2], *points)
+        return (Affine(*(v.reshape(shape) for v in (y.c, y.d, y.r))),)
+
+    return rule
+
+
+def _moving(node: Node, how: Sampler) -> Rule:
+    """The grid moves, and perhaps the image."""
+    if how.mode == "cubic":
+        raise ModelError(
+            f"{node.label}: in cubic interpolation its grid must not depend on the audited input."
+        )
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        x, grid = (explicit(batch, batch.lift(required(node, values, k))) for k in (0, 1))
+        if not isinstance(x, Affine) or not isinstance(grid, Affine):
+            raise ModelError(f"{node.label} needs real numbers.")
+        points = (*grid.c.shape[:2], -1, grid.c.shape[-1])
+        flat = Affine(*(v.reshape(points) for v in (grid.c, grid.d, grid.r)))
+        y = (nearest_samples if how.mode == "nearest" else samples)(how, x, flat)
+        shape = (*x.c.shape[:3], *grid.c.shape[2:-1])
         return (Affine(*(v.reshape(shape) for v in (y.c, y.d, y.r))),)
 
     return rule
