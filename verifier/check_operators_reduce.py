@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .check_discrete import Discrete, first_best, to_form, to_integer
+from .check_errors import NotHomogeneous
 from .check_integers import Array, Form
 from .check_operators import Context, Node, Value, operator, whole_numbers
 from .check_operators_structure import gather
@@ -150,6 +151,8 @@ def _sums(ctx: Context, node: Node, v: Form) -> Form:
 
 
 def _products(ctx: Context, node: Node, v: Form) -> Form:
+    if v.degree and (node.get("exclusive") or v.shape[0] > 1):
+        raise NotHomogeneous(node.op)
     parts = [v.each(lambda x, k=k: x[k : k + 1]) for k in range(v.shape[0])]
     if node.get("exclusive"):
         parts = [ctx.ar.constant(np.ones((1, *v.shape[1:]), dtype=np.int64)), *parts[:-1]]
