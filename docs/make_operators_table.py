@@ -121,8 +121,9 @@ def _ml_table() -> str:
     lines = []
     for name in sorted({s.name for s in onnx.defs.get_all_schemas() if s.domain == ML}):
         words = how(name, frozenset())
-        if name in ML_WHY_NOT:
-            words = (f"not meaningful here: {ML_WHY_NOT[name]}", "-", "-")
+        if name not in operators:
+            why = ML_WHY_NOT.get(name)
+            words = (f"not meaningful here: {why}" if why else "not supported", "-", "-")
         lines.append(f"| {' | '.join((name, *words))} |")
     return ML_HEAD + "\n".join(lines) + "\n"
 
