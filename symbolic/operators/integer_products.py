@@ -12,10 +12,10 @@ from onnx import TensorProto
 from symbolic import forms
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
-from symbolic.operators.casting import WHOLE, integers
+from symbolic.operators.casting import WHOLE, Whole, integers
 from symbolic.operators.convolution import conv
 from symbolic.operators.matrix import matrix_product
-from symbolic.operators.quantisation import quantised, settled, whole_type, zero_of
+from symbolic.operators.quantisation import Divisor, quantised, settled, whole_type, zero_of
 from symbolic.operators.steps import between, exact_product, tight_bounds
 from symbolic.values import ANYTHING, Affine, Batch, Const, Range, Value, map_value
 
@@ -81,13 +81,15 @@ def qlinear_conv(node: Node, inputs: Inputs) -> Rule:
     kind = whole_type(node, 7)
     sums = _convolved(node, inputs, (0, 2, 3, 5), constant(node, inputs, 8, "bias"))
     spatial = len(required(node, inputs).shape) - 1
+    fixed = Divisor.fixed(_scalar(node, required(node, inputs, 6)))
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         scales = [
             _scalar(node, required(node, values, 1)),
             per_channel(required(node, values, 4), spatial),
         ]
-        y_scale, y_zero = (_scalar(node, required(node, values, k)) for k in (6, 7))
+        y_scale = fixed or Divisor.of(batch, _scalar(node, required(node, values, 6)))
+        y_zero = _scalar(node, required(node, values, 7))
         total = _whole(sums(batch, values))
         result = _requantised(batch, total, scales, y_scale, y_zero, kind)
         return (settled(result, values, kind),)
@@ -146,21 +148,25 @@ def qlinear_matmul(node: Node, inputs: Inputs) -> Rule:
     kind = whole_type(node, 7)
     sums = _multiplied(node, 0, 3, 2, 5)
     rank = len(required(node, inputs).shape)
+    fixed = Divisor.fixed(_output_side(node, required(node, inputs, 6)))
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         scales = [_per_row(required(node, values, 1), rank), _per_column(required(node, values, 4))]
-        y_scale, y_zero = required(node, values, 6), required(node, values, 7)
-        if len(y_scale.shape) < 2:
-            y_scale, y_zero = _scalar(node, y_scale), _scalar(node, y_zero)
+        y_scale, y_zero = (_output_side(node, required(node, values, k)) for k in (6, 7))
         total = _whole(sums(batch, values))
-        result = _requantised(batch, total, scales, y_scale, y_zero, kind)
+        result = _requantised(batch, total, scales, fixed or Divisor.of(batch, y_scale), y_zero, kind)
         return (settled(result, values, kind),)
 
     return rule
 
 
+def _output_side(node: Node, value: Value) -> Value:
+    """A vector might be meant per row or per column."""
+    return _scalar(node, value) if len(value.shape) < 2 else value
+
+
 def _requantised(
-    batch: Batch, total: Range, scales: list[Value], y_scale: Value, y_zero: Value, kind: Any
+    batch: Batch, total: Range, scales: list[Value], y_scale: Divisor, y_zero: Value, kind: Whole
 ) -> Range:
     """total times both scales, quantised by the output's scale and zero point."""
     factor = _product_of_scales(batch, *scales)
@@ -172,7 +178,7 @@ def _requantised(
     low, high = (_floats(v, undefined) for v in (total.lo, total.hi))
     lo = np.where(exact, between(low, factor.c)[0], lo)
     hi = np.where(exact, between(high, factor.c)[1], hi)
-    return quantised(batch, numerator, (lo, hi), batch.lift(y_scale), y_zero, kind)
+    return quantised(batch, numerator, (lo, hi), y_scale, y_zero, kind)
 
 
 def _floats(v: NDArray[Any], undefined: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from symbolic import forms
-from symbolic.curves import Curve, Piece, relax
+from symbolic.curves import relu
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.arithmetic import divide
@@ -22,11 +23,12 @@ from symbolic.operators.casting import (
     narrow_format,
     narrowed,
 )
+from symbolic.operators.smooth import reciprocal
 from symbolic.operators.steps import NEAREST, Step, blurred, exact_product, of_quotient, tight_bounds
 from symbolic.rounding import Array
 from symbolic.values import ANYTHING, Affine, Batch, Const, Range, Value, as_range, map_value
 
-__all__ = ["quantised", "settled", "whole_type", "zero_of"]
+__all__ = ["Divisor", "quantised", "settled", "whole_type", "zero_of"]
 
 
 @operator("QuantizeLinear", homogeneous=False)
@@ -40,16 +42,16 @@ def quantize_linear(node: Node, inputs: Inputs) -> Rule:
     if narrow is None and to not in WHOLE:
         raise ModelError(f"{node.label}: it is not known, or not supported, to which type it quantises.")
     precision = narrow_format(int(node.attributes.get("precision", 0)))
+    fixed = Divisor.fixed(granular(node, required(node, inputs, 1), shape))
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         x = batch.lift(required(node, values))
-        scale = batch.lift(granular(node, required(node, values, 1), shape))
-        zero = zero_of(node, values, 2)
+        scale = fixed or Divisor.of(batch, granular(node, required(node, values, 1), shape))
+        zero = granular(node, zero_of(node, values, 2), shape)
         if precision is not None:
-            x, scale = narrowed(x, precision), narrowed(scale, precision)
-            x = narrowed(divide(batch, x, scale), precision)
-            scale = batch.lift(Const(np.ones(())))
-        zero = granular(node, zero, shape)
+            divisor = narrowed(scale.form, precision)
+            x = narrowed(divide(batch, narrowed(x, precision), divisor), precision)
+            scale = Divisor.of(batch, Const(np.ones(())))
         if narrow is not None:
             return (_to_floats(batch, x, scale, zero, narrow),)
         result = quantised(batch, x, tight_bounds(x), scale, zero, WHOLE[to])
@@ -82,41 +84,71 @@ def granular(node: Node, value: Value, shape: tuple[int, ...]) -> Value:
     raise ModelError(f"{node.label}: a scale or zero point of shape {list(given)} does not fit its input.")
 
 
+@dataclass(frozen=True)
+class Divisor:
+    """A scale and its reciprocal."""
+
+    form: Affine
+    inverse: Affine
+
+    @classmethod
+    def of(cls, batch: Batch, scale: Value) -> Divisor:
+        form = batch.lift(scale)
+        return cls(form, reciprocal(form))
+
+    @classmethod
+    def fixed(cls, scale: Value) -> Divisor | None:
+        """Made once, of a constant."""
+        return cls.of(Batch(1), scale) if isinstance(scale, Const) else None
+
+
 def quotient_steps(
-    step: Step, batch: Batch, bounds: tuple[Array, Array], x: Affine, divisor: Affine
+    step: Step, bounds: tuple[Array, Array], x: Affine, divisor: Divisor
 ) -> tuple[Array, Array]:
     """step(x / divisor) between two bounds; ``bounds`` are those of x."""
-    exact = (divisor.d == 0) & (divisor.r == 0) & (divisor.c > 0)
-    low, high = of_quotient(step, *bounds, divisor.c)
+    x, form = forms.aligned(x, divisor.form)
+    exact = (form.d == 0) & (form.r == 0) & (form.c > 0)
+    low, high = of_quotient(step, *bounds, form.c)
     if exact.all():
         return low, high
-    general = (step.at(v) for v in tight_bounds(divide(batch, x, divisor)))
+    general = (step.at(v) for v in tight_bounds(forms.product(x, divisor.inverse)))
     first, last = (np.where(exact, a, b) for a, b in zip((low, high), general, strict=True))
     return first, last
 
 
 def quantised(
-    batch: Batch, x: Affine, bounds: tuple[Array, Array], scale: Affine, zero: Value, to: Whole
+    batch: Batch, x: Affine, bounds: tuple[Array, Array], scale: Divisor, zero: Value, to: Whole
 ) -> Range:
     """saturate(round(x / scale) + zero), following x: rounding moves it by half a step."""
-    x, scale = forms.aligned(x, scale)
-    low, high = quotient_steps(NEAREST, batch, bounds, x, scale)
+    low, high = quotient_steps(NEAREST, bounds, x, scale)
     shift = as_range(batch, zero)
     rank = low.ndim - 1
     first, last = (v.reshape(len(v), *(1,) * (rank - v.ndim + 1), *v.shape[1:]) for v in (shift.lo, shift.hi))
     known = np.isfinite(low) & np.isfinite(high) & (last != ANYTHING)
     low, high = np.clip(low + first, to.least, to.most), np.clip(high + last, to.least, to.most)
-    if (known & (low == high)).all():
+    open_ = ~known | (low != high)
+    if not open_.any():
         return Range(*integers(low, high, known))
-    clip = Curve(
-        (
-            Piece(float(to.least), "linear", intercept=float(to.least)),
-            Piece(float(to.most), "linear", slope=1.0),
-            Piece(np.inf, "linear", intercept=float(to.most)),
-        )
-    )
-    form = relax(forms.add(divide(batch, x, scale), batch.lift(zero)), clip)
-    return Range(*integers(low, high, known), form=blurred(form, 0.0, 0.5))
+    at = np.nonzero(open_)
+    form = forms.product(_picked(x, low, at), _picked(scale.inverse, low, at))
+    form = _clipped(forms.add(form, _picked(batch.lift(zero), low, at)), to)
+    whole = [low.copy(), np.zeros_like(low), np.zeros_like(low)]
+    for place, value in zip(whole, (form.c, form.d, form.r), strict=True):
+        place[at] = value
+    return Range(*integers(low, high, known), form=Affine(*whole))
+
+
+def _picked(x: Affine, like: Array, at: tuple[NDArray[np.intp], ...]) -> Affine:
+    """Some elements of what broadcasts to an array, in a row."""
+    x = forms.aligned(x, Affine(like, like, like))[0]
+    return Affine(*(np.broadcast_to(v, like.shape)[at] for v in (x.c, x.d, x.r)))
+
+
+def _clipped(x: Affine, to: Whole) -> Affine:
+    """Numbers within the bounds of a type, half a step to either side."""
+    above = relu(blurred(x, -float(to.least), 0.0))
+    below = relu(blurred(forms.negative(above), float(to.most - to.least), 0.0))
+    return blurred(forms.negative(below), float(to.most), 0.5)
 
 
 def settled(result: Range, values: Inputs, to: Whole) -> Value:
@@ -126,13 +158,12 @@ def settled(result: Range, values: Inputs, to: Whole) -> Value:
     return result
 
 
-def _to_floats(batch: Batch, x: Affine, scale: Affine, zero: Value, to: Narrow) -> Affine:
+def _to_floats(batch: Batch, x: Affine, scale: Divisor, zero: Value, to: Narrow) -> Affine:
+    quotient = forms.product(x, scale.inverse)
     if not isinstance(zero, Const) or zero.value.any():
-        return narrowed(forms.add(divide(batch, x, scale), batch.lift(zero)), to)
-    bounds = tight_bounds(x)
-    x, scale = forms.aligned(x, scale)
-    low, high = quotient_steps(to.step(), batch, bounds, x, scale)
-    return close_steps(low, high, divide(batch, x, scale), to)
+        return narrowed(forms.add(quotient, batch.lift(zero)), to)
+    low, high = quotient_steps(to.step(), tight_bounds(x), x, scale)
+    return close_steps(low, high, quotient, to)
 
 
 def whole_type(node: Node, index: int) -> Whole:
