@@ -11,6 +11,7 @@ import onnx
 import pytest
 import small_nets
 from onnx import helper, numpy_helper
+from random_programs import random_program
 from unrolled_models import checked_at, model_of, require_agreement
 
 import sureline as sl
@@ -320,6 +321,15 @@ def test_scan_of_a_batch(backward: int) -> None:
         for name, wanted in (("last", sums[:, -1]), ("rows", sums * ordered)):
             np.testing.assert_allclose(found[name][0], wanted, atol=1e-6)
             np.testing.assert_allclose(checked[name][0], wanted, atol=1e-6)
+
+
+# --- all of them, nested at random ---
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_random_programs(part: int) -> None:
+    for seed in range(part, 40, 4):
+        require_agreement(random_program(seed), {"x": X}, reference=False, width=2.0**-4)
 
 
 # --- definitions in subgraphs, subgraphs in definitions, local functions ---
