@@ -74,7 +74,8 @@ def _along(how: Sampler, points: Affine, size: int) -> Along:
     u = _coordinates(how, points, size)
     lo, hi = u.bounds()
     lost = ~(np.isfinite(lo) & np.isfinite(hi) & (hi - lo < WIDEST))
-    lo, hi = (np.clip(np.where(lost, 0.0, v), -3.0, size + 2.0) for v in (lo, hi))
+    # what is clipped belongs to a range that lies outside the image as a whole
+    lo, hi = (np.clip(np.where(lost, 0.0, v), -WIDEST - 3.0, size + WIDEST + 2.0) for v in (lo, hi))
     if how.mode == "nearest":
         first, last = np.rint(lo), np.rint(hi)
     else:

@@ -104,3 +104,37 @@ def test_elements_that_do_not_depend_on_the_line_keep_their_value() -> None:
     graph = CheckedGraph.build(model, {"x": x}, "x", direction, ["selection"])
     ((lo, hi),) = graph.evaluate([(Fraction(-(2**12)), Fraction(2**12))], FAST)
     assert np.array_equal(lo[0, ..., 1:, 5:], hi[0, ..., 1:, 5:])  # out of reach of the first element
+
+
+def moved_twice(nodes: list[onnx.NodeProto], **stored: np.ndarray) -> bool:
+    """Whether two tensors "one" and "two", made of smoothed equal images, are known not to differ."""
+    model = smoothed(0.0)
+    del model.graph.node[4:]
+    model.graph.node.append(helper.make_node("Split", ["score"], ["first", "second"], axis=0))
+    model.graph.node.extend(nodes)
+    model.graph.node.append(helper.make_node("Greater", ["one", "two"], ["selection"]))
+    model.graph.initializer.extend(numpy_helper.from_array(a, name) for name, a in stored.items())
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    x = np.random.default_rng(1).normal(size=(1, 1, SIDE, SIDE)).repeat(2, axis=0).astype(np.float32)
+    graph = CheckedGraph.build(model, {"x": x}, "x", [Fraction(1, 2)] * x.size, ["selection"])
+    ((lo, hi),) = graph.evaluate([(Fraction(0), Fraction(1))], FAST)
+    return not hi.any() and not lo.any()
+
+
+def test_elements_keep_their_numbers_when_they_are_put_and_picked() -> None:
+    side = SIDE - 4  # behind two convolutions without padding
+    stored = {
+        "zeros": np.zeros((1, 1, side, side), dtype=np.float32),
+        "rows": np.arange(side)[::-1].reshape(1, 1, side, 1).repeat(side, axis=3),
+        "keep": np.arange(side) % 2 == 0,
+    }
+    for name, inputs, axis in (
+        ("ScatterElements", ["zeros", "rows", "{}"], 2),
+        ("GatherElements", ["{}", "rows"], 2),
+        ("Compress", ["{}", "keep"], 3),
+    ):
+        nodes = [
+            helper.make_node(name, [i.format(score) for i in inputs], [out], axis=axis)
+            for score, out in (("first", "one"), ("second", "two"))
+        ]
+        assert moved_twice(nodes, **{k: v for k, v in stored.items() if k in inputs})

@@ -51,7 +51,7 @@ def moving_samples(ctx: Context, node: Node, x: Form, grid: Form, readers: list[
     cells = max(x.c.shape[-1], grid.c.shape[-1])
     size = grid.shape[0] * grid.shape[1] * x.shape[1] * cells
     if math.prod(axis.most for axis in axes) * size > LARGEST_TENSOR:
-        raise node.refuse("a grid that may read too many elements")
+        raise Undecided([])
     if readers[0].mode == b"nearest":
         return _nearest(ctx, x, axes, cells)
     planes = x.each(lambda a: np.broadcast_to(a, (*a.shape[:-1], cells)).reshape(*x.shape[:2], -1, cells))
@@ -76,7 +76,8 @@ def _along(ctx: Context, reader: Reader, points: Form) -> Along:
         first, last = rounded(lo, s), rounded(hi, s)
     else:
         first, last = lo >> s, (hi >> s) + 1
-    first, last = (np.clip(a, -3, n + 3).astype(np.int64) for a in (first, last))
+    # what is clipped belongs to a range that lies outside the image as a whole
+    first, last = (np.clip(a, -WIDEST - 3, n + WIDEST + 3).astype(np.int64) for a in (first, last))
     return Along(reader, u, first, last)
 
 

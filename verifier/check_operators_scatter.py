@@ -57,7 +57,7 @@ def _gather(ctx: Context, node: Node, inputs: list[Any]) -> Value:
         whole = whole_numbers(node, indices)
         return gather(ctx, [data], ctx.once(node, lambda: [places().numbers(node, whole)], exact=True)[0])
     found, cells = places(), _count(data, indices)
-    pairs, _ = found.pairs(node, indices)
+    pairs, _ = found.pairs(indices)
     out = hull(ctx.ar, _flat(data), _widened(pairs, indices, cells), found.start.size, cells)
     return out.each(lambda a: a.reshape(*found.start.shape, a.shape[-1]))
 
@@ -125,6 +125,8 @@ def _scatter(ctx: Context, node: Node, inputs: list[Any]) -> Value:
         raise node.refuse(f"the reduction {how!r} is not known")
     if how in ("add", "mul") and isinstance(data, Discrete) and ctx.moves & {node.inputs[0], node.inputs[2]}:
         raise node.refuse("integer arithmetic on data wraps around")
+    if node.inputs[1] in ctx.moves:
+        raise node.refuse("its indices move with the input")
     table = ctx.once(
         node,
         lambda: _table(node, places.numbers(node, whole_numbers(node, indices)), math.prod(data.shape), how),
@@ -196,7 +198,7 @@ def _placed(
 
             return gather(ctx, moved, ctx.once(node, table, exact=True)[0])
     cells = _count(data, updates, indices)
-    pairs, single = places.pairs(node, indices)
+    pairs, single = places.pairs(indices)
     pairs = _widened(pairs, indices, cells)
     single = np.broadcast_to(single, (count, cells))
     hit = np.zeros((size, cells), dtype=bool)

@@ -79,14 +79,14 @@ class Places:
             total += axis.stride * axis.known(node, indices)
         return total
 
-    def pairs(self, node: Node, indices: Discrete) -> tuple[Pairs, Array]:
+    def pairs(self, indices: Discrete) -> tuple[Pairs, Array]:
         """All that may be named, and which names have one candidate only."""
         ends = [axis.bounds(indices) for axis in self.axes]
         counts = [hi - lo for lo, hi in ends]
         shape = np.broadcast_shapes(self.start.shape + (1,), *(c.shape for c in counts))
         most = [int(c.max(initial=0)) + 1 for c in counts]
         if math.prod(most) * math.prod(shape) > LARGEST_TENSOR:
-            raise node.refuse(f"indices that may name more than {LARGEST_TENSOR} elements")
+            raise Undecided([])
         found = []
         for step in itertools.product(*map(range, most)):
             here = np.ones(shape, dtype=bool)

@@ -43,7 +43,8 @@ class Sorted:
         c = self.c[members]
         reach = (np.abs(self.d[members] - slope) + self.r[members]) * UP
         low, high = c - reach, c + reach
-        return low - 2 * U * np.abs(low), high + 2 * U * np.abs(high)
+        slack = np.where(reach == 0, 0.0, 2 * U)
+        return low - slack * np.abs(low), high + slack * np.abs(high)
 
     def cut(self, rank: int) -> Bools:
         """Whether the first ``rank`` entries surely stay ahead of the others: of equals the lower place is
