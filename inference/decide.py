@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from inference.exactly import decider
 from inference.observe import Observation
+from inference.pattern_region import pattern_region
 from inference.prepare import Audited
 from symbolic.line import Line
-from verifier.cells import covering, joined
+from verifier.cells import Cell, covering, joined
 from verifier.event import Event
 from verifier.goal import Goal
 from verifier.search import Decider, Law, Search, SearchResult
@@ -71,6 +72,10 @@ def decide_line(
     """
     exact = decider(audited.proto, arrays, audited.network.moving, beta, audited.outputs, seen.observed)
     line = Line.of(start, beta, audited.network.shape)
+    if audited.primary < len(audited.outputs):
+        known = pattern_region(audited.network, line, exact, options.reach)
+        if known:
+            return _run(Event(audited.network, line, seen.observed), options, exact, known)
     if any(tie.any() for tie in seen.ties):
         found = _run(Event(audited.network, line, seen.observed, seen.ties), options, exact)
         checked = _confirmed(found, exact)
@@ -97,7 +102,7 @@ def _settled_at_zero(found: SearchResult, exact: Decider) -> SearchResult:
     return replace(found, cells=covering(cells))
 
 
-def _run(event: Event, options: SearchOptions, exact: Decider) -> SearchResult:
+def _run(event: Event, options: SearchOptions, exact: Decider, known: Sequence[Cell] = ()) -> SearchResult:
     return Search(
         event,
         options.law,
@@ -107,6 +112,7 @@ def _run(event: Event, options: SearchOptions, exact: Decider) -> SearchResult:
         hi=options.hi,
         budget=options.budget,
         refine=exact,
+        known=known,
         progress=options.progress,
     ).run()
 

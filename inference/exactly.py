@@ -14,7 +14,7 @@ from symbolic.errors import ModelError, TieError
 from verifier.cells import Cell
 from verifier.check_errors import InvalidCertificate
 from verifier.check_graph import CheckedGraph
-from verifier.check_integers import EXACT, RATIONAL
+from verifier.check_integers import EXACT, FINE, RATIONAL
 from verifier.search import Decider
 
 __all__ = ["decided_exactly", "decider"]
@@ -59,27 +59,47 @@ def decider(
     observed: Sequence[NDArray[Any]],
 ) -> Decider:
     """A function that decides one cell with more bits, or returns it as a gap."""
-    built: list[CheckedGraph] = []
+    graphs: list[CheckedGraph] = []
 
-    def decide(lo: Fraction, hi: Fraction) -> Cell:
+    def decide(lo: Fraction, hi: Fraction, *, thorough: bool = False) -> Cell:
         try:
-            return attempt(lo, hi)
+            if not graphs:
+                graphs.append(CheckedGraph.build(model, dict(arrays), moving, list(beta), list(outputs)))
+            return _decided(graphs[0], observed, lo, hi, thorough)
         except InvalidCertificate as error:  # such a certificate would be refused
             raise ModelError(f"the checker cannot interpret the graph: {error}.") from error
 
-    def attempt(lo: Fraction, hi: Fraction) -> Cell:
-        if not built:
-            built.append(CheckedGraph.build(model, dict(arrays), moving, list(beta), list(outputs)))
-        small = built[0].elements <= FEW_ELEMENTS
-        for bits in (*LADDER, RATIONAL) if small else LADDER:
-            values = built[0].evaluate([(lo, hi)], bits)
-            for k, ((low, high), seen) in enumerate(zip(values, observed, strict=True)):
-                flat = seen.reshape(-1).astype(np.int64)
-                differs = (low.reshape(-1) > flat) | (high.reshape(-1) < flat)
-                if differs.any():
-                    return Cell(lo, hi, "outside", k, int(differs.argmax()))
-            if all(np.array_equal(low, high) for low, high in values):
-                return Cell(lo, hi, "inside")
-        return Cell(lo, hi, "gap")
-
     return decide
+
+
+def _decided(
+    graph: CheckedGraph, observed: Sequence[NDArray[Any]], lo: Fraction, hi: Fraction, thorough: bool
+) -> Cell:
+    """The cell with its verdict.
+
+    More bits are no use where the width of the cell blurs, not the rounding: if they did not help the last
+    time (or, unless ``thorough``, without trying) and its middle alone is decided, it is a gap.
+    """
+    small = graph.elements <= FEW_ELEMENTS
+    before = -1
+    for bits in (*LADDER, RATIONAL) if small else LADDER:
+        values = graph.evaluate([(lo, hi)], bits)
+        for k, ((low, high), seen) in enumerate(zip(values, observed, strict=True)):
+            flat = seen.reshape(-1).astype(np.int64)
+            differs = (low.reshape(-1) > flat) | (high.reshape(-1) < flat)
+            if differs.any():
+                return Cell(lo, hi, "outside", k, int(differs.argmax()))
+        unknown = _unknown(values)
+        if not unknown:
+            return Cell(lo, hi, "inside")
+        stalled = bits > FINE and unknown == before if thorough else bits >= FINE
+        middle = (lo + hi) / 2
+        if stalled and not small and not _unknown(graph.evaluate([(middle, middle)], bits)):
+            break
+        before = unknown
+    return Cell(lo, hi, "gap")
+
+
+def _unknown(values: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> int:
+    """How many elements of the outputs are not known."""
+    return sum(int((low != high).sum()) for low, high in values)

@@ -83,6 +83,7 @@ def _persist(graph: CheckedGraph, claim: CellClaim, observed: Sequence[Array]) -
     """
     pending: list[Cell] = [(claim.lo, claim.hi)]
     for bits, halvings in HALVINGS:
+        whole = pending
         for again in range(halvings):
             if again:
                 pending = [piece for cell in pending for piece in _pieces(cell)]
@@ -92,6 +93,10 @@ def _persist(graph: CheckedGraph, claim: CellClaim, observed: Sequence[Array]) -
                 return -1
             if not pending or len(pending) > PIECES:
                 return int(not pending)
+            if any(lo == hi for lo, hi in pending):  # a point that needs more bits, as all of it may
+                pending = whole
+                break
+            whole = pending
     return 0
 
 

@@ -47,7 +47,7 @@ from .check_functions import element_kinds
 from .check_identity import number_elements
 from .check_integers import EXACT, FAST, FINE, Arithmetic, Array, Form
 from .check_line import Cell, MovingInput
-from .check_nodes import SHAPE_ONLY, STANDARD, applied, decoded, follow
+from .check_nodes import SHAPE_ONLY, STANDARD, applied, decoded, follow, hollow, weights_of
 from .check_operators import LARGEST_TENSOR, TRAITS, Context, Node, Value
 from .check_operators_structure import make_constant
 from .check_peeling import Ball, peel
@@ -57,6 +57,7 @@ __all__ = ["Cell", "CheckedGraph", "Verdict"]
 
 Verdict = tuple[Array, Array]
 MEMORY = 1 << 29
+LARGE = 1 << 22  # weights of which not every precision is kept
 
 
 @dataclass
@@ -76,6 +77,7 @@ class CheckedGraph:
     same: dict[str, Array] = field(default_factory=dict)
     fixed: dict[str, Verdict] = field(default_factory=dict)
     balls: dict[str, Ball] = field(default_factory=dict)
+    weights: set[str] = field(default_factory=set)
 
     @classmethod
     def build(
@@ -114,6 +116,7 @@ class CheckedGraph:
         needed = self._keep_needed()
         ctx, values = self._observe(needed)
         self.shapes = {name: v.shape for name, v in values.items()}
+        self.shapes |= {name: self.stored[name].shape for name in self.weights}
         self._peel(ctx, values)
         self.elements = max(math.prod(self.shapes[name]) for name in self.moves if name in self.shapes)
         missing = [name for name in self.outputs if not isinstance(values.get(name), Discrete)]
@@ -128,6 +131,10 @@ class CheckedGraph:
         self.moves = {self.moving}
         for node in self.nodes:
             follow(node, self.moves)
+        readers = weights_of(self.nodes, self.moves, self.outputs)
+        self.weights = {
+            name for name in readers if name in self.stored and self.stored[name].dtype.kind == "f"
+        }
         return needed
 
     def upstream(self, outputs: Sequence[str]) -> set[str]:
@@ -155,7 +162,7 @@ class CheckedGraph:
         """A constant tensor, as exactly as there is arithmetic."""
         needed = self.upstream([name])
         ctx = Context(Arithmetic(EXACT), self.moves, maps=self.maps)
-        values = {n: make_constant(ctx, a) for n, a in self.stored.items() if n in needed}
+        values = self._made(ctx, needed)
         nodes = [n for n in self.nodes if needed & set(n.outputs) and not self.moves & set(n.outputs)]
         self._run(ctx, nodes, values, keep=True)
         return values[name]
@@ -164,7 +171,7 @@ class CheckedGraph:
         """All tensors at t = 0, at the first precision at which all functions have a value."""
         for bits in (FAST, 256, EXACT):
             ctx = Context(Arithmetic(bits), self.moves, maps=self.maps)
-            values = {name: make_constant(ctx, a) for name, a in self.stored.items() if name in needed}
+            values = self._made(ctx, needed - self.weights)
             values[self.moving] = self.line.on_cells(ctx.ar, [(Fraction(0), Fraction(0))])
             try:
                 self._run(ctx, self.nodes, values, keep=True)
@@ -174,11 +181,10 @@ class CheckedGraph:
         raise InvalidCertificate("a function of the graph has no value at the observed input")
 
     def _number(self, values: dict[str, Any]) -> None:
-        """Find equal and fixed elements, if the input has any to start from."""
+        """Find equal and fixed elements."""
         entries = self.line.pairs()
         still = np.array([b == 0 for _, b in entries], dtype=bool).reshape(self.line.shape)
-        if len(set(entries)) == len(entries) and not still.any():
-            return
+        still &= not still.all()  # on a line that is a point nothing is gained
         numbers, known = number_elements(self.nodes, self.moving, entries, still, values, self.maps)
         read = {name for node in self.nodes if TRAITS[node.op].ties for name in node.inputs}
         self.same = {name: a[..., None] for name, a in known.items() if name in read}
@@ -197,16 +203,26 @@ class CheckedGraph:
         if bits not in self.constants:
             ctx = Context(Arithmetic(bits), self.moves, maps=self.maps)
             names = {*self.outputs, *(name for node in self.nodes for name in node.inputs)}
-            values = {name: make_constant(ctx, a) for name, a in self.stored.items() if name in names}
+            values = self._made(ctx, names - self.weights)
             values |= {name: ball.form(ctx.ar) for name, ball in self.balls.items()}
+            if self._is_large:  # what the weights became at another precision is made again when it is needed
+                for other in set(self.constants) - {FAST}:
+                    del self.constants[other]
             self._run(ctx, [n for n in self.nodes if not self.moves & set(n.outputs)], values, keep=True)
             self.constants[bits] = (ctx, values)
         return self.constants[bits]
 
+    def _made(self, ctx: Context, names: set[str]) -> dict[str, Value]:
+        return {name: make_constant(ctx, a) for name, a in self.stored.items() if name in names}
+
+    @property
+    def _is_large(self) -> bool:
+        return sum(self.stored[name].size for name in self.weights) > LARGE
+
     def _run(self, ctx: Context, nodes: list[Node], values: dict[str, Any], keep: bool = False) -> None:
         last = {name: node.index for node in nodes for name in node.inputs}
         for node in nodes:
-            inputs = [self._value(node, values, name) for name in node.inputs]
+            inputs = [self._value(ctx, node, values, name) for name in node.inputs]
             for name, value in zip(node.outputs, applied(ctx, node, inputs), strict=False):
                 if name in self.same and isinstance(value, Form) and value.same is None:
                     value = replace(value, same=self.same[name])
@@ -217,11 +233,14 @@ class CheckedGraph:
                     if last[name] == node.index and name in self.moves and name not in self.outputs:
                         del values[name]
 
-    def _value(self, node: Node, values: dict[str, Any], name: str) -> Any:
+    def _value(self, ctx: Context, node: Node, values: dict[str, Any], name: str) -> Any:
         if not name:
             return None
         if name in values:
             return values[name]
+        if name in self.weights:
+            tensor = self.stored[name]
+            return hollow(tensor.shape) if node.index in ctx.cache else make_constant(ctx, tensor)
         if node.op in SHAPE_ONLY and name in self.shapes:
             return Discrete.known(np.broadcast_to(np.int64(0), self.shapes[name]))
         raise node.refuse(f"tensor {name!r} does not exist")

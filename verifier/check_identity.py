@@ -22,6 +22,7 @@ from .check_operators_structure import MOVED
 
 __all__ = ["Numbers", "number_elements"]
 
+RESIZED = {"Resize", "Upsample"}
 WINDOWED = {"Conv", "MaxPool", "AveragePool"}
 PICKED = {  # what moves elements where its indices are known: the inputs that hold them
     **dict.fromkeys(("Gather", "GatherElements", "GatherND", "MaxUnpool"), (0,)),
@@ -36,38 +37,51 @@ class Numbers:
 
     def __init__(self) -> None:
         self.expressions: dict[Any, int] = {}
-        self.fixed: list[bool] = []
+        self.operations: dict[Any, tuple[Array, Array]] = {}
+        self._fixed = np.zeros(1024, dtype=bool)
+        self._count = 0
 
-    def new(self, fixed: bool) -> int:
-        """A number that equals no other."""
-        self.fixed.append(fixed)
-        return len(self.fixed) - 1
+    @property
+    def fixed(self) -> Array:
+        """Whether each number is fixed."""
+        return self._fixed[: self._count]
+
+    def new(self, fixed: Array) -> Array:
+        """Numbers that equal no other, one for every flag."""
+        start = self._count
+        self._count += fixed.size
+        if self._count > self._fixed.size:
+            self._fixed = np.concatenate([self._fixed, np.zeros(self._count, dtype=bool)])
+        self._fixed[start : self._count] = fixed.reshape(-1)
+        return np.arange(start, self._count).reshape(fixed.shape)
 
     def of(self, key: Any, fixed: bool) -> int:
         """The number of an expression."""
         if key not in self.expressions:
-            self.expressions[key] = self.new(fixed)
+            self.expressions[key] = int(self.new(np.array(fixed)))
         return self.expressions[key]
 
     def distinct(self, shape: tuple[int, ...], fixed: bool) -> Array:
         """A new number for every element."""
-        count = int(np.prod(shape, dtype=np.int64))
-        start = len(self.fixed)
-        self.fixed.extend([fixed] * count)
-        return np.arange(start, start + count).reshape(shape)
+        return self.new(np.full(shape, fixed))
 
     def rows(self, key: Any, rows: Array) -> Array:
         """One number per row of operand numbers (M, K): the operation `key` applied to them."""
-        found, back = np.unique(rows, axis=0, return_inverse=True)
-        numbers = [self.of((key, row.tobytes()), all(self.fixed[k] for k in row.tolist())) for row in found]
-        return np.array(numbers, dtype=np.int64)[back.reshape(-1)]
+        before, numbers = self.operations.get(key, (rows[:0], np.zeros(0, dtype=np.int64)))
+        joined = np.concatenate([before, rows])
+        first, back = distinct_rows(joined)
+        found, known = joined[first], first < len(before)
+        result = np.zeros(len(first), dtype=np.int64)
+        result[known] = numbers[first[known]]
+        result[~known] = self.new(self.fixed[found[~known]].all(axis=1))
+        self.operations[key] = found, result
+        return result[back[len(before) :]]
 
     def channels(self, operands: Array, count: int) -> Array:
         """New numbers (count, M) for `count` different functions of each operand (M,)."""
         found, back = np.unique(operands, return_inverse=True)
-        start = len(self.fixed)
-        self.fixed.extend(self.fixed[k] for k in found.tolist() for _ in range(count))
-        return start + back.reshape(-1) * count + np.arange(count)[:, None]
+        of_each = self.new(np.repeat(self.fixed[found][None], count, axis=0))
+        return of_each[:, back.reshape(-1)]
 
     def constant(self, value: Form | Discrete) -> Array:
         """Constants are the same where their values are."""
@@ -83,9 +97,19 @@ class Numbers:
                 ("real", int(c) * unit) if r == 0 and mark == 0 else None
                 for c, r, mark in zip(*(a[..., 0].flat for a in (value.c, value.r, marks)), strict=True)
             ]
+        alone = np.array(True)
         return np.array(
-            [self.new(True) if k is None else self.of(k, True) for k in keys], dtype=np.int64
+            [int(self.new(alone)) if k is None else self.of(k, True) for k in keys], dtype=np.int64
         ).reshape(value.shape)
+
+
+def distinct_rows(rows: Array) -> tuple[Array, Array]:
+    """The first of each kind of row, and the kind of every row: by hashes, which are then confirmed."""
+    factors = np.random.default_rng(0).integers(1 << 62, size=rows.shape[1]) * 2 + 1
+    _, first, back = np.unique((rows * factors).sum(axis=1), return_index=True, return_inverse=True)
+    if not (rows == rows[first[back]]).all():
+        _, first, back = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return first, back.reshape(-1)
 
 
 def number_elements(
@@ -128,7 +152,7 @@ def number_elements(
             if name in outputs:
                 known[name] = outputs[name]
             elif name in values:
-                fixed = all(numbers.fixed[k] for i in node.inputs if i in moves for k in np.unique(known[i]))
+                fixed = all(numbers.fixed[known[i]].all() for i in node.inputs if i in moves)
                 known[name] = numbers.distinct(values[name].shape, fixed)
     return numbers, known
 
@@ -162,6 +186,15 @@ def _outputs(
             data.insert(0, np.full(maps[node.index][0].size, numbers.of(("real", Fraction(0)), True)))
         flat = np.concatenate(data)
         return {name: flat[index] for name, index in zip(node.outputs, maps[node.index], strict=False)}
+    if node.op == "BatchNormalization" and len(values[first].shape) > 1:
+        x = operand(node.inputs[0])
+        channel = np.broadcast_to(np.arange(x.shape[1]).reshape(-1, *(1,) * (x.ndim - 2)), x.shape)
+        rows = np.stack([numbers.new(np.ones(x.shape[1], dtype=bool))[channel], x], axis=-1)
+        return {first: numbers.rows(node.index, rows.reshape(-1, 2)).reshape(x.shape)}
+    cut = node.get("coordinate_transformation_mode") == b"tf_crop_and_resize"  # with a constant beyond
+    if node.op in RESIZED and node.index in maps and not cut:
+        x, found = operand(node.inputs[0]), maps[node.index]
+        return {first: _resized(numbers, x, found) if isinstance(found, list) else x.reshape(-1)[found]}
     if node.op in WINDOWED and node.index in maps:
         x = np.append(operand(node.inputs[0]).reshape(-1), numbers.of("padding", True))
         if node.op == "Conv":  # (groups, taps, positions of all images) -> every channel of each group
@@ -177,8 +210,27 @@ def _outputs(
         if index.size > LARGEST_TABLE:
             return {}
         rows = x[index].reshape(len(index), -1).T
-        counts = np.broadcast_to(found.counts, index.shape[1:]).reshape(-1)
-        whole = [numbers.of(("count", int(n)), True) for n in counts]
-        rows = np.concatenate([rows, np.array(whole)[:, None]], axis=1)
+        counts, which = np.unique(found.counts, return_inverse=True)
+        whole = np.array([numbers.of(("count", int(n)), True) for n in counts])[
+            which.reshape(found.counts.shape)
+        ]
+        whole = np.broadcast_to(whole, index.shape[1:]).reshape(-1, 1)
+        rows = np.concatenate([rows, whole], axis=1)
         return {first: numbers.rows((node.op, node.index), rows).reshape(values[first].shape)}
     return {}
+
+
+def _resized(numbers: Numbers, x: Array, matrices: list[Array | None]) -> Array:
+    """Weighted sums along each axis; None: the axis stays."""
+    for axis, matrix in enumerate(matrices):
+        if matrix is not None:
+            count = int((matrix != 0).sum(axis=1).max(initial=1))
+            places = np.argsort(matrix == 0, axis=1, kind="stable")[:, :count]  # those that count come first
+            factors = [Fraction(v) for v in np.take_along_axis(matrix, places, axis=1).reshape(-1)]
+            weights = np.array([numbers.of(("real", v), True) for v in factors]).reshape(places.shape)
+            operands = np.moveaxis(x, axis, -1)[..., places]  # (*others, m, count)
+            operands = np.where(weights == numbers.of(("real", Fraction(0)), True), weights, operands)
+            rows = np.concatenate([np.broadcast_to(weights, operands.shape), operands], axis=-1)
+            sums = numbers.rows(("weighted sum", count), rows.reshape(-1, 2 * count))
+            x = np.moveaxis(sums.reshape(operands.shape[:-1]), -1, axis)
+    return x

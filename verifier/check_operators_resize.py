@@ -34,17 +34,20 @@ def _resize(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     mode = node.get("mode", b"nearest")
     if mode == b"nearest":
         picked = [[_nearest(node, v, n) for v in axis] for axis, n in zip(where, x.shape, strict=True)]
-        index = np.arange(math.prod(x.shape)).reshape(x.shape)
-        return _extrapolated(ctx, node, gather(ctx, [x], index[np.ix_(*picked)]), where, x.shape)
+        index = np.arange(math.prod(x.shape)).reshape(x.shape)[np.ix_(*picked)]
+        y = gather(ctx, [x], ctx.once(node, lambda: index, exact=True))
+        return _extrapolated(ctx, node, y, where, x.shape)
     if mode not in (b"linear", b"cubic") or isinstance(x, Discrete):
         raise node.refuse("this mode is not supported")
-    weights = ctx.once(
+    matrices = ctx.once(
         node,
         lambda: [
-            _prepared(ctx, node, axis, n, m, scale)
+            _matrix(node, axis, n, scale) if m != n or any(v != k for k, v in enumerate(axis)) else None
             for axis, n, m, scale in zip(where, x.shape, sizes, scales, strict=True)
         ],
+        exact=True,
     )
+    weights = ctx.once(node, lambda: [None if a is None else _weights(ctx, a) for a in matrices])
     y = x
     for axis, matrix in enumerate(weights):
         if matrix is not None:
@@ -71,13 +74,8 @@ def _extrapolated(
     return gather(ctx, ctx.alike(y, ctx.number(fill)), index)
 
 
-def _prepared(
-    ctx: Context, node: Node, axis: list[Fraction], n: int, m: int, scale: Fraction
-) -> Weights | None:
-    """The matrix of one axis; None if it is the identity."""
-    if m == n and all(v == k for k, v in enumerate(axis)):
-        return None
-    return Weights.of(ctx.ar, ctx.ar.constant(_matrix(node, axis, n, scale)[None]))
+def _weights(ctx: Context, matrix: Array) -> Weights:
+    return Weights.of(ctx.ar, ctx.ar.constant(matrix[None]))
 
 
 def _along(ctx: Context, x: Form, axis: int, matrix: Weights) -> Form:

@@ -71,8 +71,11 @@ class Event:
             self.settled = np.concatenate([s.reshape(-1) for s in settled])
         self.evaluations = 0
         with np.errstate(invalid="ignore"):
-            radius = self._flatten(list(self._enclose([(0.0, 0.0)]).values()), 1)[4]
-        self.floor = float(np.nanmax(radius, initial=0.0))  # how blurred a margin is by rounding alone
+            radius = np.nan_to_num(self._flatten(list(self._enclose([(0.0, 0.0)]).values()), 1)[4][0])
+        # how blurred a margin of each output is by rounding alone
+        ends = np.cumsum(self.sizes)
+        floors = [part.max(initial=0.0) for part in np.split(radius, ends[:-1])]
+        self.floor = np.repeat(floors, self.sizes)
 
     def _enclose(self, segments: Sequence[Segment]) -> dict[str, Value]:
         return self.network.enclose(self.line, segments)
@@ -150,7 +153,10 @@ class Event:
             return Outcome((), split_ray(a, b))
         m = a / 2 + b / 2
         moved = np.abs(slope[open_])
-        hopeless = (r[open_] <= FLOORS * self.floor) & (moved <= FLOORS * r[open_])
+        floor = FLOORS * self.floor[open_]
+        hopeless = (r[open_] <= floor) & (moved <= FLOORS * r[open_])
+        # what cannot be decided here does not matter where something else seems to differ
+        hopeless &= not (margin[open_] < -floor).any()
         # without a margin (ArgMax) only a point tells whether halving can still help
         blind = np.isnan(margin[open_]).any() and b - a < BLIND * max(abs(a), abs(b))
         if hopeless.any() or blind and not self._decided_at(m) or not a < m < b:

@@ -26,7 +26,13 @@ from verifier.goal import Goal, Stop
 __all__ = ["Decider", "Goal", "Law", "Search", "SearchResult", "Stop"]
 
 Floats = NDArray[np.float64]
-Decider = Callable[[Fraction, Fraction], Cell]
+
+
+class Decider(Protocol):
+    """Decides a cell in exact arithmetic; ``thorough`` spares no bits."""
+
+    def __call__(self, lo: Fraction, hi: Fraction, *, thorough: bool = False) -> Cell: ...
+
 
 MOST_EXACT = 400
 """Cells that are bisected in exact arithmetic before the search gives up."""
@@ -85,6 +91,8 @@ class Search:
         Bytes of working memory beyond the weights.
     refine : callable, optional
         Decides cells that float64 cannot, by more bits.
+    known : sequence of Cell
+        Cells that are decided already; a gap among them is left to ``refine``.
     progress : callable, optional
         Called with (inf_p, sup_p, evaluations) after every batch.
     """
@@ -100,6 +108,7 @@ class Search:
         hi: float = np.inf,
         budget: int = 2**30,
         refine: Decider | None = None,
+        known: Sequence[Cell] = (),
         progress: Callable[[float, float, int], None] | None = None,
     ) -> None:
         self.event, self.law, self.goal = event, law, goal
@@ -114,20 +123,29 @@ class Search:
         self.batch = int(min(64, max(1, budget // need), max(1, 2**20 // max(1, event.network.elements))))
         self.queue: list[Waiting] = []
         self.stuck: list[Waiting] = []
+        self.slivers: list[Waiting] = []  # around the ends of what is known
         self.tails: list[Waiting] = []  # undecided for good
         self.cells: list[Cell] = []
         self.widest, self.failed = 0.0, np.inf  # widest segment decided in one piece, narrowest that was not
         self.inside = [-np.inf, -np.inf]  # log-mass certified inside, left and right of the observed point
-        self._start(reach)
+        self._start(reach, known)
 
-    def _start(self, reach: float) -> None:
+    def _start(self, reach: float, known: Sequence[Cell]) -> None:
         lo, hi = self.limits
         marks = {s * g for g in FIRST_GRID for s in (-1.0, 1.0)} | {-reach, reach, -np.inf, np.inf}
         marks = {m for m in marks if abs(m) <= reach or np.isinf(m)}
         points = sorted({min(max(m, lo), hi) for m in marks})
         if lo < 0 < hi and 0.0 not in points:
             points = sorted({*points, 0.0})
-        self._push([(a, b) for a, b in zip(points, points[1:], strict=False)], self.queue)
+        segments = list(zip(points, points[1:], strict=False))
+        for cell in known:
+            segments = [part for a, b in segments for part in _outside_of(cell, a, b)]
+            if cell.verdict == "gap":
+                self._push([(float(cell.lo), float(cell.hi))], self.slivers)
+            else:
+                self.cells.append(cell)
+                self._weigh(cell)
+        self._push(segments, self.queue)
 
     def _push(self, segments: Sequence[Segment], pile: list[Waiting]) -> None:
         """Weigh undecided segments and put them on the queue or among the stuck ones."""
@@ -153,13 +171,13 @@ class Search:
             if not batch:
                 break
             self._evaluate(batch)
-        if ended == "exhaustive" and self.stuck and self.refine is not None:
+        if ended == "exhaustive" and (self.stuck or self.slivers) and self.refine is not None:
             ended = self._refine(self.refine)
         return SearchResult(covering(self.cells), self.event.evaluations, ended)
 
     def bounds(self) -> tuple[float, float]:
         """The enclosure of p that the cells found so far give (approximately; the proof comes later)."""
-        undecided = [*self.queue, *self.stuck, *self.tails]
+        undecided = [*self.queue, *self.stuck, *self.slivers, *self.tails]
         lo = np.array([w.lo for w in undecided] + [self.limits[1], -np.inf])
         hi = np.array([w.hi for w in undecided] + [np.inf, self.limits[0]])
         left = self.law.log_mass(np.minimum(lo, 0), np.minimum(hi, 0))
@@ -238,8 +256,9 @@ class Search:
         self._weigh(cell)
 
     def _refine(self, decide: Decider) -> Stop:
-        """Bisect what float64 left in exact arithmetic, heaviest first, until p is narrow enough."""
+        """Decide what float64 left in exact arithmetic, heaviest first, until p is narrow enough."""
         done: Stop = "exhaustive" if self.goal.stop == "exhaustive" else self.goal.stop
+        self._decide_runs(decide)
         for _ in range(MOST_EXACT):
             inf_p, sup_p = self.bounds()
             if self.goal.reached(inf_p, sup_p) or self.goal.narrow(inf_p, sup_p):
@@ -264,6 +283,28 @@ class Search:
                     self._weigh(cell)
         return "exhaustive"
 
+    def _decide_runs(self, decide: Decider) -> None:
+        """Try stuck segments that adjoin in one piece: where only deep units differ, float64 is blind to all
+        of it."""
+        runs: list[list[Waiting]] = []
+        for waiting in sorted(self.stuck, key=lambda w: w.lo):
+            if runs and runs[-1][-1].hi == waiting.lo:
+                runs[-1].append(waiting)
+            else:
+                runs.append([waiting])
+        for run in runs:
+            lo, hi = run[0].lo, run[-1].hi
+            if np.isfinite([lo, hi]).all() and not self.goal.reached(*self.bounds()):
+                cell = decide(Fraction(lo), Fraction(hi))
+                self.event.evaluations += 1
+                if cell.verdict != "gap":
+                    self.stuck = [w for w in self.stuck if not lo <= w.lo < hi]
+                    self.cells.append(cell)
+                    self._weigh(cell)
+        self.stuck += self.slivers
+        self.slivers = []
+        heapq.heapify(self.stuck)
+
     def _weigh(self, cell: Cell) -> None:
         """Add a certified cell to the mass on either side of the observed point."""
         if cell.verdict == "inside":
@@ -276,3 +317,9 @@ class Search:
 
 def _exact(x: float) -> Fraction | float:
     return x if np.isinf(x) else Fraction(x)
+
+
+def _outside_of(cell: Cell, a: float, b: float) -> list[Segment]:
+    """The parts of a segment that a cell does not cover."""
+    lo, hi = float(cell.lo), float(cell.hi)
+    return [(p, q) for p, q in ((a, min(b, lo)), (max(a, hi), b)) if p < q]

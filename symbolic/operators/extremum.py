@@ -106,19 +106,14 @@ def of_several(node: Node, inputs: Inputs) -> Rule:
 def max_pool(node: Node, inputs: Inputs) -> Rule:
     """Maximum over windows; padding never wins. The second output is the flat index of the winner."""
     shape = required(node, inputs).shape
-    if node.op_type == "GlobalMaxPool":
-        window = whole_window(shape[2:])
-    else:
-        window = window_of(node, shape[2:], tuple(node.attributes["kernel_shape"]))
+    window = _pooled(node, shape)
     numbers = _flat_numbers(shape, node.flag("storage_order"))
     index = windowed(numbers[None].astype(np.float64), window, -1.0).astype(np.int64)
     with_index = len([name for name in node.proto.output if name]) > 1
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         form = batch.lift(required(node, values))
-        stack = Affine(
-            windowed(form.c, window, -np.inf), windowed(form.d, window, 0.0), windowed(form.r, window, 0.0)
-        )
+        stack = _seen(form, window)
         with np.errstate(invalid="ignore"):
             best = strongest(stack)
             if not with_index:
@@ -126,6 +121,25 @@ def max_pool(node: Node, inputs: Inputs) -> Rule:
             return best, Range(*_positions(contenders(stack), index))
 
     return rule
+
+
+def rivals(node: Node, form: Affine) -> Affine:
+    """What competes for each index that a node puts out, on a new first axis: the greatest is named."""
+    if node.op_type == "MaxPool":
+        return _seen(form, _pooled(node, form.shape))
+    axis = int(node.attributes["axis"]) % len(form.shape)
+    return _stacked(forms.negative(form) if node.op_type == "ArgMin" else form, (axis,))
+
+
+def _pooled(node: Node, shape: tuple[int, ...]) -> Window:
+    if node.op_type == "GlobalMaxPool":
+        return whole_window(shape[2:])
+    return window_of(node, shape[2:], tuple(node.attributes["kernel_shape"]))
+
+
+def _seen(x: Affine, window: Window) -> Affine:
+    """What the entries of a window see, on a new first axis."""
+    return Affine(windowed(x.c, window, -np.inf), windowed(x.d, window, 0.0), windowed(x.r, window, 0.0))
 
 
 def _flat_numbers(shape: tuple[int, ...], column_major: bool) -> NDArray[np.int64]:
