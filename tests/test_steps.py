@@ -275,3 +275,28 @@ def test_integers_of_the_standard(test: Any) -> None:
             continue
         case = NodeTest(test.name, model, feeds, wanted, test.rtol, test.atol)
         assert checker_outcome(case) == ("pass", "")
+
+
+@pytest.mark.parametrize(
+    ("operator", "number", "length"), [("Mul", 2.0, 12), ("Mul", 1.5, 9), ("Div", 0.5, 12)]
+)
+def test_sizes_computed_in_floats(operator: str, number: float, length: int) -> None:
+    """As exporters write them: a length, a scale, the floor of their product."""
+    case = one("Identity", np.ones(6, dtype=np.float32))
+    nodes = [
+        helper.make_node("Shape", ["x"], ["n"]),
+        helper.make_node("Cast", ["n"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node(operator, ["real", "number"], ["scaled"]),
+        helper.make_node("Floor", ["scaled"], ["down"]),
+        helper.make_node("Cast", ["down"], ["length"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["x", "one"], ["element"]),
+        helper.make_node("Expand", ["element", "length"], ["y"]),
+    ]
+    del case.model.graph.node[0]
+    for position, node in enumerate(nodes):
+        case.model.graph.node.insert(position, node)
+    stored = {"number": np.float32([number]), "one": np.array([1])}
+    case.model.graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in stored.items())
+    assert network_of(case, ["y"]).observed["y"].shape == (length,)
+    graph = check_values.graph_of(case.model, {"x": case.observed}, "x", case.direction)
+    assert graph.shapes["y"] == (length,)

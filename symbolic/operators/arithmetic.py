@@ -12,6 +12,7 @@ from onnx import TensorProto
 from symbolic import forms
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, constant, evaluate_exactly, one_moves, operator, required
+from symbolic.operators.exact_constants import of_constants
 from symbolic.operators.smooth import reciprocal
 from symbolic.rounding import UP, U
 from symbolic.values import Affine, Batch, Const, Range, Value, is_integer
@@ -45,6 +46,9 @@ def additive(node: Node, inputs: Inputs) -> Rule:
     add = forms.add_sharply if node.input_type(0) in NARROW else forms.add
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        exact = of_constants(node.op_type, values)
+        if exact is not None:
+            return (exact,)
         terms = [batch.lift(v) for v in values if v is not None]
         total = terms[0]
         for term in terms[1:]:
@@ -81,6 +85,9 @@ def multiplicative(node: Node, inputs: Inputs) -> Rule:
     combine = multiply if node.op_type == "Mul" else divide
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        exact = of_constants(node.op_type, values)
+        if exact is not None:
+            return (exact,)
         return (combine(batch, required(node, values, 0), required(node, values, 1)),)
 
     return on_integers_or(node, inputs, rule)

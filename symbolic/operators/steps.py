@@ -25,6 +25,7 @@ __all__ = [
     "between",
     "blurred",
     "exact_product",
+    "moderate",
     "of_quotient",
     "tight_bounds",
 ]
@@ -89,7 +90,8 @@ def exact_product(a: Array, b: Array) -> tuple[Array, Array]:
     return p, ((a1 * b1 - p) + a1 * b0 + a0 * b1) + a0 * b0
 
 
-def _moderate(*arrays: Array) -> NDArray[np.bool_]:
+def moderate(*arrays: Array) -> NDArray[np.bool_]:
+    """Where all of them may enter `exact_product`."""
     fine = np.asarray(True)
     for a in arrays:
         size = np.abs(a)
@@ -100,7 +102,7 @@ def _moderate(*arrays: Array) -> NDArray[np.bool_]:
 def between(a: Array, b: Array) -> tuple[Array, Array]:
     """Bounds of the product a b: equal where it is a float."""
     p, e = exact_product(a, b)
-    known = _moderate(a, b)
+    known = moderate(a, b)
     low = np.where(known & (e >= 0), p, np.nextafter(p, -np.inf))
     high = np.where(known & (e <= 0), p, np.nextafter(p, np.inf))
     return low, high
@@ -120,7 +122,7 @@ def _at_quotient(step: Step, x: Array, divisor: Array, side: float) -> Array:
     q = x / divisor
     p, e = exact_product(q, divisor)
     # x and p agree up to a few units in the last place: their difference is exact
-    rest = np.where(_moderate(q, divisor), np.sign((x - p) - e), side)
+    rest = np.where(moderate(q, divisor), np.sign((x - p) - e), side)
     value = np.where(rest < 0, step.below(q), np.where(rest > 0, step.above(q), step.at(q)))
     far = np.clip(q * (1 + side * np.sign(q) * 2.0**-50), -np.finfo(float).max, np.finfo(float).max)
     value = np.where(np.abs(q) < LARGE, value, step.at(far))

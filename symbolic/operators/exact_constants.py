@@ -1,0 +1,41 @@
+"""Arithmetic of two exact constants, which are floats: with the very error of its rounding, mostly none.
+
+Exporters compute sizes in floating point (a length times a scale, rounded down): these must stay exact.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from symbolic.node import Inputs
+from symbolic.operators.steps import exact_product, moderate
+from symbolic.rounding import Array, U
+from symbolic.values import Const
+
+__all__ = ["of_constants"]
+
+
+def of_constants(op_type: str, values: Inputs) -> Const | None:
+    """a + b, a - b, a b or a / b; None for other operators and other values."""
+    operands = [v.value.astype(np.float64) for v in values if isinstance(v, Const) and v.radius is None]
+    if len(operands) != 2 or len(values) != 2 or op_type not in ("Add", "Sub", "Mul", "Div"):
+        return None
+    a, b = operands
+    if not (moderate(a).all() and moderate(b).all()) or op_type == "Div" and not b.all():
+        return None
+    if op_type in ("Add", "Sub"):
+        value, error = _exact_sum(a, b if op_type == "Add" else -b)
+    elif op_type == "Mul":
+        value, error = exact_product(a, b)
+    else:
+        value = a / b
+        product, rest = exact_product(value, b)
+        error = np.where(a - product == rest, 0.0, value * (2 * U))
+    return Const(np.asarray(value), np.abs(error) if np.any(error) else None)
+
+
+def _exact_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """s + e = a + b exactly (Knuth)."""
+    s = a + b
+    back = s - a
+    return s, (a - (s - back)) + (b - back)
