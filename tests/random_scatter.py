@@ -83,6 +83,8 @@ def one_hot(b: Builder) -> object:
     depth = b.integer(2, 4)
     moves = b.coin(0.7)
     indices = moving_indices(b, depth + 1) if moves else indices_of(b, [b.integer(1, 3)], depth)
+    if not indices.rank:  # onnx's inference wants an axis
+        raise Rejected("rank")
     axis = b.integer(-indices.rank - 1, indices.rank)
     values = b.weights([2])
     if not moves or b.coin(0.3):

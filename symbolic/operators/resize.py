@@ -197,8 +197,8 @@ def _parameters(
     if node.op_type == "Upsample":
         attribute = node.attributes.get("scales")
         given = constant(node, inputs, 1, "scales")
-        values = attribute if given is None else given.value.tolist()
-        return [Fraction(float(v)) for v in values or []], None, [(Fraction(0), Fraction(1))] * rank
+        values = [Fraction(float(v)) for v in attribute or []] if given is None else _exactly(node, given)
+        return values, None, [(Fraction(0), Fraction(1))] * rank
     place = 1 if node.opset == 10 else 2
     scales = constant(node, inputs, place, "scales")
     sizes = constant(node, inputs, 3, "sizes") if node.opset >= 11 else None
@@ -206,13 +206,19 @@ def _parameters(
     count = len(node.integers("axes", range(rank)))
     roi = [(Fraction(0), Fraction(1))] * count
     if region is not None and region.value.size == 2 * count:
-        ends = [Fraction(float(v)) for v in region.value]
+        ends = _exactly(node, region)
         roi = list(zip(ends[:count], ends[count:], strict=True))
     if sizes is not None and sizes.value.size:
         return None, [int(v) for v in sizes.value], roi
     if scales is None or not scales.value.size:
         raise ModelError(f"{node.label} has neither scales nor sizes.")
-    return [Fraction(float(v)) for v in scales.value], None, roi
+    return _exactly(node, scales), None, roi
+
+
+def _exactly(node: Node, numbers: Const) -> list[Fraction]:
+    if numbers.radius is not None and numbers.radius.any():
+        raise ModelError(f"{node.label}: its scales, or its region, are computed and not known exactly.")
+    return [Fraction(float(v)) for v in numbers.value.reshape(-1)]
 
 
 def _gatherer(axis: int, index: NDArray[np.intp]) -> Callable[[Batch, Value], Value]:
