@@ -34,11 +34,12 @@ def smooth_case(op_type: str, inputs: str, shape: list[int], **attributes: Any) 
         helper.make_node(op_type, inputs.split(), ["out"], **attributes),
     ]
     constants = {"one": np.float64(1), "quarter": np.float64(0.25), "slopes": rng.normal(size=shape)}
-    constants |= {"eighth": np.float64(0.125), "third": np.float64(1 / 3)}
+    constants |= {"eighth": np.float64(0.125), "third": np.float64(1 / 3), "zero": np.int64(0)}
+    constants["channels"] = np.linspace(1.0, 2.0, shape[min(1, len(shape) - 1)])
     stored = [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()]
     given = [helper.make_tensor_value_info("x", TensorProto.DOUBLE, shape)]
     graph = helper.make_graph(nodes, "order", given, [helper.make_empty_tensor_value_info("out")], stored)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 24)], ir_version=10)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 26)], ir_version=10)
     return Case(model, "x", observed, beta, {}, smooth=True)
 
 
@@ -52,6 +53,24 @@ SMOOTH_CASES = {
     "Pow": smooth_case("Pow", "y u", [6]),
     "Pow of a constant": smooth_case("Pow", "third u", [6]),
     "Pow of a constant exponent": smooth_case("Pow", "y third", [6]),
+    **{name: smooth_case(name, "x", [2, 5]) for name in "ReduceL2 ReduceSumSquare ReduceLogSumExp".split()},
+    **{name: smooth_case(name, "x", [2, 3, 4]) for name in "LpNormalization GlobalLpPool".split()},
+    "ReduceProd": smooth_case("ReduceProd", "x", [5]),
+    "ReduceLogSum": smooth_case("ReduceLogSum", "y", [2, 5]),
+    "CumProd": smooth_case("CumProd", "x zero", [5], exclusive=1),
+    "LpNormalization of order 1": smooth_case("LpNormalization", "x", [2, 5], p=1),
+    "LpPool": smooth_case("LpPool", "x", [1, 2, 6], kernel_shape=[3], strides=[2], p=3),
+    "LayerNormalization": smooth_case("LayerNormalization", "x slopes quarter", [2, 5], axis=0),
+    "LayerNormalization of two moving factors": smooth_case("LayerNormalization", "x u", [5], axis=0),
+    "RMSNormalization": smooth_case("RMSNormalization", "x slopes", [2, 5], axis=0),
+    "InstanceNormalization": smooth_case("InstanceNormalization", "x channels channels", [2, 3, 5]),
+    "GroupNormalization": smooth_case("GroupNormalization", "x channels channels", [1, 4, 3], num_groups=2),
+    "MeanVarianceNormalization": smooth_case("MeanVarianceNormalization", "x", [2, 2, 2, 3]),
+    "LRN": smooth_case("LRN", "x", [1, 4, 3], size=3, alpha=0.5),
+    "Det": smooth_case("Det", "x", [4, 4]),
+    "Einsum": smooth_case("Einsum", "x u", [3, 3], equation="ij,kj->ik"),
+    "Einsum of three": smooth_case("Einsum", "x u x", [3, 3], equation="ij,jk,ki->k"),
+    "Conv of a moving kernel": smooth_case("Conv", "x u", [3, 3, 2], pads=[1, 0]),
     "LogSoftmax": smooth_case("LogSoftmax", "x", [2, 5], axis=-1),
     "Exp": smooth_case("Exp", "x", [6]),
     "Sigmoid": smooth_case("Sigmoid", "x", [6]),
@@ -82,7 +101,7 @@ def test_halving_quarters_the_radius(name: str) -> None:
     assert np.isfinite(radii).all()
     above_rounding = radii[1:] > 1e-11
     assert above_rounding.any(), "the operator is curved here"
-    ratios = (radii[:-1] / radii[1:])[above_rounding]
+    ratios = radii[:-1][above_rounding] / radii[1:][above_rounding]
     print(
         f"\n{name}: r falls by {ratios.min():.2f} to {ratios.max():.2f} a halving, from {radii[0].max():.2g}"
     )

@@ -173,7 +173,7 @@ def lp_normalization(node: Node, inputs: Inputs) -> Rule:
         x = batch.lift(required(node, values))
         size = norm(x, 2, places) if p == 2 else total(relax(x, ABSOLUTE), places)
         y = _at_most(forms.product(x, reciprocal(size)), x, 1.0)
-        empty = (x.c == 0) & (x.d == 0) & (x.r == 0)
+        empty = (x.c == 0) & (x.d == 0) & (x.r == 0) & np.isfinite(size.c + size.half_width())
         return (Affine(*(np.where(empty, 0.0, v) for v in (y.c, y.d, y.r))),)
 
     return rule
