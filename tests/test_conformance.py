@@ -24,6 +24,7 @@ REFUSED = (
     "into an output shape other than",  # the same
     "the shape of its result depends on its input",
     "its depth must not depend",  # a real one, the only real input of the test
+    "its parameters must not depend",  # MelWeightMatrix: likewise
 )
 
 
@@ -81,6 +82,8 @@ def test_standard(test: NodeTest) -> None:
         lo, hi = bounds(value)
         wanted = expected.astype(np.float64)
         slack = test.atol + test.rtol * np.abs(wanted)
+        if "DFT" in test.operators:  # float32 transforms err by the size of the whole, not of each entry
+            slack = slack + 2.0**-23 * np.abs(wanted).max(initial=0.0)
         real = np.isfinite(wanted)  # 1/0 denotes no real number: nothing to contain
         assert np.all((lo - slack <= wanted) | ~real)
         assert np.all((wanted <= hi + slack) | ~real)
