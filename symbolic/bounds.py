@@ -139,7 +139,8 @@ def _bounds(value: Value) -> Bounds:
     elif isinstance(value, Range):
         return value.lo.min(axis=0), value.hi.max(axis=0)
     elif isinstance(value, Affine):
-        lows, highs = value.bounds()
+        with np.errstate(invalid="ignore"):  # of what is not known
+            lows, highs = value.bounds()
         lower, upper = lows.min(axis=0), highs.max(axis=0)
     else:
         raise ModelError("an output is not a tensor.")

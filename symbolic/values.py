@@ -152,6 +152,9 @@ class Batch:
         r2 = (
             r * (np.abs(sc) + np.abs(sd)) + sum_error(c2, d2) + np.where((c != 0) | (r != 0), TINY, 0.0)
         ) * UP
+        if np.isinf(c).any():  # an exact infinity has no scale
+            infinite = np.isinf(c) & (r == 0)
+            c2, d2, r2 = (np.where(infinite, v, a) for v, a in ((c, c2), (0.0, d2), (0.0, r2)))
         return Affine(*(np.broadcast_to(a, shape) for a in (c2, d2, r2)))
 
     @property
