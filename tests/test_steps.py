@@ -228,6 +228,20 @@ def test_refusals_name_the_node() -> None:
             network_of(case, ["y"])
 
 
+def test_interpolated_integers_are_refused() -> None:
+    """They would be rounded, in no way that the standard says."""
+    image = np.ones((1, 1, 2, 2), np.float32)
+    case = one("QuantizeLinear", image, np.float32(0.5), np.uint8(0))
+    scales = numpy_helper.from_array(np.array([1, 1, 1.5, 1.5], np.float32), "scales")
+    case.model.graph.initializer.append(scales)
+    case.model.graph.node.insert(1, helper.make_node("Resize", ["y", "", "scales"], ["z"], mode="linear"))
+    case.model.graph.node[-1].input[0] = "z"
+    with pytest.raises(ModelError, match="interpolation of integers"):
+        network_of(case, ["z"])
+    with pytest.raises(InvalidCertificate):
+        check_values.graph_of(case.model, {"x": image}, "x", image)
+
+
 def kind_of(item: onnx.ValueInfoProto) -> str:
     return str(TensorProto.DataType.Name(item.type.tensor_type.elem_type))
 

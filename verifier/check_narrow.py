@@ -12,7 +12,7 @@ from .check_errors import NotHomogeneous
 from .check_integers import Arithmetic, Array, Form
 from .check_steps import NEAREST, divided, refuse_cells
 
-__all__ = ["Format", "enclosed", "format_of", "rounded", "sticky"]
+__all__ = ["Format", "enclosed", "format_of", "roomy", "rounded", "sticky"]
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,13 @@ def rounded(ar: Arithmetic, x: Form, to: Format) -> Form:
     """x in the format: between its rounded bounds, or within half a unit of x."""
     if x.degree:
         raise NotHomogeneous("Cast")
-    if ar.fast and x.size >= 1 << 58:
-        x = ar.at(x, x.e + 2)
+    x = roomy(ar, x)
     return enclosed(ar, *ar.bounds(x), x.e, x, to)
+
+
+def roomy(ar: Arithmetic, x: Form) -> Form:
+    """x with two more bits to spare: what rounds up, and twice that, still fits."""
+    return ar.at(x, x.e + 2) if ar.fast and x.size >= 1 << 58 else x
 
 
 def enclosed(ar: Arithmetic, lo: Array, hi: Array, e: int, x: Form, to: Format) -> Form:

@@ -12,7 +12,7 @@ from onnx import TensorProto
 from .check_discrete import Discrete, to_form, to_integer
 from .check_errors import NotHomogeneous
 from .check_integers import Form
-from .check_narrow import Format, enclosed, format_of, rounded, sticky
+from .check_narrow import Format, enclosed, format_of, roomy, rounded, sticky
 from .check_operators import OPERATORS, Context, Node, Value, operator
 from .check_operators_cast import WHOLE, settled, whole_type
 from .check_relaxations import maximum, minimum
@@ -90,10 +90,13 @@ def _quantize(ctx: Context, node: Node, inputs: list[Any]) -> Value:
 
 
 def _to_floats(ctx: Context, node: Node, x: Form, scale: Form, zero: Form, to: Format) -> Form:
+    if scale.degree or zero.degree:
+        raise NotHomogeneous(node.op)
     divisor = exact_divisor(scale)
     if divisor is None or zero.size:
         return rounded(ctx.ar, ctx.ar.add(ctx.quotient(x, scale), zero), to)
     d, e = divisor
+    x = roomy(ctx.ar, x)
     (lo, at), (hi, _) = (sticky(n, d, x.e - e, to) for n in ctx.ar.bounds(x))
     return enclosed(ctx.ar, lo, hi, at, ctx.quotient(x, scale), to)
 
@@ -103,6 +106,8 @@ def _quantised(
 ) -> Discrete:
     """saturate(round(x / scale) + zero), following x: rounding moves it by half a step."""
     ar, (least, most) = ctx.ar, bounds
+    if x.degree or scale.degree:
+        raise NotHomogeneous(node.op)
     quotient = None
     if exact_divisor(scale) is None:
         quotient = ctx.quotient(x, scale)

@@ -15,6 +15,7 @@ from symbolic.errors import ModelError
 from symbolic.linear import Weights, each, linear_map
 from symbolic.moves import gather_map, joined
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
+from symbolic.operators.casting import WHOLE
 from symbolic.operators.shapes import bounded
 from symbolic.rounding import Array
 from symbolic.taps import rounded
@@ -127,6 +128,8 @@ def resize(node: Node, inputs: Inputs) -> Rule:
     where = node.text("coordinate_transformation_mode", "asymmetric")  # what it was before opset 11
     how = node.text("nearest_mode", "floor")
     kernel = _kernel(node)
+    if node.text("mode", "nearest") != "nearest" and node.input_type(0) in WHOLE:
+        raise ModelError(f"{node.label}: interpolation of integers is not supported.")
     steps: list[Callable[[Batch, Value], Value]] = []
     outside = np.zeros([axis.n_out for axis in axes], dtype=bool)
     for number, axis in enumerate(axes):
