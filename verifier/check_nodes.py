@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import onnx
 
 from .check_discrete import Discrete
 from .check_errors import InvalidCertificate
 from .check_infinities import evaluated, is_special
+from .check_integers import Form
 from .check_operators import OPERATORS, TRAITS, Context, Node
 
-__all__ = ["ML", "SHAPE_ONLY", "STANDARD", "Versioned", "applied", "decoded", "follow"]
+__all__ = [
+    "ML",
+    "SHAPE_ONLY",
+    "STANDARD",
+    "Versioned",
+    "applied",
+    "decoded",
+    "follow",
+    "hollow",
+    "weights_of",
+]
 
 Versioned = tuple[onnx.NodeProto, int]
 """A node, and the operator set by which it is read."""
@@ -58,6 +70,22 @@ def follow(node: Node, moves: set[str]) -> None:
         raise node.refuse("its weights, shapes, axes or indices move with the input")
     if node.op not in SHAPE_ONLY and moves & set(node.inputs):
         moves.update(o for o in node.outputs if o)
+
+
+def weights_of(nodes: Iterable[Node], moves: set[str], outputs: Iterable[str]) -> set[str]:
+    """The tensors that all their readers absorb (see `check_operators.operator`)."""
+    absorbed, read = set[str](), set(outputs)
+    for node in nodes:
+        places = TRAITS[node.op].absorbs if moves & set(node.outputs) else ()
+        for k, name in enumerate(node.inputs):
+            (absorbed if k in places else read).add(name)
+    return absorbed - read - moves
+
+
+def hollow(shape: tuple[int, ...]) -> Form:
+    """A constant of which there is only the shape: to reckon with it is an error."""
+    nothing = np.broadcast_to(np.array(None, dtype=object), (*shape, 1))
+    return Form(nothing, nothing, nothing, 0)
 
 
 def applied(ctx: Context, node: Node, inputs: list[Any]) -> list[Any]:

@@ -111,6 +111,7 @@ class Traits:
     elementwise: bool = False
     ties: bool = False
     wraps: bool = False
+    absorbs: tuple[int, ...] = ()
 
 
 TRAITS: dict[str, Traits] = {}
@@ -122,6 +123,7 @@ def operator(
     elementwise: bool = False,
     ties: bool = False,
     wraps: bool = False,
+    absorbs: tuple[int, ...] = (),
 ) -> Callable[[Operator], Operator]:
     """Register an operator under the names of the standard.
 
@@ -129,12 +131,13 @@ def operator(
     of elements): only of these may anything be cached. `elementwise`: each element of the one output is a
     function of the operands at its place, so that equal operands give equal results. `ties`: what it does
     depends on which of two inputs is greater, so that it must know where they are the same. `wraps`: on
-    integers it overflows, silently and by type.
+    integers it overflows, silently and by type. `absorbs`: inputs of which, where they are constant, only the
+    shape is looked at once `Context.once` holds what was made of them.
     """
 
     def register(function: Operator) -> Operator:
         OPERATORS.update(dict.fromkeys(names, function))
-        TRAITS.update(dict.fromkeys(names, Traits(still, elementwise, ties, wraps)))
+        TRAITS.update(dict.fromkeys(names, Traits(still, elementwise, ties, wraps, absorbs)))
         return function
 
     return register

@@ -35,7 +35,7 @@ def _biased(ctx: Context, node: Node, y: Form, inputs: list[Any]) -> Form:
     return ctx.ar.add(*ctx.alike(y, bias))
 
 
-@operator("Conv")
+@operator("Conv", absorbs=(1,))
 def _conv(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     x, w = inputs[0], inputs[1]
     batch, channels, *spatial = x.shape
@@ -60,7 +60,7 @@ def _conv(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     return _biased(ctx, node, _moved(y, 0, 1), inputs)
 
 
-@operator("ConvTranspose", still=(1,))
+@operator("ConvTranspose", still=(1,), absorbs=(1,))
 def _conv_transpose(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     x, w = inputs[0], inputs[1]
     batch, channels, *spatial = x.shape
@@ -102,7 +102,7 @@ def _conv_transpose(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     return _biased(ctx, node, y, inputs)  # type: ignore[arg-type]
 
 
-@operator("Gemm", wraps=True)
+@operator("Gemm", wraps=True, absorbs=(0, 1))
 def _gemm(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     a, b = (
         v.each(lambda x: np.swapaxes(x, 0, 1)) if node.get(flag) else v
@@ -117,7 +117,7 @@ def _gemm(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     return y
 
 
-@operator("MatMul", wraps=True)
+@operator("MatMul", wraps=True, absorbs=(0, 1))
 def _matmul(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     a, b = (to_form(ctx.ar, v) for v in inputs)
     row, column = len(a.shape) == 1, len(b.shape) == 1

@@ -31,10 +31,10 @@ BLOCK = 1 << 18  # numbers of gathered input per matrix product: stays in the ca
 class Weights:
     """Constant weights (G, O, K), cut into limbs once."""
 
-    limbs: Array  # float64 (G, J*O, K), limb by limb
+    limbs: Array  # float32 (G, J*O, K), limb by limb: 22 bits fit
     rows: tuple[int, ...]  # per limb, the largest sum of |limb| over a row
     e: int
-    above: tuple[Array, int]  # |w| rounded up to float64 (G, O, K), in units of 2**(e + that)
+    above: tuple[Array, int]  # |w| rounded up to float32 (G, O, K), in units of 2**(e + that)
     errors: tuple[Array, int] | None  # the same for the errors of the weights
     denominator: int = 1  # all of this is to be divided by it
 
@@ -51,7 +51,7 @@ class Weights:
             c, r, e = (c + (1 << (over - 1))) >> over, -(-r >> over) + lost, e + over
         limbs = split(c, WIDTH)
         return cls(
-            np.concatenate(limbs, axis=1),
+            np.concatenate([limb.astype(np.float32) for limb in limbs], axis=1),
             tuple(_row_sum(limb) for limb in limbs),
             e,
             _coarse(np.abs(c)),
@@ -152,9 +152,8 @@ def _bound(above: Array, coarse: int, plane: Array, index: Array) -> tuple[Array
 
 
 def _gathered(weights: Array, planes: list[Array], index: Array) -> Array:
-    """The exact products of float64 `weights` (G, O, K) with the planes (n, cells): (G, O, N * planes *
-    cells).
-    """
+    """The exact products of `weights` (G, O, K) with the planes (n, cells): (G, O, N * planes * cells)."""
+    weights = weights.astype(np.float64)
     padded = np.zeros((planes[0].shape[0] + 1, len(planes), planes[0].shape[1]))
     for i, plane in enumerate(planes):
         padded[:-1, i] = plane
@@ -180,13 +179,13 @@ def _row_sum(limb: Array) -> int:
     """The largest sum of |limb| over a row; exact, as the entries are integers and a row is shorter than
     2**30.
     """
-    return int(np.abs(limb).sum(axis=-1).max(initial=0))
+    return int(np.abs(limb).sum(axis=-1, dtype=np.float64).max(initial=0))
 
 
 def _coarse(a: Array) -> tuple[Array, int]:
     """Non-negative `a` rounded up to 22 bits, and the unit's exponent."""
     k = max(0, magnitude(a).bit_length() - WIDTH)
-    return _upward(a, k), k
+    return _upward(a, k).astype(np.float32), k
 
 
 def _upward(a: Array, k: int) -> Array:
