@@ -11,7 +11,7 @@ from symbolic.operators.reductions import ABSOLUTE, Places, total
 from symbolic.operators.windows import window_of
 from symbolic.values import Affine, Batch, Value
 
-LARGEST_ORDER = 2**20
+LARGEST_ORDER = 64
 
 
 def _order(node: Node) -> int:
