@@ -1,6 +1,7 @@
-"""Element types behind operators of ai.onnx.ml, where ONNX's own inference crashes on inputs of unknown type.
+"""Element types that ONNX's own inference crashes on, where the type of an input is not known.
 
-So these nodes are hidden from it, and what they make is declared.
+The operators are those of ai.onnx.ml, and EyeLike. Their nodes are hidden from it, and what they make is
+declared.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ def ml_output_types(node: onnx.NodeProto) -> dict[str, int]:
         kinds = [TensorProto.STRING if strings else TensorProto.INT64, TensorProto.FLOAT]
     elif node.op_type == "LabelEncoder" and "values_int64s" in given:
         kinds = [TensorProto.INT64]
+    elif node.op_type == "EyeLike":
+        kinds = [a.i for a in node.attribute if a.name == "dtype"]
     elif node.op_type == "TreeEnsemble":
         kinds = [a.t.data_type for a in node.attribute if a.name == "leaf_weights"]
     return {name: kind for name, kind in zip(node.output, kinds, strict=False) if name}
@@ -44,11 +47,11 @@ def _nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
 
 
 def hidden(model: onnx.ModelProto) -> bool:
-    """Hide the nodes of ai.onnx.ml from inference, in place; whether there are any."""
+    """Hide these nodes from inference, in place; whether there are any."""
     found = False
     for body in (model.graph, *model.functions):
         for node in _nodes(body.node):
-            if node.domain == ML:
+            if node.domain == ML or node.op_type == "EyeLike":
                 node.domain, found = HIDDEN, True
     if not found:
         return False
@@ -68,7 +71,7 @@ def restored(model: onnx.ModelProto) -> onnx.ModelProto:
     for body in (model.graph, *model.functions):
         for node in _nodes(body.node):
             if node.domain == HIDDEN:
-                node.domain = ML
+                node.domain = "" if node.op_type == "EyeLike" else ML
     for holder in (model, *model.functions):
         kept = [entry for entry in holder.opset_import if entry.domain != HIDDEN]
         del holder.opset_import[:]

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import onnx
 import pytest
-from conformance import Case, cases
+from conformance import ON_A_TIE, Case, cases
 from conformance_checker import checker_outcome
 from onnx import TensorProto, helper, parser
 
@@ -18,6 +18,7 @@ from verifier.check_operators import OPERATORS
 
 # Reasons that lie in a primitive or in the test itself, not in a definition.
 PRIMITIVE = (
+    "no value at the observed input",  # a cast beyond the range of its type
     "the operator is not supported",
     "not a tensor of numbers",
     "no input can move",
@@ -42,7 +43,9 @@ def composite_cases() -> list[Case]:
     return [
         c
         for c in cases()
-        if c.operators & missing and all(getattr(a, "size", 0) < 2000 for a in c.feeds.values())
+        if c.name not in ON_A_TIE
+        and c.operators & missing
+        and all(getattr(a, "size", 0) < 2000 for a in c.feeds.values())
     ]
 
 

@@ -1,7 +1,8 @@
-"""The standard's inference of types, except for ai.onnx.ml: there it crashes on inputs of unknown type."""
+"""The standard's inference of types, except where it crashes on inputs of unknown type."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import onnx
@@ -11,12 +12,15 @@ __all__ = ["inferred", "node_types"]
 
 ML = "ai.onnx.ml"
 UNREAD = "unread"
+SMALL = 1024  # constants of at most so many elements say something about shapes
 FLOATS = {"FeatureVectorizer", "LinearRegressor", "Normalizer", "Scaler", "TreeEnsembleRegressor"}
 
 
 def _kinds(node: onnx.NodeProto) -> list[int]:
-    """Element types of the outputs of a node of ai.onnx.ml, where its attributes tell them."""
+    """Element types of the outputs of a node that `_crashes`, where its attributes tell them."""
     names = {a.name: a for a in node.attribute}
+    if node.op_type == "EyeLike":
+        return [names["dtype"].i] if "dtype" in names else []
     if node.op_type.endswith("Classifier"):
         named = "classlabels_strings" in names
         return [TensorProto.STRING if named else TensorProto.INT64, TensorProto.FLOAT]
@@ -35,7 +39,7 @@ def node_types(
     node: onnx.NodeProto, opset: int, known: Mapping[str, onnx.TypeProto]
 ) -> dict[str, onnx.TypeProto]:
     """What is inferred of the outputs of one node; it may raise what the C++ side raises."""
-    if node.domain == ML:
+    if _crashes(node):
         return {name: helper.make_tensor_type_proto(kind, None) for name, kind in _declared(node).items()}
     schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
     imports = [helper.make_opsetid(node.domain, opset)]
@@ -43,15 +47,16 @@ def node_types(
 
 
 def inferred(model: onnx.ModelProto) -> onnx.GraphProto:
-    """The graph with the types of its tensors; it may raise what the C++ side raises."""
+    """The graph with the types of its tensors, large weights as inputs; it may raise what the C++ side
+    raises.
+    """
+    copy = _light(model)
     bodies = (model.graph, *model.functions)
     if not any(_mentions(body.node) for body in bodies):
-        return onnx.shape_inference.infer_shapes(model, strict_mode=False).graph
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+        return onnx.shape_inference.infer_shapes(copy, strict_mode=False).graph
     known = {v.name for v in (*model.graph.input, *model.graph.output)}
     for node in model.graph.node:
-        if node.domain == ML:
+        if _crashes(node):
             copy.graph.value_info.extend(
                 helper.make_tensor_value_info(name, kind, None)
                 for name, kind in _declared(node).items()
@@ -64,16 +69,38 @@ def inferred(model: onnx.ModelProto) -> onnx.GraphProto:
     return onnx.shape_inference.infer_shapes(copy, strict_mode=False).graph
 
 
+def _light(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which large weights are inputs."""
+    copy = onnx.ModelProto(ir_version=max(model.ir_version, 4))
+    copy.opset_import.extend(model.opset_import)
+    copy.functions.extend(model.functions)
+    graph, made = model.graph, copy.graph
+    made.name = graph.name
+    for field in ("node", "input", "output", "value_info"):
+        getattr(made, field).extend(getattr(graph, field))
+    named = {value.name for value in graph.input}
+    for tensor in graph.initializer:
+        if math.prod(tensor.dims) <= SMALL:
+            made.initializer.append(tensor)
+        elif tensor.name not in named:
+            made.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    return copy
+
+
+def _crashes(node: onnx.NodeProto) -> bool:
+    return node.domain == ML or node.op_type == "EyeLike"
+
+
 def _below(node: onnx.NodeProto) -> Iterable[onnx.GraphProto]:
     return (g for a in node.attribute for g in ([a.g] if a.HasField("g") else a.graphs))
 
 
 def _mentions(nodes: Iterable[onnx.NodeProto]) -> bool:
-    return any(n.domain == ML or any(_mentions(g.node) for g in _below(n)) for n in nodes)
+    return any(_crashes(n) or any(_mentions(g.node) for g in _below(n)) for n in nodes)
 
 
 def _hide(nodes: Iterable[onnx.NodeProto]) -> None:
     for node in nodes:
-        node.domain = UNREAD if node.domain == ML else node.domain
+        node.domain = UNREAD if _crashes(node) else node.domain
         for graph in _below(node):
             _hide(graph.node)
