@@ -285,8 +285,8 @@ def test_bad_input_gets_one_sentence(
 
 def test_unsupported_operators_are_listed_at_load() -> None:
     nodes = [
-        helper.make_node("Erf", ["x"], ["e"], name="first"),
-        helper.make_node("Det", ["e"], ["y"], name="second"),
+        helper.make_node("Bernoulli", ["x"], ["e"], name="first"),
+        helper.make_node("Bernoulli", ["e"], ["y"], name="second"),
     ]
     model = small_nets.model(nodes, {}, [3, 3], [])
     with pytest.raises(sl.UnsupportedOperatorError, match=r"first.*second.*operators\.md"):
