@@ -221,6 +221,8 @@ def softmax(ctx: Context, node: Node, v: Form, gone: Array | None) -> Form:
     axes = softmax_axes(node, len(v.shape))
     hidden = None if gone is None else rows(Form(gone, gone, gone, 0), axes).c
     logarithm = ctx.ar.subtract(v, _kept(log_sum_exp(ctx.ar, rows(v, axes), hidden), axes))
+    if gone is not None:  # their zeros are no part of the sum, and might exceed it
+        logarithm = select(ctx.ar, gone, gone, ctx.number(0), logarithm)
     if node.op == "LogSoftmax":
         return logarithm
     return smooth(ctx.ar, "Exp", logarithm, most=Fraction(0))
