@@ -138,7 +138,7 @@ def instance(b: Builder) -> object:
     return b.node("InstanceNormalization", [x, *per_channel(b, x.shape[1])], epsilon=0.125)
 
 
-@maker("GroupNormalization", since=18)
+@maker("GroupNormalization", since=21)
 def group(b: Builder) -> object:
     x = tame(b, b.with_rank(3, 4))
     groups = b.choose([n for n in range(1, x.shape[1] + 1) if x.shape[1] % n == 0])
