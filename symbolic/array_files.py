@@ -66,6 +66,8 @@ def _read_npy(file: IO[bytes], size: int, shown: str, max_bytes: int) -> NDArray
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
     except Exception:  # numpy parses the header with Python's tokenizer, which has error types of its own
         raise InputError(f"{shown} has a damaged .npy header.") from None
+    if dtype.itemsize == 0:
+        raise InputError(f"{shown} holds entries of no bytes; save an array of numbers.")
     if dtype.hasobject:
         raise InputError(f"{shown} holds pickled objects, which are never loaded; save an array of numbers.")
     count = 1

@@ -67,6 +67,8 @@ def as_exact_array(x: object, name: str = "input", *, still: bool = False) -> ND
     if array.size == 0 and not still:
         raise InputError(f"{name} is empty (shape {array.shape}).")
     dtype = array.dtype
+    if array.nbytes > DEFAULT_MAX_BYTES:  # a view of little can be large
+        raise InputError(f"{name} takes {array.nbytes} bytes, more than the limit of {DEFAULT_MAX_BYTES}.")
     if dtype.kind == "O":
         for value in array.flat:
             if isinstance(value, bool) or not isinstance(value, Rational):

@@ -19,8 +19,16 @@ __all__ = [
 ]
 
 
+LONGEST = 2000
+"""Characters of a message: names and attributes in it are the file's, of any length."""
+
+
 class SurelineError(Exception):
     """Base class of every error that Sureline raises on purpose."""
+
+    def __str__(self) -> str:
+        text = " ".join(super().__str__().split())
+        return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 class ModelError(SurelineError):

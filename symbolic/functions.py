@@ -9,7 +9,7 @@ from symbolic.errors import ModelError
 
 __all__ = ["inlined", "require_finite_functions"]
 
-MAX_NODES = 1_000_000
+MAX_NODES = 1 << 16
 
 _Key = tuple[str, str, str]
 
@@ -35,7 +35,7 @@ def require_finite_functions(proto: onnx.ModelProto) -> int:
     Raises
     ------
     ModelError
-        If functions call each other in a circle, or there would be more than a million nodes.
+        If functions call each other in a circle, or there would be more than 65,536 nodes.
     """
     called: dict[_Key, list[_Key]] = {}
     for function in proto.functions:
@@ -74,7 +74,7 @@ def inlined(proto: onnx.ModelProto) -> onnx.ModelProto:
     Raises
     ------
     ModelError
-        If that is impossible, or makes more than a million nodes.
+        If that is impossible, or makes more than 65,536 nodes.
     """
     if not proto.functions:
         return proto

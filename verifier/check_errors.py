@@ -5,11 +5,21 @@ from __future__ import annotations
 __all__ = ["InvalidCertificate", "NotHomogeneous", "Undecided", "UnusableCertificate"]
 
 
-class InvalidCertificate(Exception):
+LONGEST = 2000
+"""Characters of a message: names in it are those of the files, of any length."""
+
+
+class _OneSentence(Exception):
+    def __str__(self) -> str:
+        text = " ".join(super().__str__().split())
+        return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+class InvalidCertificate(_OneSentence):
     """A claim of the certificate is false, or cannot be confirmed."""
 
 
-class UnusableCertificate(Exception):
+class UnusableCertificate(_OneSentence):
     """The certificate, or a file it names, cannot be read."""
 
 

@@ -44,7 +44,7 @@ def file_bytes(path: str | os.PathLike[str], limit: int | None = None) -> bytes:
         require(stat.S_ISREG(found.st_mode), f"{path.name} is not a regular file")
         require(found.st_size <= limit, f"{path.name} is larger than {limit} bytes")
         with os.fdopen(handle, "rb", closefd=False) as stream:
-            return stream.read(limit)
+            return stream.read(found.st_size)  # room for `limit` bytes would be made at once
     finally:
         os.close(handle)
 

@@ -11,6 +11,7 @@ from symbolic.errors import ModelError
 from symbolic.linear import Weights, each, linear_map
 from symbolic.node import Absorbing, Inputs, Node, Rule, constant, one_moves, operator, required
 from symbolic.operators.moving_kernels import moving_convolution
+from symbolic.operators.shapes import bounded
 from symbolic.operators.windows import Window, transposed_window, whole_window, window_of
 from symbolic.rounding import Array
 from symbolic.values import Batch, Const, Value
@@ -142,6 +143,7 @@ def conv_transpose(node: Node, inputs: Inputs) -> Rule:
     x, kernel, bias, groups = _given(node, inputs)
     size_in, taps = x.shape[2:], kernel.shape[2:]
     window = transposed_window(node, size_in, taps)
+    bounded(node, (x.shape[0], kernel.shape[1] * groups, *window.size_in))
     per_in, per_out = kernel.shape[0] // groups, kernel.shape[1]
     # (groups, out * taps, in): one product, then overlapping windows are added
     weights = Weights.of(kernel).arranged(lambda w: np.moveaxis(w.reshape(groups, per_in, -1), 1, 2))

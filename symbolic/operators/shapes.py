@@ -16,7 +16,7 @@ from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, evaluate_exactly, operator, required
 from symbolic.values import Batch, Const, Value
 
-LIMIT = 2**28
+LIMIT = 2**26
 """Elements that an operator may create out of nothing."""
 
 
