@@ -282,11 +282,15 @@ def _require_shapes(
 
 def _active(unrolling: Unrolling, node: Node, lengths: str, steps: int, batch: int) -> Any:
     """Which sequences run in which step."""
-    if not lengths:
-        return np.ones((steps, batch), dtype=bool)
-    each = unrolling.array(node, lengths, "sequence_lens").reshape(-1)
+    each = np.full(batch, steps)
+    if lengths:
+        each = unrolling.array(node, lengths, "sequence_lens").reshape(-1)
     if len(each) != batch or each.min() < 0 or each.max() > steps:
         raise ModelError(f"{node.label}: sequence_lens does not fit its input.")
+    if not each.all():  # the standard does not say what comes out: zeros, or the initial state
+        raise ModelError(
+            f"{node.label}: runtimes disagree on sequences of length 0."
+        )
     return np.arange(steps)[:, None] < each
 
 

@@ -172,6 +172,11 @@ def is_discrete(value: Value | None) -> bool:
     return isinstance(value, Range) or is_integer(value)
 
 
+def holds_integers(value: Value | None) -> bool:
+    """Whether a value's type is one of integers or booleans (Floor's values are whole, but real numbers)."""
+    return is_integer(value) or (isinstance(value, Range) and value.lo.dtype.kind in "iub")
+
+
 def as_range(batch: Batch, value: Value) -> Range:
     """A discrete value with explicit bounds."""
     if isinstance(value, Range):

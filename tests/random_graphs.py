@@ -29,7 +29,7 @@ from random_operators import MAKERS, SMOOTH
 
 __all__ = ["MAKERS", "SMOOTH", "Case", "cases", "operator_counts", "random_case", "suite"]
 
-OPSETS = [9, 10, 11, 12, 13, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22, 24, 26]
+OPSETS = [9, 10, 11, 12, 13, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22, 24, 24, 26, 26, 26, 26]
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,10 @@ def suite(count: int) -> tuple[Case, ...]:
     counts = Counter(dict.fromkeys(MAKERS, 0))
     made = []
     for number in range(count):
-        rare = sorted(counts, key=lambda name: (counts[name], name))[:8]
-        made.append(random_case(np.random.default_rng([2024, number]), smooth=bool(number % 2), prefer=rare))
+        rare = sorted(counts, key=lambda name: (counts[name], name))[:12]
+        rng = np.random.default_rng([2024, number])
+        smooth = number % 10 not in (0, 4, 7)
+        made.append(random_case(rng, smooth=smooth, prefer=rare, nodes=int(rng.integers(6, 18))))
         counts.update(operator_counts(made[-1].model))
     return tuple(made)
 
@@ -189,7 +191,9 @@ def _finish(b: Builder) -> Tensor:
 def _model(b: Builder, selection: Tensor) -> onnx.ModelProto:
     inputs = [helper.make_tensor_value_info(t.name, t.type, t.shape) for t in b.inputs]
     outputs = [helper.make_tensor_value_info(selection.name, selection.type, selection.shape)]
-    graph = helper.make_graph(b.nodes, "random", inputs, outputs, b.initializers)
+    ends = {t.name for t in (*b.inputs, selection)}
+    inner = [helper.make_tensor_value_info(t.name, t.type, t.shape) for t in b.tensors if t.name not in ends]
+    graph = helper.make_graph(b.nodes, "random", inputs, outputs, b.initializers, value_info=inner)
     imports = [helper.make_opsetid("", b.opset)]
     return helper.make_model(
         graph, opset_imports=imports, ir_version=min(helper.find_min_ir_version_for(imports), 10)

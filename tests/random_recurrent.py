@@ -62,7 +62,7 @@ def recurrent(b: Builder, name: str) -> object:
         b.weights([ways, gates * hidden, size]),
         b.weights([ways, gates * hidden, hidden]),
         b.weights([ways, 2 * gates * hidden]) if b.coin(0.7) else None,
-        b.constant(b.rng.integers(0, steps + 1, size=batch).astype(np.int32)) if b.coin(0.3) else None,
+        b.constant(b.rng.integers(1, steps + 1, size=batch).astype(np.int32)) if b.coin(0.3) else None,
     ]
     for _ in range(2 if name == "LSTM" else 1):
         inputs.append(b.weights(state) if b.coin() else None)

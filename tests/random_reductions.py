@@ -125,7 +125,10 @@ def layer(b: Builder, name: str) -> object:
     if name == "LayerNormalization" and b.coin():
         inputs.append(b.weights(shape))
     outputs = b.integer(1, 3) if name == "LayerNormalization" else 1
-    return b.node(name, inputs, outputs=outputs, axis=axis, epsilon=b.choose([0.125, 1.0, 0.015625]))
+    made = b.node(name, inputs, outputs=outputs, axis=axis, epsilon=b.choose([0.125, 1.0, 0.015625]))
+    for moment in made[1:]:
+        moment.type = TensorProto.FLOAT  # stash_type
+    return made
 
 
 def per_channel(b: Builder, count: int) -> list[Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from graph_builder import NUMPY, Builder, Rejected, Tensor
+from onnx import TensorProto
 from random_operators import SMOOTH, away_from_zero, maker, small
 
 __all__: list[str] = []
@@ -85,7 +86,7 @@ def log_softmax(b: Builder) -> object:
 
 @maker("Elu", "Celu", "Selu")
 def exponential_unit(b: Builder, name: str) -> object:
-    if name == "Celu" and b.opset < 12:
+    if name == "Celu" and (b.opset < 12 or b.type != TensorProto.FLOAT):
         raise Rejected("opset")
     attributes = {"alpha": attribute(b)} if b.coin(0.6) else {}
     if name == "Selu" and b.coin(0.4):

@@ -19,14 +19,13 @@ from random_graphs import MAKERS, Case, cases, operator_counts, suite
 from symbolic.errors import ModelError
 from symbolic.network import Network
 
-COUNT = 1000
-CHUNKS = 5
+COUNT = 2200
+FEWER = 1000
+CHUNKS = 8
 WIDTHS = (1.0, 1e-3, 1e-9, 0.0)
-STEPS = {"Sign", "Cast", "Floor", "Ceil", "Round", "Mod", "Hardmax"}
+STEPS = {"Sign", "Cast", "Floor", "Ceil", "Round", "Mod", "Hardmax", "LpNormalization"}  # jumps
 # What the engine may refuse, in a sentence, of what the standard defines.
-MAY_REFUSE = (
-    "with a scale that gives no whole size means different things",
-)
+MAY_REFUSE = ("with a scale that gives no whole size means different things",)
 
 
 def chunk(number: int) -> list[tuple[int, Case]]:
@@ -70,7 +69,9 @@ def failures_of(
 
 def test_networks_are_valid() -> None:
     for case in suite(COUNT):
-        onnx.checker.check_model(case.model)  # without inference, which fails or crashes on some operators
+        # the standard's body of this operator is valid for float32 alone, and only from operator set 13
+        whole = "MeanVarianceNormalization" not in operator_counts(case.model)
+        onnx.checker.check_model(case.model, full_check=whole)
 
 
 def test_every_operator_occurs_often() -> None:
@@ -79,7 +80,16 @@ def test_every_operator_occurs_often() -> None:
         counts.update(operator_counts(case.model))
     print("\noccurrences: " + ", ".join(f"{name} {n}" for name, n in sorted(counts.items())))
     assert set(MAKERS) == set(twin.OPERATORS)
-    assert min(counts.values()) >= 10  # some 150 operators share the networks
+    assert min(counts.values()) >= 100
+
+
+def runtime_departs(node: onnx.NodeProto, value: np.ndarray) -> bool:
+    """Where the runtime is known not to do what the standard says."""
+    if node.op_type == "MeanVarianceNormalization":  # the standard's body adds 1e-9 to the deviation
+        return bool(np.isnan(value).any())
+    if node.op_type in ("RNN", "GRU", "LSTM"):  # the standard clips the input of every activation
+        return any(item.name == "clip" for item in node.attribute)
+    return node.op_type == "Resize"  # tf_crop_and_resize
 
 
 def test_twin_agrees_with_runtime() -> None:
@@ -89,7 +99,7 @@ def test_twin_agrees_with_runtime() -> None:
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    for number, case in enumerate(suite(COUNT)[:400]):
+    for number, case in enumerate(suite(COUNT)[:800]):
         model = onnx.ModelProto()
         model.CopyFrom(case.model)
         names = [name for node in model.graph.node for name in node.output if name]
@@ -114,9 +124,7 @@ def test_twin_agrees_with_runtime() -> None:
                 continue
             if got[name].dtype.kind in "biu" or makers[name].op_type in STEPS:
                 ties += 1
-            elif (
-                makers[name].op_type != "Resize"
-            ):  # the runtime's tf_crop_and_resize departs from the standard
+            elif not runtime_departs(makers[name], value):
                 failures.append(f"{number}: {makers[name].op_type} {name}")
             break
     print(f"\n{ran} networks ran, {ties} differ on a tie")
@@ -146,7 +154,7 @@ def test_enclosures_contain(number: int) -> None:
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_rays_contain(side: str) -> None:
     failures, rays = [], 0
-    for k, case in enumerate(suite(COUNT)):
+    for k, case in enumerate(suite(FEWER)):
         network = engine(case)
         if isinstance(network, str) or not network.homogeneous:
             continue
@@ -174,7 +182,7 @@ def test_enclosure_contains(case: Case, start: Fraction, power: int, seed: int) 
 def test_share_decided() -> None:
     """On cells of width 1e-3 the selection is known: inside (all of it) or outside (one element)."""
     decided = cells = complete = 0
-    for k, case in enumerate(suite(COUNT)):
+    for k, case in enumerate(suite(FEWER)):
         try:
             network = network_of(case, [case.model.graph.output[0].name])
         except ModelError:

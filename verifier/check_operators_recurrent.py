@@ -224,7 +224,7 @@ def _outputs(ctx: Context, node: Node, made: list[list[Form]], last: list[States
 def _runs(node: Node, lengths: Any, steps: int, batch: int) -> Array:
     """Which sequences of the batch go on in which step."""
     each = np.full(batch, steps) if lengths is None else whole_numbers(node, lengths)
-    if each.shape != (batch,) or ((each < 0) | (each > steps)).any():
+    if each.shape != (batch,) or ((each < 1) | (each > steps)).any():  # of 0 steps runtimes disagree
         raise node.refuse("its sequence_lens do not fit")
     return np.asarray(np.arange(steps)[:, None] < each)
 

@@ -15,7 +15,7 @@ from symbolic.node import Inputs, Node, Rule, constant, evaluate_exactly, one_mo
 from symbolic.operators.exact_constants import of_constants
 from symbolic.operators.smooth import reciprocal
 from symbolic.rounding import UP, U
-from symbolic.values import Affine, Batch, Const, Range, Value, is_integer
+from symbolic.values import Affine, Batch, Const, Range, Value, holds_integers, is_integer
 
 NARROW = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
@@ -31,7 +31,7 @@ def on_integers_or(node: Node, inputs: Inputs, rule: Rule) -> Rule:
     present = [v for v in inputs if v is not None]
     if all(is_integer(v) for v in present):
         return lambda batch, values: exact_integers(node, values)
-    if any(isinstance(v, Range) and v.lo.dtype.kind in "iub" for v in present) and node.op_type in (
+    if any(isinstance(v, Range) and holds_integers(v) for v in present) and node.op_type in (
         "Mul",
         "Div",
     ):

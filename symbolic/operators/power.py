@@ -11,7 +11,7 @@ from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.arithmetic import exact_integers
 from symbolic.operators.smooth import EXP, LOG, SMALLEST
 from symbolic.rounding import Array
-from symbolic.values import Affine, Batch, Const, Value, is_discrete, is_integer
+from symbolic.values import Affine, Batch, Const, Value, holds_integers, is_integer
 
 MOST_EXPONENTS = 1 << 12
 
@@ -20,7 +20,7 @@ MOST_EXPONENTS = 1 << 12
 def power(node: Node, inputs: Inputs) -> Rule:
     """a**b: by the curvature of each constant exponent, otherwise exp(b log(a)), which needs a > 0."""
     base, exponent = required(node, inputs, 0), required(node, inputs, 1)
-    if is_discrete(base):
+    if holds_integers(base):
         if is_integer(base) and is_integer(exponent):
             return lambda batch, values: exact_integers(node, values)
         raise ModelError(f"{node.label}: powers of integers are supported only where nothing moves.")

@@ -17,7 +17,7 @@ from symbolic.node import Inputs, Node, Rule, constant, operator, required
 from symbolic.operators.shapes import bounded
 from symbolic.rounding import Array
 from symbolic.taps import Taps, rounded
-from symbolic.values import Affine, Batch, Const, Range, Value, is_discrete, is_integer, map_value
+from symbolic.values import Affine, Batch, Const, Value, holds_integers, is_discrete, map_value
 
 MODES = {"bilinear": "linear", "bicubic": "cubic"}  # as operator set 16 called them
 
@@ -40,7 +40,7 @@ def grid_sample(node: Node, inputs: Inputs) -> Rule:
         raise ModelError(f"{node.label}: its mode is not known.")
     size, points = x.shape[2:], grid.shape[1:-1]
     bounded(node, [*x.shape[:2], *points])
-    whole = is_integer(x) or (isinstance(x, Range) and x.lo.dtype.kind in "iub")
+    whole = holds_integers(x)
     if whole and (how.mode != "nearest" or not isinstance(grid, Const)):
         raise ModelError(f"{node.label}: interpolation of integers is not supported.")
     if not isinstance(grid, Const):
