@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx.inliner
 
 from . import (  # noqa: F401  (they register operators)
     check_control,
@@ -45,6 +44,7 @@ from .check_discrete import Discrete
 from .check_errors import InvalidCertificate, NotHomogeneous, Undecided
 from .check_functions import element_kinds
 from .check_identity import number_elements
+from .check_inlining import inlined
 from .check_integers import EXACT, FAST, FINE, Arithmetic, Array, Form
 from .check_line import Cell, MovingInput
 from .check_nodes import SHAPE_ONLY, STANDARD, applied, decoded, follow, hollow, weights_of
@@ -91,8 +91,7 @@ class CheckedGraph:
         """Read the graph of `model`; `inputs` holds every input (exact), `beta` the direction of `moving`,
         flat.
         """
-        if model.functions:
-            model = onnx.inliner.inline_local_functions(model)
+        model = inlined(model)
         opset = _opset(model)
         if opset < 7 and any(n.domain in STANDARD for n in model.graph.node):  # broadcasting was another one
             raise InvalidCertificate(f"operator set {opset} is older than 7")
