@@ -1,4 +1,4 @@
-"""Networks of the usual architectures: bounds that agree with ONNX Runtime, audits whose certificates hold."""
+"""Networks of the usual architectures: bounds that agree with ONNX Runtime, certificates that hold."""
 
 from __future__ import annotations
 
