@@ -314,3 +314,35 @@ def test_sizes_computed_in_floats(operator: str, number: float, length: int) -> 
     assert network_of(case, ["y"]).observed["y"].shape == (length,)
     graph = check_values.graph_of(case.model, {"x": case.observed}, "x", case.direction)
     assert graph.shapes["y"] == (length,)
+
+
+@pytest.mark.parametrize("after", ["Resize", "Pow", "Pad"])
+def test_whole_real_numbers_are_real_numbers(after: str) -> None:
+    """What Round gives is whole, but no integer: a border of 0.75 and a power of it stay what they are."""
+    x = np.array([[[[0.25, 1.75], [-2.25, 3.25]]]])
+    options: dict[str, Any] = {
+        "Resize": {
+            "coordinate_transformation_mode": "tf_crop_and_resize",
+            "extrapolation_value": 0.75,
+            "mode": "nearest",
+        }
+    }
+    given = {
+        "Resize": [np.array([0, 0, 0, 0, 1, 1, 2, 1], dtype=np.float32), None, np.array([1, 1, 3, 2])],
+        "Pow": [np.array(2.0)],
+        "Pad": [np.array([0, 0, 1, 0, 0, 0, 0, 0]), np.array(0.75)],
+    }[after]
+    stored = [numpy_helper.from_array(v, f"k{k}") for k, v in enumerate(given) if v is not None]
+    names = [f"k{k}" if v is not None else "" for k, v in enumerate(given)]
+    nodes = [
+        helper.make_node("Round", ["x"], ["whole"]),
+        helper.make_node(after, ["whole", *names], ["y"], **options.get(after, {})),
+    ]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.DOUBLE, x.shape)]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.DOUBLE, [None] * 4)]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, stored)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+    lo, hi = sl.enclose(model, x, np.full(x.shape, 0.001), 0, 1)["y"]
+    exact = twin.evaluate(model, {"x": x})["y"]
+    wanted = twin.to_float(exact)
+    assert (lo <= wanted).all() and (wanted <= hi).all() and (hi - lo < 1e-12).all()

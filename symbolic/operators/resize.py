@@ -19,7 +19,7 @@ from symbolic.operators.casting import WHOLE
 from symbolic.operators.shapes import bounded
 from symbolic.rounding import Array
 from symbolic.taps import rounded
-from symbolic.values import Batch, Const, Value, is_discrete, map_value
+from symbolic.values import Batch, Const, Value, holds_integers, map_value
 
 HALF = Fraction(1, 2)
 
@@ -244,7 +244,7 @@ def _extrapolator(outside: NDArray[np.bool_], fill: float) -> Callable[[Batch, V
     )
 
     def step(batch: Batch, value: Value) -> Value:
-        constant_fill = Const(np.array(int(fill)) if is_discrete(value) else np.array(fill))
-        return map_value(joined([value, constant_fill], batch), move)
+        outer = Const(np.array(int(fill) if holds_integers(value) else fill))
+        return map_value(joined([value, outer], batch), move)
 
     return step
