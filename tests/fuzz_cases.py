@@ -241,7 +241,7 @@ def _by_hand(path: Path, base: Base, rng: np.random.Generator, folder: Path) -> 
         "line": {"scale": "1"},
         "cells": [["-inf", "-1/8", "gap"], ["-1/8", "1/8", "inside"], ["1/8", "inf", "inside"]],
         "claim": {
-            "stat": str(Fraction(float(base.feeds[moving].reshape(-1)[0]))),
+            "stat": str(Fraction(float(base.feeds[moving].reshape(-1)[0])) if size else 0),
             "inf_p": "0",
             "sup_p": "1",
             "log_inf_p": "-inf",

@@ -23,7 +23,8 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     called = {(f.domain, f.name, f.overload): list(_calls(f.node)) for f in model.functions}
     sizes: dict[Key, int] = {}
     while True:
-        ready = [k for k in called if k not in sizes and all(c in sizes or c not in called for c in called[k])]
+        left = [key for key in called if key not in sizes]
+        ready = [key for key in left if all(c in sizes or c not in called for c in called[key])]
         if not ready:
             break
         sizes.update((key, sum(sizes.get(c, 1) for c in called[key])) for key in ready)
