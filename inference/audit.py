@@ -26,7 +26,7 @@ from inference.progress import reporter
 from inference.result import InferenceResult
 from inference.truncation import TruncationSet, truncation_set
 from symbolic.arrays import as_exact_array, fractions_of, matches_graph_input, rounded_to_graph_type
-from symbolic.errors import InputError, OptionError
+from symbolic.errors import InputError, OptionError, enough_memory
 from symbolic.exact import exact_number
 from symbolic.loading import load_model
 from symbolic.network import require_supported
@@ -106,6 +106,7 @@ class SelectiveInferenceModel:
         require_supported(self.loaded.proto, needed_outputs(self.loaded.proto, hypothesis))
         self._prepared: dict[Any, Audited] = {}
 
+    @enough_memory()
     def inference(
         self,
         x: Any,

@@ -197,5 +197,6 @@ def _type(value: onnx.ValueInfoProto) -> str:
         return "no tensor"
     tensor = value.type.tensor_type
     lengths = [str(d.dim_value) if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim]
-    kind = TensorProto.DataType.Name(tensor.elem_type).lower()
+    known = tensor.elem_type in TensorProto.DataType.values()
+    kind = TensorProto.DataType.Name(tensor.elem_type).lower() if known else f"type {tensor.elem_type}"
     return f"{kind}, shape {' x '.join(lengths) or 'scalar'}"

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from symbolic.arrays import as_exact_array, fractions_of
-from symbolic.errors import InputError, ModelError
+from symbolic.errors import InputError, ModelError, enough_memory
 from symbolic.exact import exact_number
 from symbolic.line import Line
 from symbolic.loading import free_inputs, freeze_random, load_model, static_inputs
@@ -25,6 +25,7 @@ Arrays = Mapping[str, Any]
 Bounds = tuple[NDArray[Any], NDArray[Any]]
 
 
+@enough_memory()
 def enclose(
     model: str | os.PathLike[str] | onnx.ModelProto,
     x: Any,
@@ -63,6 +64,8 @@ def enclose(
         If the model cannot be read.
     InputError
         If the inputs do not fit it.
+    BudgetError
+        If there is not enough memory.
     """
     loaded = load_model(model)
     names = [value.name for value in free_inputs(loaded.proto.graph)]

@@ -6,6 +6,9 @@ with 2.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 __all__ = [
     "BudgetError",
     "InputError",
@@ -16,6 +19,7 @@ __all__ = [
     "SurelineError",
     "TieError",
     "UnsupportedOperatorError",
+    "enough_memory",
 ]
 
 
@@ -61,3 +65,12 @@ class TieError(SurelineError):
 
 class BudgetError(SurelineError):
     """The network does not fit the memory budget."""
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Say that memory ran out as every other refusal is said."""
+    try:
+        yield
+    except MemoryError as error:
+        raise BudgetError("there is not enough memory for this network and input.") from error

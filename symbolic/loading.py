@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 
 from symbolic.array_files import open_regular
-from symbolic.errors import ModelError
+from symbolic.errors import ModelError, enough_memory
 from symbolic.external_data import load_external_data
 from symbolic.functions import inlined, require_finite_functions
 from symbolic.random_nodes import freeze_random
@@ -52,6 +52,7 @@ class LoadedModel:
     path: Path | None
 
 
+@enough_memory()
 def load_model(
     source: str | os.PathLike[str] | onnx.ModelProto, *, max_bytes: int = DEFAULT_MAX_BYTES
 ) -> LoadedModel:
@@ -141,6 +142,9 @@ def _require_model(proto: onnx.ModelProto) -> None:
             "knows up to "
             f"{newest}."
         )
+    stated = {("" if o.domain == "ai.onnx" else o.domain, o.version) for o in proto.opset_import}
+    if len({domain for domain, _ in stated}) < len(stated):
+        raise ModelError("The model states two versions of one operator set.")
     graph = proto.graph
     if not graph.node:
         raise ModelError("The model's graph has no nodes.")

@@ -32,6 +32,11 @@ def parse_model(content: bytes, name: str) -> onnx.ModelProto:
             raise UnusableCertificate(f"{name} keeps data outside the file")
         if any(np.prod([float(max(d, 0)) for d in t.dims]) > LARGEST_TENSOR for t in tensors):
             raise UnusableCertificate(f"{name} has a tensor of more than {LARGEST_TENSOR} elements")
+        stated = {("" if o.domain == "ai.onnx" else o.domain, o.version) for o in model.opset_import}
+        if len({domain for domain, _ in stated}) < len(stated):
+            raise UnusableCertificate(f"{name} states two versions of one operator set")
+        if not {t.data_type for t in tensors} <= set(helper.get_all_tensor_dtypes()):
+            raise UnusableCertificate(f"{name} has a tensor of a type that is not known")
         onnx.checker.check_model(model)
     except UnusableCertificate:
         raise

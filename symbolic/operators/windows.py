@@ -5,13 +5,17 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
 from symbolic.errors import ModelError
 from symbolic.node import Node
+from symbolic.operators.shapes import bounded
 
 __all__ = ["Place", "Window", "transposed_window", "whole_window", "window_of"]
+
+LARGEST_KERNEL = 2**20
 
 Place = tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]
 """A kernel entry, and the positions that it connects (output or buffer positions, input positions)."""
@@ -130,6 +134,9 @@ def window_of(node: Node, size_in: tuple[int, ...], kernel: tuple[int, ...]) -> 
         out.append(steps + 1)
     if min(out) < 1:
         raise ModelError(f"{node.label}: the kernel {kernel} does not fit the input {size_in}.")
+    bounded(node, out)
+    if prod(kernel) > LARGEST_KERNEL:
+        raise ModelError(f"{node.label}: the kernel {kernel} has more than {LARGEST_KERNEL} entries.")
     return Window(tuple(kernel), strides, dilations, tuple(begin), tuple(size_in), tuple(out))
 
 
