@@ -17,7 +17,7 @@ from flint import arb, ctx
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
-from inference.outward import decimal_down, decimal_up, float_down, float_up, lower, upper
+from inference.outward import GREATEST_POWER, decimal_down, decimal_up, float_down, float_up, lower, upper
 from symbolic.errors import OptionError
 from verifier.cells import Cell, End, joined
 
@@ -141,10 +141,13 @@ class NormalLaw:
 
 
 def _rounded(low: arb, high: arb, gaps: arb, certain: arb) -> PValue:
-    if high > 1:
+    if not high < 1:
         high = arb(1)
     if not high > 0:  # the observed value is an end of the set: say "tiny" rather than "never"
-        high = arb(10) ** -400
+        high = upper(high).max(arb(10) ** -400)
+    smallest = arb(10) ** -GREATEST_POWER
+    if not high > smallest:
+        high = smallest
     positive = low > 0
     log_low = low.log() if positive else arb(0)
     log_high = high.log()

@@ -6,9 +6,11 @@ import math
 
 from flint import arb, ctx
 
-__all__ = ["decimal_down", "decimal_up", "float_down", "float_up", "lower", "upper"]
+__all__ = ["GREATEST_POWER", "decimal_down", "decimal_up", "float_down", "float_up", "lower", "upper"]
 
 DIGITS = 17
+GREATEST_POWER = 99_999
+"""Of ten, in what is written down: the checker reads no larger ones."""
 
 
 def lower(x: arb) -> arb:
@@ -53,9 +55,15 @@ def _decimal(x: arb, down: bool) -> str:
     try:
         negative = x < 0
         size = -x if negative else x
-        exponent = int(float((size.log() / arb(10).log()).floor().mid()))
-        scaled = size / arb(10) ** (exponent - DIGITS + 1)
+        power_of_ten = size.log() / arb(10).log()
         away = down == negative  # away from zero
+        if power_of_ten < -GREATEST_POWER:
+            return f"{'-' if negative else ''}1.0e-{GREATEST_POWER}" if away else "0"
+        if not power_of_ten < GREATEST_POWER:
+            raise ArithmeticError("a number is too large to be written down")
+        exponent = int(float(power_of_ten.floor().mid()))
+        shift = DIGITS - 1 - exponent
+        scaled = size * arb(10) ** shift if shift >= 0 else size / arb(10) ** -shift  # exact where 10**n is
         whole = scaled.upper().ceil() if away else scaled.lower().floor()
         digits = whole.mid().unique_fmpz()
         if digits is None:

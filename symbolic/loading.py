@@ -13,6 +13,7 @@ from symbolic.array_files import open_regular
 from symbolic.errors import ModelError, enough_memory
 from symbolic.external_data import load_external_data
 from symbolic.functions import inlined, require_finite_functions
+from symbolic.ml_types import require_harmless
 from symbolic.random_nodes import freeze_random
 from symbolic.static_shapes import free_inputs, inferred_shapes, static_inputs, without_large_tensors
 from symbolic.tensors import all_tensors, require_consistent
@@ -89,6 +90,7 @@ def load_model(
     for tensor in all_tensors(proto):
         require_consistent(tensor)
     require_finite_functions(proto)
+    require_harmless(proto)
     _require_valid(proto)
     if external:
         data = _serialised(proto)

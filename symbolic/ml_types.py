@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator
 import onnx
 from onnx import TensorProto, helper
 
-__all__ = ["hidden", "ml_output_types", "restored"]
+from symbolic.errors import ModelError
+
+__all__ = ["hidden", "ml_output_types", "require_harmless", "restored"]
 
 ML = "ai.onnx.ml"
 HIDDEN = "sureline.hidden"
@@ -44,6 +46,17 @@ def _nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
         for attribute in node.attribute:
             for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
                 yield from _nodes(graph.node)
+
+
+def require_harmless(model: onnx.ModelProto) -> None:
+    """Refuse what makes ONNX's inference end the process: a Split that contradicts itself."""
+    for body in (model.graph, *model.functions):
+        for node in _nodes(body.node):
+            stated = [a.i for a in node.attribute if a.name == "num_outputs"]
+            if node.op_type == "Split" and stated and stated[0] != len(node.output):
+                raise ModelError(
+                    f"Split node {node.name!r} has {len(node.output)} outputs, not {stated[0]} as it says."
+                )
 
 
 def hidden(model: onnx.ModelProto) -> bool:

@@ -39,7 +39,7 @@ def test_two_versions_of_one_operator_set(tmp_path: Path) -> None:
 
 
 def test_functions_in_a_certificate_are_bounded(tmp_path: Path) -> None:
-    for circle, words in ((False, "more than 65536 nodes"), (True, "calls itself")):
+    for circle, words in ((False, "more than 65536 nodes"), (True, "calls itself|Cycle")):
         folder = Folder()
         imports = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
         for k in range(40):
@@ -49,6 +49,8 @@ def test_functions_in_a_certificate_are_bounded(tmp_path: Path) -> None:
                 helper.make_function("own", f"f{k}", ["x"], ["y"], nodes, imports)
             )
         folder.audited.opset_import.append(helper.make_opsetid("own", 1))
+        folder.audited.graph.node.insert(0, helper.make_node("f39", ["x"], ["called"], domain="own"))
+        folder.audited.graph.node[1].input[0] = "called"
         with pytest.raises((sl.InvalidCertificate, sl.UnusableCertificate), match=words):
             sl.check(folder.write(tmp_path / f"folder{circle}"))
 
@@ -115,3 +117,53 @@ def test_info_on_an_unknown_type(tmp_path: Path) -> None:
         assert "type 99" in str(describe(tmp_path / "model.onnx").outputs)
     except sl.ModelError:
         pass  # some versions of onnx refuse it first
+
+
+def test_a_constant_with_two_values(tmp_path: Path) -> None:
+    twice = helper.make_node("Constant", [], ["c"], value_float=1.0, value_ints=[1])
+    net = model([twice, helper.make_node("Add", ["x", "c"], ["y"])], {}, [1, 12], [1, 12])
+    with pytest.raises(sl.ModelError, match="exactly one value"):
+        sl.enclose(net, X)
+    folder = Folder()
+    folder.audited.graph.node.insert(0, twice)
+    folder.audited.graph.node[1].input[2] = "c"
+    folder.document["model"]["nodes"] += 1
+    with pytest.raises(sl.InvalidCertificate, match="exactly one value"):
+        sl.check(folder.write(tmp_path / "folder"))
+
+
+def test_an_input_so_far_off_that_p_has_a_huge_exponent(tmp_path: Path) -> None:
+    x = np.linspace(-1, 1, 12)[None]
+    x[0, 4] = 2.0**53 + 2
+    result = sl.load(dense(), sl.BackMeanDiff(threshold=0.1)).inference(x, 1, precision=1e-2, max_iter=10)
+    result.certificate.save(tmp_path / "folder")
+    assert sl.check(tmp_path / "folder").valid
+
+
+def test_a_bound_that_rounds_above_one() -> None:
+    from flint import arb
+
+    from inference.law import _rounded
+    from inference.outward import decimal_down, decimal_up
+
+    p = _rounded(arb("0.5"), arb("1.0 +/- 1e-20"), arb(0), arb(1))
+    assert p.decimals["sup_p"] == "1.0e0" and p.decimals["log_sup_p"] == "0"
+    tiny = arb(10) ** -(10**25)  # an exponent that no double holds exactly
+    assert decimal_down(tiny) in ("0", "-1.0e-99999") and decimal_up(tiny) == "1.0e-99999"
+
+
+def test_a_split_that_ends_the_inference_is_refused_before(tmp_path: Path) -> None:
+    split = helper.make_node("Split", ["x"], ["y", "z"], num_outputs=1, axis=1)
+    with pytest.raises(sl.ModelError, match="has 2 outputs, not 1"):
+        sl.enclose(model([split], {}, [1, 12], [1, 6], opset=18), X)
+    folder = Folder()
+    folder.audited.graph.node.append(split)
+    with pytest.raises(sl.UnusableCertificate, match="number of outputs"):
+        sl.check(folder.write(tmp_path / "folder"))
+
+
+def test_stored_data_that_do_not_fit_their_type(tmp_path: Path) -> None:
+    folder = Folder()
+    folder.audited.graph.initializer[0].raw_data += b"x"
+    with pytest.raises((sl.InvalidCertificate, sl.UnusableCertificate)):
+        sl.check(folder.write(tmp_path / "folder"))

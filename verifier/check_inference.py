@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import onnx
 from onnx import TensorProto, helper
 
-__all__ = ["inferred", "node_types"]
+__all__ = ["contradicts", "inferred", "node_types"]
 
 ML = "ai.onnx.ml"
 UNREAD = "unread"
@@ -67,6 +67,15 @@ def inferred(model: onnx.ModelProto) -> onnx.GraphProto:
     for holder in (copy, *copy.functions):
         holder.opset_import.append(helper.make_opsetid(UNREAD, 1))
     return onnx.shape_inference.infer_shapes(copy, strict_mode=False).graph
+
+
+def contradicts(nodes: Iterable[onnx.NodeProto]) -> bool:
+    """Whether a Split says another number of outputs than it has: the inference would end the process."""
+    return any(
+        any(n.op_type == "Split" and a.name == "num_outputs" and a.i != len(n.output) for a in n.attribute)
+        or any(contradicts(g.node) for g in _below(n))
+        for n in nodes
+    )
 
 
 def _light(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -72,7 +72,8 @@ def _holds(name: str, claim: Fraction | None, p: Bounds) -> bool:
         return False
     if logarithm and ball.is_zero():
         return upper
-    ball = ball.log() if logarithm else ball
+    if logarithm:
+        ball = ball.upper().log() if upper else ball.log()
     return bool(_ball(claim) >= ball if upper else _ball(claim) <= ball)
 
 

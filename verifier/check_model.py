@@ -12,7 +12,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from .check_errors import InvalidCertificate, UnusableCertificate
-from .check_inference import inferred
+from .check_inference import contradicts, inferred
 from .check_integers import Array
 from .check_operators import LARGEST_TENSOR
 from .check_reading import file_bytes
@@ -37,6 +37,8 @@ def parse_model(content: bytes, name: str) -> onnx.ModelProto:
             raise UnusableCertificate(f"{name} states two versions of one operator set")
         if not {t.data_type for t in tensors} <= set(helper.get_all_tensor_dtypes()):
             raise UnusableCertificate(f"{name} has a tensor of a type that is not known")
+        if any(contradicts(body.node) for body in (model.graph, *model.functions)):
+            raise UnusableCertificate(f"{name} has a Split with another number of outputs than it says")
         onnx.checker.check_model(model)
     except UnusableCertificate:
         raise

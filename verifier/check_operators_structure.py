@@ -223,6 +223,8 @@ def make_constant(ctx: Context, tensor: Array) -> Value:
 
 @operator("Constant")
 def _constant(ctx: Context, node: Node, inputs: list[Any]) -> Value:
+    if len(node.attributes) != 1:
+        raise node.refuse("it needs exactly one value")
     for name, kind in (
         ("value_float", np.float32),
         ("value_floats", np.float32),

@@ -54,6 +54,8 @@ def fixed(*values: NDArray[Any]) -> Rule:
 @operator("Constant")
 def constant_node(node: Node, inputs: Inputs) -> Rule:
     """The constant in any of its notations."""
+    if len(node.attributes) != 1:
+        raise ModelError(f"{node.label} needs exactly one value.")
     for name, value in node.attributes.items():
         if name == "value":
             return fixed(widened(numpy_helper.to_array(value)))
