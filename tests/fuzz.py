@@ -23,7 +23,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from fuzz_cases import SECONDS, prepare, run_case
+from fuzz_cases import run_case
+from fuzz_sources import prepare
+from fuzz_steps import SECONDS
 
 BYTES = 2 * 2**30
 SHARES = ["models"] * 6 + ["certificates"] * 3 + ["arrays"]

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from check_folder import Folder
-from fuzz_cases import prepare
+from fuzz_sources import prepare
 from onnx import TensorProto, helper
 from small_nets import dense, model
 
@@ -21,7 +21,7 @@ X = np.zeros((1, 12), dtype=np.float32)
 
 def test_damage_is_refused_or_harmless(tmp_path: Path) -> None:
     prepare(standard=False)
-    results = fuzz.fuzz(list(range(150)), 1, str(tmp_path / "log"), lambda result, done: None)
+    results = fuzz.fuzz(list(range(120)), 2, str(tmp_path / "log"), lambda result, done: None)
     assert not [r for r in results if r["failure"]]
     steps = {step for r in results for step in r["steps"]}
     assert {"load ok", "load ModelError", "enclose ok", "info ok"} <= steps
