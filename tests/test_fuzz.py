@@ -58,7 +58,7 @@ def test_functions_in_a_certificate_are_bounded(tmp_path: Path) -> None:
 def test_a_stored_tensor_of_no_type(tmp_path: Path) -> None:
     folder = Folder()
     folder.audited.graph.initializer[0].data_type = 99
-    with pytest.raises(sl.UnusableCertificate, match="type that is not known"):
+    with pytest.raises(sl.UnusableCertificate, match="not a valid ONNX model"):
         sl.check(folder.write(tmp_path / "folder"))
 
 
@@ -167,3 +167,21 @@ def test_stored_data_that_do_not_fit_their_type(tmp_path: Path) -> None:
     folder.audited.graph.initializer[0].raw_data += b"x"
     with pytest.raises((sl.InvalidCertificate, sl.UnusableCertificate)):
         sl.check(folder.write(tmp_path / "folder"))
+
+
+def test_gemm_is_of_matrices() -> None:
+    node = helper.make_node("Gemm", ["x", "w"], ["y"])
+    with pytest.raises(sl.ModelError, match="needs two matrices"):
+        sl.enclose(model([node], {"w": np.ones((1, 12, 2), np.float32)}, [1, 12], [1, 2]), X)
+
+
+@pytest.mark.parametrize("operator, weights", [("Conv", (4, 4, 1)), ("ConvTranspose", (2, 2, 1))])
+def test_channels_that_do_not_fit_the_groups(operator: str, weights: tuple[int, ...]) -> None:
+    net = model(
+        [helper.make_node(operator, ["x", "w"], ["y"], group=2)],
+        {"w": np.ones(weights, np.float32)},
+        [1, 4, 3],
+        [1, 4, 3],
+    )
+    with pytest.raises(sl.ModelError, match="do not fit each other"):
+        sl.enclose(net, X.reshape(1, 4, 3))

@@ -102,6 +102,11 @@ def _given(node: Node, inputs: Inputs) -> tuple[Value, Const, Const | None, int]
     return required(node, inputs), kernel, constant(node, inputs, 2, "bias"), int(node.attributes["group"])
 
 
+def _require_channels(node: Node, fit: bool) -> None:
+    if not fit:
+        raise ModelError(f"{node.label}: its channels, groups and kernel do not fit each other.")
+
+
 def _one_factor_moves(node: Node, inputs: Inputs) -> bool:
     return one_moves(node, inputs[:2])
 
@@ -112,6 +117,7 @@ def conv(node: Node, inputs: Inputs) -> Rule:
     if not all(v is None or isinstance(v, Const) for v in inputs[1:]):
         return moving_convolution(node, inputs)
     x, kernel, bias, groups = _given(node, inputs)
+    _require_channels(node, x.shape[1] == groups * kernel.shape[1] and kernel.shape[0] % groups == 0)
     window = window_of(node, x.shape[2:], kernel.shape[2:])
     window = replace(window, shifted=int(np.prod(kernel.shape[3:])) * kernel.shape[1] >= SHIFTED_DEPTH)
     shape = (groups, kernel.shape[0] // groups, *kernel.shape[1:])
@@ -141,6 +147,7 @@ def _per_channel(bias: Const | None, spatial: int) -> Const | None:
 def conv_transpose(node: Node, inputs: Inputs) -> Rule:
     """The transpose of a convolution: every input element spreads its kernel."""
     x, kernel, bias, groups = _given(node, inputs)
+    _require_channels(node, x.shape[1] == kernel.shape[0] and kernel.shape[0] % groups == 0)
     size_in, taps = x.shape[2:], kernel.shape[2:]
     window = transposed_window(node, size_in, taps)
     bounded(node, (x.shape[0], kernel.shape[1] * groups, *window.size_in))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from symbolic import forms
+from symbolic.errors import ModelError
 from symbolic.linear import Weights, bilinear_map, each, linear_map, overflow_blurred
 from symbolic.node import Absorbing, Inputs, Node, Rule, one_moves, operator, required
 from symbolic.rounding import UP, Array, gamma
@@ -16,6 +17,8 @@ def gemm(node: Node, inputs: Inputs) -> Rule:
     """alpha A' B' + beta C with constant A or B."""
     alpha, beta = node.number("alpha"), node.number("beta")
     flip_a, flip_b = node.flag("transA"), node.flag("transB")
+    if any(len(required(node, inputs, k).shape) != 2 for k in (0, 1)):
+        raise ModelError(f"{node.label} needs two matrices.")
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         a, b = (_transposed(required(node, values, k), flip) for k, flip in enumerate((flip_a, flip_b)))
