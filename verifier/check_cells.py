@@ -14,8 +14,9 @@ from .check_integers import EXACT, FAST, FINE, RATIONAL, Array
 __all__ = ["confirm_cells", "confirm_observed"]
 
 LADDER = (FAST, FINE, 128, 256, 512, EXACT, RATIONAL)
-HALVINGS = ((FINE, 7), (128, 10), (256, 2), (512, 2), (EXACT, 2), (RATIONAL, 2))
+HALVINGS = ((FINE, 7), (128, 17), (256, 2), (512, 2), (EXACT, 2), (RATIONAL, 2))
 PIECES = 64
+FEW = 3  # pieces; where more are open in the least precision, bits are tried before halves
 CHUNK = 64
 
 
@@ -83,7 +84,7 @@ def _persist(graph: CheckedGraph, claim: CellClaim, observed: Sequence[Array]) -
     """
     pending: list[Cell] = [(claim.lo, claim.hi)]
     for bits, halvings in HALVINGS:
-        whole = pending
+        whole = first = pending
         for again in range(halvings):
             if again:
                 pending = [piece for cell in pending for piece in _pieces(cell)]
@@ -93,6 +94,9 @@ def _persist(graph: CheckedGraph, claim: CellClaim, observed: Sequence[Array]) -
                 return -1
             if not pending or len(pending) > PIECES:
                 return int(not pending)
+            if bits == FINE and len(pending) > FEW:
+                pending = first
+                break
             if any(lo == hi for lo, hi in pending):  # a point that needs more bits, as all of it may
                 pending = whole
                 break
