@@ -10,12 +10,12 @@ import onnx
 
 import symbolic.network  # noqa: F401  (fills the registry)
 import verifier.check  # noqa: F401  (fills the checker's)
-from symbolic.composites import composite_names
 from symbolic.node import ML, operators
-from symbolic.random_nodes import RANDOM
-from symbolic.recurrent import CELLS
-from symbolic.unrolling import handlers
-from verifier.check_operators import OPERATORS
+from symbolic.reading.random_nodes import RANDOM
+from symbolic.rewriting.composites import composite_names
+from symbolic.rewriting.recurrent import CELLS
+from symbolic.rewriting.unrolling import handlers
+from verifier.check.operators.registry import OPERATORS
 
 HERE = Path(__file__).parent
 TARGET = HERE / "operators.md"

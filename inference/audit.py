@@ -25,12 +25,12 @@ from inference.prepare import Audited, needed_outputs, prepare
 from inference.progress import reporter
 from inference.result import InferenceResult
 from inference.truncation import TruncationSet, truncation_set
-from symbolic.arrays import as_exact_array, fractions_of, matches_graph_input, rounded_to_graph_type
 from symbolic.errors import InputError, OptionError, enough_memory
-from symbolic.exact import exact_number
-from symbolic.loading import load_model
 from symbolic.network import require_supported
-from symbolic.static_shapes import free_inputs
+from symbolic.reading.arrays import as_exact_array, fractions_of, matches_graph_input, rounded_to_graph_type
+from symbolic.reading.exact import exact_number
+from symbolic.reading.loading import load_model
+from symbolic.reading.static_shapes import free_inputs
 from verifier.goal import Goal
 
 __all__ = ["SelectiveInferenceModel", "TruncationSet", "audit", "load", "truncation_set"]

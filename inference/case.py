@@ -19,9 +19,9 @@ from inference.observe import Observation, centre
 from inference.prepare import PATTERN, Audited
 from inference.result import InferenceResult
 from inference.runtime_agreement import compare
-from symbolic.arrays import rounded_to_graph_type
 from symbolic.errors import TieError
-from symbolic.static_shapes import free_inputs
+from symbolic.reading.arrays import rounded_to_graph_type
+from symbolic.reading.static_shapes import free_inputs
 from verifier.cells import Cell
 from verifier.goal import Goal
 from verifier.search import SearchResult

@@ -14,7 +14,7 @@ from inference.exactly import decider
 from inference.observe import Observation
 from inference.pattern_region import pattern_region
 from inference.prepare import Audited
-from symbolic.line import Line
+from symbolic.enclosures.line import Line
 from verifier.cells import Cell, covering, joined
 from verifier.event import Event
 from verifier.goal import Goal

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from symbolic.errors import ModelError, TieError
 from verifier.cells import Cell
-from verifier.check_errors import InvalidCertificate
-from verifier.check_graph import CheckedGraph
-from verifier.check_integers import EXACT, FINE, RATIONAL
+from verifier.check.errors import InvalidCertificate
+from verifier.check.graph.graph import CheckedGraph
+from verifier.check.numbers.integers import EXACT, FINE, RATIONAL
 from verifier.search import Decider
 
 __all__ = ["decided_exactly", "decider"]

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from inference.hypothesis_nodes import steps_of, stored_threshold
 from inference.operators import Operator
-from symbolic.arrays import as_exact_array, fractions_of
 from symbolic.errors import NoHypothesisError, OptionError
-from symbolic.exact import exact_number
+from symbolic.reading.arrays import as_exact_array, fractions_of
+from symbolic.reading.exact import exact_number
 
 __all__ = [
     "BackMeanDiff",

@@ -19,8 +19,8 @@ from inference.appending import FLOATING, PREFIX, Appender, Tensor, type_name
 from inference.operators import Operator
 from inference.pattern_nodes import append_pattern, moving_tensors
 from symbolic.errors import InputError, ModelError, OptionError
-from symbolic.exact import exact_number
-from symbolic.static_shapes import copied, free_inputs
+from symbolic.reading.exact import exact_number
+from symbolic.reading.static_shapes import copied, free_inputs
 
 __all__ = [
     "AppendedSelection",

@@ -15,9 +15,9 @@ import onnx
 from numpy.typing import ArrayLike, NDArray
 
 from inference.runtime import run_in_child
-from symbolic.arrays import as_exact_array, matches_graph_input, rounded_to_graph_type
 from symbolic.errors import InputError, ModelError, OptionError
-from symbolic.loading import free_inputs, freeze_random, load_model, static_inputs
+from symbolic.reading.arrays import as_exact_array, matches_graph_input, rounded_to_graph_type
+from symbolic.reading.loading import free_inputs, freeze_random, load_model, static_inputs
 
 __all__ = ["NN", "SyntheticDataset", "thresholding", "truncated_interval", "warn_ignored"]
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from symbolic.arrays import as_exact_array, fractions_of
 from symbolic.errors import NoiseError
-from symbolic.exact import exact_number
+from symbolic.reading.arrays import as_exact_array, fractions_of
+from symbolic.reading.exact import exact_number
 
 __all__ = ["DEFINITENESS_TOLERANCE", "Noise"]
 

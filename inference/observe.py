@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from inference.exactly import decided_exactly
 from inference.prepare import Audited
+from symbolic.enclosures.line import Line
+from symbolic.enclosures.values import Affine, Const, Range, Value
 from symbolic.errors import ModelError
-from symbolic.line import Line
-from symbolic.values import Affine, Const, Range, Value
 
 __all__ = ["Observation", "centre", "observe"]
 

@@ -17,7 +17,7 @@ from onnx import helper
 
 from inference.appending import FLOATING, Appender, Tensor, type_name
 from symbolic.errors import OptionError
-from symbolic.exact import exact_number
+from symbolic.reading.exact import exact_number
 
 __all__ = [
     "Abs",

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from inference.appending import PREFIX, Appender, Tensor, type_name
 from symbolic.errors import ModelError, OptionError
-from symbolic.static_shapes import element_types, inferred_shapes
+from symbolic.reading.static_shapes import element_types, inferred_shapes
 
 __all__ = ["append_pattern", "moving_tensors"]
 

@@ -13,11 +13,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from symbolic.line import Line
+from symbolic.enclosures.line import Line
+from symbolic.enclosures.rounding import Array
+from symbolic.enclosures.values import Affine, Batch, Range, Value
 from symbolic.network import Network
 from symbolic.operators.extremum import rivals
-from symbolic.rounding import Array
-from symbolic.values import Affine, Batch, Range, Value
 from verifier.cells import Cell
 from verifier.search import Decider
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from inference.hypothesis import Hypothesis, PresetHypothesis, Selection
 from inference.hypothesis_nodes import append_pattern, append_selection, mask_like, moving_tensors
+from symbolic.enclosures.values import is_discrete
 from symbolic.errors import InputError, ModelError, OptionError
-from symbolic.loading import LoadedModel, freeze_random, inferred_shapes, static_inputs
 from symbolic.network import Network
-from symbolic.static_shapes import free_inputs
-from symbolic.values import is_discrete
+from symbolic.reading.loading import LoadedModel, freeze_random, inferred_shapes, static_inputs
+from symbolic.reading.static_shapes import free_inputs
 
 __all__ = ["PATTERN", "Audited", "needed_outputs", "prepare"]
 

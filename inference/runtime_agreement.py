@@ -11,9 +11,9 @@ import onnx
 from numpy.typing import NDArray
 
 from inference.runtime import run_in_child
-from symbolic.arrays import rounded_to_graph_type
 from symbolic.errors import SurelineError
-from symbolic.static_shapes import free_inputs
+from symbolic.reading.arrays import rounded_to_graph_type
+from symbolic.reading.static_shapes import free_inputs
 
 __all__ = ["Agreement", "compare"]
 

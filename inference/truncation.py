@@ -15,11 +15,11 @@ from inference.hypothesis import Selection
 from inference.law import NormalLaw
 from inference.observe import observe
 from inference.prepare import prepare
-from symbolic.arrays import as_exact_array, fractions_of
 from symbolic.errors import InputError, OptionError
-from symbolic.exact import exact_number
-from symbolic.loading import load_model
-from symbolic.static_shapes import free_inputs
+from symbolic.reading.arrays import as_exact_array, fractions_of
+from symbolic.reading.exact import exact_number
+from symbolic.reading.loading import load_model
+from symbolic.reading.static_shapes import free_inputs
 from verifier.cells import Cell, End, joined
 from verifier.goal import Goal
 

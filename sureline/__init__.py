@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         UnsupportedOperatorError,
     )
     from verifier.check import CheckReport, check
-    from verifier.check_errors import InvalidCertificate, UnusableCertificate
+    from verifier.check.errors import InvalidCertificate, UnusableCertificate
 
 __version__ = "0.1.0"
 
@@ -116,7 +116,7 @@ _HOME = {
         "UnsupportedOperatorError",
     ),
     "verifier.check": ("CheckReport", "check"),
-    "verifier.check_errors": ("InvalidCertificate", "UnusableCertificate"),
+    "verifier.check.errors": ("InvalidCertificate", "UnusableCertificate"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -187,8 +187,8 @@ def check(
     Exit code 0: valid; 1: invalid, with the first false claim; 2: unusable.
     """
     from sureline import printing
-    from verifier.check import check as run_check
-    from verifier.check_errors import InvalidCertificate, UnusableCertificate
+    from verifier.check.checking import check as run_check
+    from verifier.check.errors import InvalidCertificate, UnusableCertificate
 
     try:
         report = run_check(folder, model=model, input=input)
@@ -216,7 +216,7 @@ def _fail(message: str, code: int = 2) -> NoReturn:
 def _sentence(error: Exception) -> str:
     """Return what to tell the user about a foreseen error; raise any other error again."""
     from symbolic.errors import SurelineError
-    from verifier.check_errors import InvalidCertificate, UnusableCertificate
+    from verifier.check.errors import InvalidCertificate, UnusableCertificate
 
     # An audit asks the checker's arithmetic about hard cells, and hears its refusals too.
     if isinstance(error, (SurelineError, InvalidCertificate, UnusableCertificate)):

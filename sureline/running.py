@@ -7,9 +7,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from symbolic.array_files import read_raw_array
 from symbolic.errors import OptionError
-from symbolic.exact import exact_number
+from symbolic.reading.array_files import read_raw_array
+from symbolic.reading.exact import exact_number
 
 if TYPE_CHECKING:
     import onnx
@@ -78,7 +78,7 @@ def audit(request: Request, progress: Any) -> InferenceResult:
     from inference.audit import load
     from inference.operators import operator_from_text
     from inference.storage import require_replaceable
-    from symbolic.loading import load_model
+    from symbolic.reading.loading import load_model
 
     if request.out is not None:
         require_replaceable(request.out)
@@ -122,7 +122,7 @@ def _variance(text: str) -> Any:
 
 def _inputs(request: Request, model: onnx.ModelProto) -> tuple[Any, int]:
     """Put the input files into the model's order; return them and the index of the one under test."""
-    from symbolic.static_shapes import free_inputs
+    from symbolic.reading.static_shapes import free_inputs
 
     names = [value.name for value in free_inputs(model.graph)]
     others: dict[str, Path] = {}
@@ -174,9 +174,9 @@ class Description:
 
 def describe(path: Path) -> Description:
     """Read a model and say what it needs."""
-    from symbolic.loading import load_model
     from symbolic.network import support, unsupported
-    from symbolic.static_shapes import free_inputs
+    from symbolic.reading.loading import load_model
+    from symbolic.reading.static_shapes import free_inputs
 
     model = load_model(path).proto
     return Description(

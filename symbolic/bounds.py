@@ -11,13 +11,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from symbolic.arrays import as_exact_array, fractions_of
+from symbolic.enclosures.line import Line
+from symbolic.enclosures.values import Affine, Const, Range, Value
 from symbolic.errors import InputError, ModelError, enough_memory
-from symbolic.exact import exact_number
-from symbolic.line import Line
-from symbolic.loading import free_inputs, freeze_random, load_model, static_inputs
 from symbolic.network import Network
-from symbolic.values import Affine, Const, Range, Value
+from symbolic.reading.arrays import as_exact_array, fractions_of
+from symbolic.reading.exact import exact_number
+from symbolic.reading.loading import free_inputs, freeze_random, load_model, static_inputs
 
 __all__ = ["enclose"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from symbolic.enclosures.values import Const, Value
 from symbolic.node import Node, given_to, operators
-from symbolic.values import Const, Value
 
 __all__ = ["Exactness", "exactness_of"]
 

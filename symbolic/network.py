@@ -16,15 +16,16 @@ import onnx
 from numpy.typing import NDArray
 
 import symbolic.operators  # noqa: F401  (fills the registry)
+from symbolic.enclosures.line import Line, Segment, centre
+from symbolic.enclosures.values import Affine, Batch, Const, Range, Value
 from symbolic.errors import ModelError
 from symbolic.exactness import exactness_of
-from symbolic.line import Line, Segment, centre
 from symbolic.node import ML, Node, Rule, given_to, operators
 from symbolic.operators.shapes import widened
-from symbolic.peeling import peeled
-from symbolic.static_shapes import element_types
-from symbolic.stored import Stored
-from symbolic.support import (
+from symbolic.reading.static_shapes import element_types
+from symbolic.reading.stored import Stored
+from symbolic.rewriting.peeling import peeled
+from symbolic.rewriting.support import (
     default_opset,
     lowered,
     ml_opset,
@@ -34,8 +35,7 @@ from symbolic.support import (
     support,
     unsupported,
 )
-from symbolic.unrolling import Unrolling
-from symbolic.values import Affine, Batch, Const, Range, Value
+from symbolic.rewriting.unrolling import Unrolling
 
 __all__ = ["Line", "Network", "Segment", "centre", "require_supported", "support", "unsupported"]
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
+from symbolic.enclosures.values import Batch, Const, Value
 from symbolic.errors import ModelError
-from symbolic.values import Batch, Const, Value
 
 __all__ = [
     "ML",

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from verifier.check_certificate import ASSUMPTIONS
+from verifier.check.claims.certificate import ASSUMPTIONS
 
 __all__ = ["Folder"]
 

@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 import twin
 
-from verifier import check_graph
-from verifier.check_discrete import Discrete
-from verifier.check_graph import Cell, CheckedGraph
-from verifier.check_integers import Form
-from verifier.check_operators import Context
+from verifier.check.graph import graph as check_graph
+from verifier.check.graph.graph import Cell, CheckedGraph
+from verifier.check.numbers.discrete import Discrete
+from verifier.check.numbers.integers import Form
+from verifier.check.operators.registry import Context
 
 __all__ = ["contradictions", "graph_of", "radius", "values_on"]
 

@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 from check_values import values_on
 
-from verifier.check_discrete import Discrete
-from verifier.check_errors import InvalidCertificate, Undecided
-from verifier.check_graph import CheckedGraph
-from verifier.check_integers import EXACT, FAST
+from verifier.check.errors import InvalidCertificate, Undecided
+from verifier.check.graph.graph import CheckedGraph
+from verifier.check.numbers.discrete import Discrete
+from verifier.check.numbers.integers import EXACT, FAST
 
 __all__ = ["checker_outcome"]
 

@@ -12,8 +12,8 @@ import onnx
 import twin
 from random_graphs import Case
 
+from symbolic.enclosures.values import Affine, Const, Range, Value
 from symbolic.network import Line, Network, centre
-from symbolic.values import Affine, Const, Range, Value
 
 __all__ = ["contradictions", "line_of", "network_of", "points_in", "tau_of", "tensor_names", "undecided"]
 

@@ -23,8 +23,8 @@ from onnx import TensorProto, helper
 
 import sureline as sl
 from sureline.cli import main
-from symbolic.loading import load_model
-from verifier.check_certificate import ASSUMPTIONS
+from symbolic.reading.loading import load_model
+from verifier.check.claims.certificate import ASSUMPTIONS
 
 __all__ = ["KINDS", "run_case"]
 

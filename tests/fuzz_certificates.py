@@ -21,7 +21,7 @@ from onnx.reference import ReferenceEvaluator
 
 import sureline as sl
 from sureline.cli import main
-from symbolic.array_files import read_raw_array
+from symbolic.reading.array_files import read_raw_array
 
 __all__ = ["certificate_case", "write_certificate"]
 

@@ -19,7 +19,7 @@ from test_checked_graph import false_verdicts
 from test_random_graphs import failures_of
 from test_truncation_cells import false_claims, found
 
-from verifier.check_errors import InvalidCertificate
+from verifier.check.errors import InvalidCertificate
 
 SEGMENTS = [(0.5, 1.5), (-1e-15, 1e-15), (1.0, 1.0), (-(2.0**40), 2.0**40), (0.0, 5e-324)]
 

@@ -16,7 +16,7 @@ import pytest
 from onnx import helper
 
 import sureline as sl
-from symbolic.loading import freeze_random
+from symbolic.reading.loading import freeze_random
 
 SEED = 0  # of random nodes
 FLOAT32 = 1e-5  # what the runtime may err by, relative to the largest value

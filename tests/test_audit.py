@@ -12,7 +12,7 @@ import small_nets
 from onnx import TensorProto, helper, numpy_helper
 
 import sureline as sl
-from verifier.check_errors import InvalidCertificate
+from verifier.check.errors import InvalidCertificate
 
 INF = float("inf")
 

@@ -15,7 +15,7 @@ import pytest
 from check_folder import Folder, npy
 from onnx import numpy_helper
 
-from verifier.check import InvalidCertificate, UnusableCertificate, check
+from verifier.check.checking import InvalidCertificate, UnusableCertificate, check
 
 Change = Callable[[Folder], Any]
 

@@ -10,11 +10,11 @@ import pytest
 from check_values import values_on
 from node_tests import NodeTest, node_tests
 
-from verifier.check_discrete import Discrete
-from verifier.check_errors import InvalidCertificate
-from verifier.check_graph import CheckedGraph
-from verifier.check_integers import FAST
-from verifier.check_operators import OPERATORS
+from verifier.check.errors import InvalidCertificate
+from verifier.check.graph.graph import CheckedGraph
+from verifier.check.numbers.discrete import Discrete
+from verifier.check.numbers.integers import FAST
+from verifier.check.operators.registry import OPERATORS
 
 MAY_REFUSE = (
     "does not hold finite real numbers",

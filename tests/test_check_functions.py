@@ -11,10 +11,10 @@ from conformance import ON_A_TIE, Case, cases
 from conformance_checker import checker_outcome
 from onnx import TensorProto, helper, parser
 
-from verifier.check_errors import InvalidCertificate
-from verifier.check_functions import definition
-from verifier.check_names import Names, insert
-from verifier.check_operators import OPERATORS
+from verifier.check.errors import InvalidCertificate
+from verifier.check.graph.functions import definition
+from verifier.check.graph.names import Names, insert
+from verifier.check.operators.registry import OPERATORS
 
 # Reasons that lie in a primitive or in the test itself, not in a definition.
 PRIMITIVE = (

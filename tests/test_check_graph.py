@@ -10,9 +10,9 @@ import pytest
 from check_values import contradictions, graph_of, values_on
 from random_graphs import Case, suite
 
-from verifier.check_errors import InvalidCertificate, NotHomogeneous, Undecided
-from verifier.check_integers import EXACT, FAST
-from verifier.check_line import dyadic_above
+from verifier.check.errors import InvalidCertificate, NotHomogeneous, Undecided
+from verifier.check.graph.line import dyadic_above
+from verifier.check.numbers.integers import EXACT, FAST
 
 COUNT = 120
 REFUSED = (

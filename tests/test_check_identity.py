@@ -9,8 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from verifier.check_graph import CheckedGraph
-from verifier.check_integers import FAST
+from verifier.check.graph.graph import CheckedGraph
+from verifier.check.numbers.integers import FAST
 
 SIDE = 10
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifier.check_discrete import COMPARISONS, to_integer
-from verifier.check_integers import EXACT, FAST, FINE, Arithmetic, Form
-from verifier.check_products import Weights, linear
-from verifier.check_relaxations import absolute, maximum, minimum, relu, select, tournament
+from verifier.check.numbers.discrete import COMPARISONS, to_integer
+from verifier.check.numbers.integers import EXACT, FAST, FINE, Arithmetic, Form
+from verifier.check.numbers.products import Weights, linear
+from verifier.check.numbers.relaxations import absolute, maximum, minimum, relu, select, tournament
 
 PRECISIONS = (FAST, FINE, 128, EXACT)
 BIG = 2**60 - 1

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from verifier.check_law import Law, confirm
+from verifier.check.claims.law import Law, confirm
 
 INF = math.inf
 

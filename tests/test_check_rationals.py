@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from random_graphs import suite
 
-from verifier.check_discrete import Discrete
-from verifier.check_errors import InvalidCertificate, Undecided
-from verifier.check_graph import CheckedGraph
-from verifier.check_integers import EXACT, RATIONAL
-from verifier.check_rationals import Rational, quotient
+from verifier.check.errors import InvalidCertificate, Undecided
+from verifier.check.graph.graph import CheckedGraph
+from verifier.check.numbers.discrete import Discrete
+from verifier.check.numbers.integers import EXACT, RATIONAL
+from verifier.check.numbers.rationals import Rational, quotient
 
 NUMBERS = st.fractions(max_denominator=50)
 

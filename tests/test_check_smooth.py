@@ -13,13 +13,13 @@ from onnx import helper
 from twin.call import Call
 
 from symbolic.operators.activations import GELU, GELU_TANH, MISH, SWISH
-from verifier.check_errors import Undecided
-from verifier.check_integers import EXACT, FAST, FINE, Arithmetic, Form
-from verifier.check_operators_smooth import _exponential_unit
-from verifier.check_smooth import FUNCTIONS, smooth
-from verifier.check_smooth_branches import Function
-from verifier.check_smooth_hills import GELUS, swish
-from verifier.check_smooth_power import power
+from verifier.check.errors import Undecided
+from verifier.check.numbers.integers import EXACT, FAST, FINE, Arithmetic, Form
+from verifier.check.numbers.smooth import FUNCTIONS, smooth
+from verifier.check.numbers.smooth_branches import Function
+from verifier.check.numbers.smooth_hills import GELUS, swish
+from verifier.check.numbers.smooth_power import power
+from verifier.check.operators.smooth import _exponential_unit
 
 PRECISIONS = (FAST, FINE, 128, EXACT)
 TANH = {"approximate": "tanh"}

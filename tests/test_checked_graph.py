@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from random_graphs import Case, cases, suite
 
-from verifier.check_errors import InvalidCertificate
-from verifier.check_graph import CheckedGraph
+from verifier.check.errors import InvalidCertificate
+from verifier.check.graph.graph import CheckedGraph
 
 COUNT, CHUNKS = 240, 4
 WIDE = 200

@@ -10,9 +10,9 @@ import twin
 from enclosure_checks import contradictions, tau_of
 from node_tests import NodeTest, node_tests
 
+from symbolic.enclosures.values import Const, Range, Value
 from symbolic.errors import ModelError
 from symbolic.network import Line, Network
-from symbolic.values import Const, Range, Value
 
 # What the engine refuses, in a sentence that names the reason.
 REFUSED = (

@@ -18,7 +18,7 @@ import sureline as sl
 from symbolic.bounds import enclose
 from symbolic.errors import ModelError, SurelineError, UnsupportedOperatorError
 from symbolic.network import Network, support, unsupported
-from verifier.check_errors import InvalidCertificate
+from verifier.check.errors import InvalidCertificate
 
 X = np.array([1.5, -2.0, 0.25], dtype=np.float32)
 ROWS = np.arange(12, dtype=np.float32).reshape(4, 3) / 8 - 0.5

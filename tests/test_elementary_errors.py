@@ -1,4 +1,4 @@
-"""The bounds that symbolic/rounding.py states for NumPy's and SciPy's functions, measured with python-flint.
+"""The bounds that `enclosures/rounding.py` states for NumPy's and SciPy's functions, against python-flint.
 
 An error of more than a sixteenth of what is allowed fails (a quarter in the tails of the sigmoids, where the
 error is that of the argument): the rest is room for other processors and libraries.
@@ -13,8 +13,8 @@ import pytest
 from flint import arb, ctx
 from scipy import special
 
+from symbolic.enclosures.rounding import ELEMENTARY, FLUSHED
 from symbolic.operators.activations import SQRT_HALF, TAIL, _gelu_tanh, _mish, _sigmoid
-from symbolic.rounding import ELEMENTARY, FLUSHED
 
 COUNT = 12_000
 LAST = 1.0 - 2.0**-53

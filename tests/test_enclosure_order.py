@@ -13,8 +13,8 @@ from enclosure_checks import line_of, network_of
 from onnx import TensorProto, helper, numpy_helper
 from random_graphs import Case, suite
 
+from symbolic.enclosures.values import Affine
 from symbolic.errors import ModelError
-from symbolic.values import Affine
 
 # They may sit on a step that no width takes away.
 STEPS = {"Sign", "Cast", "Where", "ThresholdedRelu", "Shrink"}

@@ -81,7 +81,7 @@ def test_an_array_that_is_small_only_in_memory() -> None:
 
 
 def test_entries_of_no_bytes(tmp_path: Path) -> None:
-    from symbolic.array_files import read_raw_array
+    from symbolic.reading.array_files import read_raw_array
 
     np.save(tmp_path / "x.npy", np.zeros(3, dtype="S1"))
     data = (tmp_path / "x.npy").read_bytes().replace(b"|S1", b"|S0")[:-3]

@@ -15,9 +15,9 @@ from onnx.reference import ReferenceEvaluator
 
 from symbolic.bounds import enclose
 from symbolic.errors import ModelError
-from verifier.check_discrete import Discrete
-from verifier.check_errors import InvalidCertificate, Undecided
-from verifier.check_integers import FAST
+from verifier.check.errors import InvalidCertificate, Undecided
+from verifier.check.numbers.discrete import Discrete
+from verifier.check.numbers.integers import FAST
 
 X = np.array([[1.0, 2.0, -3.0, 0.5], [0.25, -1.0, 4.0, -2.0]])
 DIRECTION = np.array([[1.0, -1.0, 0.5, 2.0], [-1.0, 0.5, 0.25, 1.0]])

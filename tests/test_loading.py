@@ -18,7 +18,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from symbolic.arrays import (
+from symbolic.errors import InputError, ModelError, OptionError, SurelineError, UnsupportedOperatorError
+from symbolic.reading.arrays import (
     as_exact_array,
     exact_number,
     fractions_of,
@@ -26,9 +27,8 @@ from symbolic.arrays import (
     read_array,
     rounded_to_graph_type,
 )
-from symbolic.errors import InputError, ModelError, OptionError, SurelineError, UnsupportedOperatorError
-from symbolic.loading import freeze_random, inferred_shapes, inlined, load_model, static_inputs
-from symbolic.wire import scan
+from symbolic.reading.loading import freeze_random, inferred_shapes, inlined, load_model, static_inputs
+from symbolic.reading.wire import scan
 
 
 def small_model(

@@ -20,8 +20,8 @@ from twin.ml import ML_OPERATORS
 from symbolic.bounds import enclose
 from symbolic.errors import ModelError
 from symbolic.network import Line
-from verifier.check_errors import InvalidCertificate
-from verifier.check_graph import CheckedGraph
+from verifier.check.errors import InvalidCertificate
+from verifier.check.graph.graph import CheckedGraph
 
 COUNT = 100
 WIDTHS = (2.0, 2.0**-6, 2.0**-30, 0.0)

@@ -71,16 +71,6 @@ def test_imports_go_one_way() -> None:
     assert not wrong
 
 
-def test_checker_imports_nothing_of_the_search() -> None:
-    allowed = {"onnx", "numpy", "flint"} | set(sys.stdlib_module_names)
-    wrong = []
-    for path in (ROOT / "verifier").glob("check*.py"):
-        for name in _imported(path):
-            if name.split(".")[0] not in allowed and not name.startswith("verifier.check"):
-                wrong.append(f"{path.name} imports {name}")
-    assert not wrong
-
-
 def test_operators_page_is_up_to_date_and_has_no_hole() -> None:
     script = runpy.run_path(str(ROOT / "docs" / "make_operators_table.py"))
     page = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
@@ -91,7 +81,8 @@ def test_operators_page_is_up_to_date_and_has_no_hole() -> None:
 def test_links_between_pages_lead_somewhere() -> None:
     broken = []
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)[)#]", page.read_text(encoding="utf-8")):
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for target in re.findall(r"\]\(([^)#:]+)[)#]", text):
             if not (page.parent / target).exists():
                 broken.append(f"{page.name}: {target}")
     assert not broken

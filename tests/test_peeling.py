@@ -22,12 +22,12 @@ from test_adversarial_nets import net, node
 from test_checked_graph import checked
 
 import sureline as sl
-import symbolic.monotone
-import symbolic.peeling
-import verifier.check_inverses
-import verifier.check_peeling
+import symbolic.enclosures.monotone
+import symbolic.rewriting.peeling
+import verifier.check.graph.peeling
+import verifier.check.numbers.inverses
 from symbolic.errors import ModelError
-from verifier.check_errors import InvalidCertificate
+from verifier.check.errors import InvalidCertificate
 
 X, BETA = [[0.5, -1.25, 2.0], [0.0, 0.75, -0.5]], [[1.0, 0.25, -0.5], [0.5, -1.0, 0.125]]
 W = np.array([[1.0, -0.5, 0.25], [0.5, 1.0, -1.0], [-0.25, 0.75, 0.5]])
@@ -250,10 +250,10 @@ def _any_row(*_: Any) -> bool:
 
 
 MUTANTS: list[tuple[Any, str, Callable[..., Any]]] = [
-    (symbolic.peeling._Peeler, "_in_one_row", _any_row),
-    (symbolic.peeling._Chain, "rising", property(_any_row)),
-    (verifier.check_peeling._Climber, "same_row", _any_row),
-    (verifier.check_peeling.Climb, "rising", property(_any_row)),
+    (symbolic.rewriting.peeling._Peeler, "_in_one_row", _any_row),
+    (symbolic.rewriting.peeling._Chain, "rising", property(_any_row)),
+    (verifier.check.graph.peeling._Climber, "same_row", _any_row),
+    (verifier.check.graph.peeling.Climb, "rising", property(_any_row)),
 ]
 
 
@@ -273,7 +273,7 @@ def _shared(original: Callable[..., Any]) -> Callable[..., Any]:
         proto = onnx.NodeProto()
         proto.CopyFrom(node.proto)
         proto.op_type = "Identity"
-        return [symbolic.peeling.replace(node, proto=proto)]
+        return [symbolic.rewriting.peeling.replace(node, proto=proto)]
 
     return replaced
 
@@ -281,7 +281,7 @@ def _shared(original: Callable[..., Any]) -> Callable[..., Any]:
 def _off(original: Callable[..., Any]) -> Callable[..., Any]:
     def threshold(*given: Any) -> Any:
         found = original(*given)
-        return symbolic.peeling.Const(found.value + 0.1) if hasattr(found, "radius") else found
+        return symbolic.rewriting.peeling.Const(found.value + 0.1) if hasattr(found, "radius") else found
 
     return threshold
 
@@ -291,7 +291,11 @@ def _reached(original: Callable[..., Any]) -> Callable[..., Any]:
 
     def threshold(levels: Any, functions: Any) -> Any:
         found = original(levels, functions)
-        return found if hasattr(found, "radius") else symbolic.peeling.Const(np.full(levels.shape, 4.0))
+        return (
+            found
+            if hasattr(found, "radius")
+            else symbolic.rewriting.peeling.Const(np.full(levels.shape, 4.0))
+        )
 
     return threshold
 
@@ -377,7 +381,7 @@ def test_planted_false_peels_are_rejected(name: str, tmp_path: Path, monkeypatch
     _audit(model, x, tmp_path / "true", **options)
     assert sl.check(tmp_path / "true").valid
     *owner, attribute = where.split(".")
-    target = getattr(symbolic.peeling, owner[0]) if owner else symbolic.peeling
+    target = getattr(symbolic.rewriting.peeling, owner[0]) if owner else symbolic.rewriting.peeling
     monkeypatch.setattr(target, attribute, mutant(getattr(target, attribute)))
     try:
         _audit(model, x, tmp_path / "false", **options)

@@ -13,9 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 from symbolic.bounds import enclose
 from symbolic.errors import ModelError
 from symbolic.network import Network
-from verifier.check_errors import InvalidCertificate
-from verifier.check_graph import CheckedGraph
-from verifier.check_integers import FAST
+from verifier.check.errors import InvalidCertificate
+from verifier.check.graph.graph import CheckedGraph
+from verifier.check.numbers.integers import FAST
 
 KINDS = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.int64): TensorProto.INT64}
 

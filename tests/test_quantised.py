@@ -21,7 +21,7 @@ from onnxruntime.quantization import (
 )
 
 import sureline as sl
-from verifier.check import InvalidCertificate, check
+from verifier.check.checking import InvalidCertificate, check
 
 WAYS = ("qdq", "qdq per channel", "qoperator", "qoperator per channel", "dynamic")
 NETS = ("conv", "dense")

@@ -19,10 +19,10 @@ from unrolled_models import checked_at, runtime
 
 import sureline as sl
 from symbolic.bounds import enclose
+from symbolic.enclosures.line import Line
 from symbolic.errors import ModelError
-from symbolic.line import Line
 from symbolic.network import Network
-from verifier.check_errors import InvalidCertificate, Undecided
+from verifier.check.errors import InvalidCertificate, Undecided
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 FUNCTIONS = {"RNN": 1, "GRU": 2, "LSTM": 3}

@@ -15,10 +15,10 @@ from twin.call import Call
 from twin.sampling import Axis
 
 from symbolic.bounds import enclose
-from symbolic.coordinates import Ambiguous, Sampler
+from symbolic.enclosures.coordinates import Ambiguous, Sampler
 from symbolic.errors import ModelError
-from verifier.check_errors import InvalidCertificate, Undecided
-from verifier.check_taps import Reader
+from verifier.check.errors import InvalidCertificate, Undecided
+from verifier.check.operators.taps import Reader
 
 MODES = [
     (mode, padding, align)

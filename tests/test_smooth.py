@@ -16,14 +16,14 @@ from onnx import TensorProto, helper, numpy_helper
 from random_graphs import Case
 
 import sureline as sl
-from symbolic.curves import Curve, relax
+from symbolic.enclosures.curves import Curve, relax
+from symbolic.enclosures.values import Affine, Range, Value
 from symbolic.errors import ModelError
 from symbolic.network import Network
 from symbolic.operators.elementary import ACOS, ACOSH, ASIN
 from symbolic.operators.smooth import SQRT
-from symbolic.values import Affine, Range, Value
-from verifier.check_errors import InvalidCertificate, Undecided
-from verifier.check_integers import EXACT, FAST
+from verifier.check.errors import InvalidCertificate, Undecided
+from verifier.check.numbers.integers import EXACT, FAST
 
 SHAPE = [2, 4]
 

@@ -20,11 +20,11 @@ from random_graphs import Case
 from twin.narrow import NARROW
 
 import sureline as sl
+from symbolic.enclosures.values import Range
 from symbolic.errors import ModelError
-from symbolic.values import Range
-from verifier.check_discrete import Discrete
-from verifier.check_errors import InvalidCertificate, Undecided
-from verifier.check_integers import FAST
+from verifier.check.errors import InvalidCertificate, Undecided
+from verifier.check.numbers.discrete import Discrete
+from verifier.check.numbers.integers import FAST
 
 POINT = [(Fraction(0), Fraction(0))]
 INTEGER_TESTS = ("bitshift", "bitwise", "bitcast", "convinteger", "matmulinteger", "mod_", "qlinear", "cast_")

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from flint import arb, fmpq
 
-from symbolic import convex
-from symbolic.linear import bilinear_map
-from symbolic.values import Affine
-from verifier import check_vectors
-from verifier.check_contractions import contract
-from verifier.check_integers import EXACT, FAST, FINE, RATIONAL, Arithmetic, Form
+from symbolic.enclosures import convex
+from symbolic.enclosures.linear import bilinear_map
+from symbolic.enclosures.values import Affine
+from verifier.check.numbers import vectors as check_vectors
+from verifier.check.numbers.contractions import contract
+from verifier.check.numbers.integers import EXACT, FAST, FINE, RATIONAL, Arithmetic, Form
 
 SCALES = (1.0, 1e-3, 1e-9, 0.0)
 PRECISIONS = (FAST, FINE, 128, EXACT)

@@ -13,9 +13,9 @@ from onnx import helper, parser
 from onnx.reference import ReferenceEvaluator
 
 from symbolic.bounds import enclose
-from verifier.check_discrete import Discrete
-from verifier.check_graph import CheckedGraph
-from verifier.check_integers import FAST
+from verifier.check.graph.graph import CheckedGraph
+from verifier.check.numbers.discrete import Discrete
+from verifier.check.numbers.integers import FAST
 
 __all__ = ["checked_at", "model_of", "require_agreement", "runtime"]
 

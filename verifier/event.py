@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symbolic.line import Line, Segment
+from symbolic.enclosures.line import Line, Segment
+from symbolic.enclosures.rounding import UP, Array
+from symbolic.enclosures.values import Const, Range, Value
 from symbolic.network import Network
-from symbolic.rounding import UP, Array
-from symbolic.values import Const, Range, Value
 
 __all__ = ["Event", "Outcome", "equal_parts", "split_ray"]
 

@@ -17,8 +17,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from symbolic.enclosures.line import Segment
 from symbolic.errors import BudgetError
-from symbolic.line import Segment
 from verifier.cells import Cell, covering
 from verifier.event import Event, Outcome, equal_parts, split_ray
 from verifier.goal import Goal, Stop

@@ -8,14 +8,14 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
-from symbolic import forms
-from symbolic.curves import INFLECTION, Curve, Piece, relax, relu
+from symbolic.enclosures import forms
+from symbolic.enclosures.curves import INFLECTION, Curve, Piece, relax, relu
+from symbolic.enclosures.rounding import ELEMENTARY, FLUSHED, Array, U
+from symbolic.enclosures.values import Affine, Batch, Const, Range, Value
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.logic import compare
 from symbolic.operators.smooth import register
-from symbolic.rounding import ELEMENTARY, FLUSHED, Array, U
-from symbolic.values import Affine, Batch, Const, Range, Value
 
 Function = Callable[[Array], Array]
 

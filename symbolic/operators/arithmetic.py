@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from symbolic import forms
+from symbolic.enclosures import forms
+from symbolic.enclosures.rounding import UP, U
+from symbolic.enclosures.values import Affine, Batch, Const, Range, Value, holds_integers, is_integer
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, constant, evaluate_exactly, one_moves, operator, required
 from symbolic.operators.exact_constants import of_constants
 from symbolic.operators.smooth import reciprocal
-from symbolic.rounding import UP, U
-from symbolic.values import Affine, Batch, Const, Range, Value, holds_integers, is_integer
 
 NARROW = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 

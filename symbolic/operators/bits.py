@@ -10,12 +10,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from symbolic.enclosures.values import ANYTHING, Batch, Const, Range, Value, is_discrete
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
 from symbolic.operators.casting import WHOLE, Whole
 from symbolic.operators.logic import aligned_ranges
 from symbolic.operators.shapes import fixed, widened
-from symbolic.values import ANYTHING, Batch, Const, Range, Value, is_discrete
 
 PACKED: dict[int, int] = {
     TensorProto.INT2: 2,

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from symbolic import forms
+from symbolic.enclosures import forms
+from symbolic.enclosures.rounding import UP, Array, U, sum_error
+from symbolic.enclosures.values import ANYTHING, Affine, Batch, Const, Range, Value
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.steps import Step, tight_bounds
-from symbolic.rounding import UP, Array, U, sum_error
-from symbolic.values import ANYTHING, Affine, Batch, Const, Range, Value
 
 __all__ = ["WHOLE", "Narrow", "Whole", "close_steps", "integers", "narrow_format", "narrowed", "wrapped"]
 

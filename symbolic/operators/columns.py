@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from symbolic.coordinates import Ambiguous, Sampler
+from symbolic.enclosures.coordinates import Ambiguous, Sampler
+from symbolic.enclosures.linear import Weights, each, linear_map
+from symbolic.enclosures.rounding import UP, Array, U
+from symbolic.enclosures.taps import Taps
+from symbolic.enclosures.values import Affine, Batch, Const, Value
 from symbolic.errors import ModelError
-from symbolic.linear import Weights, each, linear_map
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
 from symbolic.operators.shapes import bounded
 from symbolic.operators.windows import Window
-from symbolic.rounding import UP, Array, U
-from symbolic.taps import Taps
-from symbolic.values import Affine, Batch, Const, Value
 
 __all__: list[str] = []
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from symbolic.enclosures.linear import Weights, each, linear_map
+from symbolic.enclosures.rounding import Array
+from symbolic.enclosures.values import Batch, Const, Value
 from symbolic.errors import ModelError
-from symbolic.linear import Weights, each, linear_map
 from symbolic.node import Absorbing, Inputs, Node, Rule, constant, one_moves, operator, required
 from symbolic.operators.moving_kernels import moving_convolution
 from symbolic.operators.shapes import bounded
 from symbolic.operators.windows import Window, transposed_window, whole_window, window_of
-from symbolic.rounding import Array
-from symbolic.values import Batch, Const, Value
 
 SHIFTED_DEPTH = 16
 """Products shorter than this are not worth splitting by kernel rows."""

@@ -6,12 +6,12 @@ from math import prod
 
 import numpy as np
 
-from symbolic import forms
+from symbolic.enclosures import forms
+from symbolic.enclosures.rounding import TINY, UP, Array, gamma
+from symbolic.enclosures.values import Affine, Batch, Value
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.smooth import reciprocal
-from symbolic.rounding import TINY, UP, Array, gamma
-from symbolic.values import Affine, Batch, Value
 
 
 def _is_scalar(node: Node, inputs: Inputs) -> bool:

@@ -10,14 +10,14 @@ from math import prod
 
 import numpy as np
 
+from symbolic.enclosures.linear import Weights, bilinear_map, each, linear_map
+from symbolic.enclosures.rounding import Array
+from symbolic.enclosures.values import Affine, Batch, Const, Value, is_integer, map_value
 from symbolic.errors import ModelError
-from symbolic.linear import Weights, bilinear_map, each, linear_map
 from symbolic.node import Inputs, Node, Rule, one_moves, operator, required
 from symbolic.operators.arithmetic import exact_integers
 from symbolic.operators.matrix import sum_over
 from symbolic.operators.shapes import bounded
-from symbolic.rounding import Array
-from symbolic.values import Affine, Batch, Const, Value, is_integer, map_value
 
 Label = str | int
 """A letter, or an axis of the ellipsis counted from its end (-1 is the last)."""

@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
-from symbolic.curves import Curve, Piece, relax
+from symbolic.enclosures.curves import Curve, Piece, relax
+from symbolic.enclosures.rounding import UP, Array, U, sum_error
+from symbolic.enclosures.values import Affine
 from symbolic.operators.smooth import register
-from symbolic.rounding import UP, Array, U, sum_error
-from symbolic.values import Affine
 
 Function = Callable[[Array], Array]
 

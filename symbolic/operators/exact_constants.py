@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from symbolic.enclosures.rounding import Array, U
+from symbolic.enclosures.values import Const
 from symbolic.node import Inputs
 from symbolic.operators.steps import exact_product, moderate
-from symbolic.rounding import Array, U
-from symbolic.values import Const
 
 __all__ = ["of_constants"]
 

@@ -7,13 +7,13 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from symbolic import forms
+from symbolic.enclosures import forms
+from symbolic.enclosures.rounding import UP, Array
+from symbolic.enclosures.values import Affine, Batch, Const, Range, Value, is_integer
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.arithmetic import exact_integers
 from symbolic.operators.reductions import reduced_axes
 from symbolic.operators.windows import Window, whole_window, window_of
-from symbolic.rounding import UP, Array
-from symbolic.values import Affine, Batch, Const, Range, Value, is_integer
 
 FEW = 16
 """Tournaments up to this size are not worth thinning out."""

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symbolic.enclosures.hulls import Candidates, explicit, grouped_hull, unknown_where
+from symbolic.enclosures.moves import gather_map
+from symbolic.enclosures.values import Affine, Batch, Const, Range, Value, as_range, is_discrete, map_value
 from symbolic.errors import ModelError
-from symbolic.hulls import Candidates, explicit, grouped_hull, unknown_where
-from symbolic.moves import gather_map
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
 from symbolic.operators.places import Places, along_axis, by_element, by_tuple
 from symbolic.operators.shapes import bounded
-from symbolic.values import Affine, Batch, Const, Range, Value, as_range, is_discrete, map_value
 
 __all__ = ["reshaped"]
 

@@ -6,10 +6,10 @@ from math import prod
 
 import numpy as np
 
+from symbolic.enclosures.rounding import Array
+from symbolic.enclosures.values import Affine, Batch, Const, Range, Value
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.extremum import contenders
-from symbolic.rounding import Array
-from symbolic.values import Affine, Batch, Const, Range, Value
 
 
 @operator("Hardmax")

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from symbolic import forms
+from symbolic.enclosures import forms
+from symbolic.enclosures.values import ANYTHING, Affine, Batch, Const, Range, Value, map_value
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
 from symbolic.operators.casting import WHOLE, Whole, integers
@@ -17,7 +18,6 @@ from symbolic.operators.convolution import conv
 from symbolic.operators.matrix import matrix_product
 from symbolic.operators.quantisation import Divisor, quantised, settled, whole_type, zero_of
 from symbolic.operators.steps import between, exact_product, tight_bounds
-from symbolic.values import ANYTHING, Affine, Batch, Const, Range, Value, map_value
 
 INT32 = WHOLE[TensorProto.INT32]
 Sums = Callable[[Batch, Inputs], Affine]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from symbolic import forms
+from symbolic.enclosures import forms
+from symbolic.enclosures.values import Affine, Batch, Const, Range, Value, as_range, is_discrete, is_integer
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.arithmetic import exact_integers
-from symbolic.values import Affine, Batch, Const, Range, Value, as_range, is_discrete, is_integer
 
 Bools = NDArray[np.bool_]
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from symbolic.convex import norm
-from symbolic.curves import relax
+from symbolic.enclosures.convex import norm
+from symbolic.enclosures.curves import relax
+from symbolic.enclosures.values import Affine, Batch, Value
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.extremum import windowed
 from symbolic.operators.reductions import ABSOLUTE, Places, total
 from symbolic.operators.windows import window_of
-from symbolic.values import Affine, Batch, Value
 
 LARGEST_ORDER = 64
 

@@ -6,10 +6,10 @@ from math import prod
 
 import numpy as np
 
+from symbolic.enclosures.moves import gather_map, joined
+from symbolic.enclosures.values import Affine, Batch, Const, Range, Value, map_value
 from symbolic.errors import ModelError
-from symbolic.moves import gather_map, joined
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
-from symbolic.values import Affine, Batch, Const, Range, Value, map_value
 
 
 @operator("Trilu")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from symbolic import forms
+from symbolic.enclosures import forms
+from symbolic.enclosures.linear import Weights, bilinear_map, each, linear_map, overflow_blurred
+from symbolic.enclosures.rounding import UP, Array, gamma
+from symbolic.enclosures.values import Affine, Batch, Const, Range, Value
 from symbolic.errors import ModelError
-from symbolic.linear import Weights, bilinear_map, each, linear_map, overflow_blurred
 from symbolic.node import Absorbing, Inputs, Node, Rule, one_moves, operator, required
-from symbolic.rounding import UP, Array, gamma
-from symbolic.values import Affine, Batch, Const, Range, Value
 
 
 @operator("Gemm", exact=one_moves, homogeneous=one_moves, wraps=True)

@@ -8,13 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from symbolic.enclosures.hulls import unknown_where
+from symbolic.enclosures.rounding import UP
+from symbolic.enclosures.values import (
+    ANYTHING,
+    Affine,
+    Batch,
+    Const,
+    Range,
+    Value,
+    as_range,
+    is_discrete,
+    map_value,
+)
 from symbolic.errors import ModelError
-from symbolic.hulls import unknown_where
 from symbolic.node import ML, Inputs, Node, Rule, operator, required
 from symbolic.operators.ml_scores import standard
 from symbolic.operators.shapes import bounded
-from symbolic.rounding import UP
-from symbolic.values import ANYTHING, Affine, Batch, Const, Range, Value, as_range, is_discrete, map_value
 
 FOUND = 2**20
 """Most comparisons of elements with keys."""

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from symbolic.enclosures.rounding import UP, Array, sum_error
+from symbolic.enclosures.values import Affine
 from symbolic.errors import ModelError
 from symbolic.node import Node
-from symbolic.rounding import UP, Array, sum_error
-from symbolic.values import Affine
 
 __all__ = ["Forest", "floats", "listed_forest", "reachable", "split_forest", "thresholds"]
 

@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from symbolic import forms
+from symbolic.enclosures import forms
+from symbolic.enclosures.linear import Weights, each, linear_map
+from symbolic.enclosures.rounding import Array
+from symbolic.enclosures.values import Affine, Batch, Const, Range, Value
 from symbolic.errors import ModelError
-from symbolic.linear import Weights, each, linear_map
 from symbolic.node import ML, Inputs, Node, Rule, operator, required
 from symbolic.operators.ml_scores import class_labels, is_untransformed, of_two, standard, transform, winner
-from symbolic.rounding import Array
-from symbolic.values import Affine, Batch, Const, Range, Value
 
 
 def _list(node: Node, name: str) -> Array:

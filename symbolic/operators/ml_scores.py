@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import helper
 
-from symbolic import forms
+from symbolic.enclosures import forms
+from symbolic.enclosures.values import ANYTHING, Affine, Batch, Const, Range, Value
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operators
 from symbolic.operators.extremum import contenders
 from symbolic.operators.logic import compare
-from symbolic.values import ANYTHING, Affine, Batch, Const, Range, Value
 
 __all__ = ["class_labels", "is_untransformed", "of_two", "standard", "transform", "winner"]
 

@@ -9,14 +9,14 @@ from typing import Literal
 import numpy as np
 from onnx import numpy_helper
 
-from symbolic import forms
+from symbolic.enclosures import forms
+from symbolic.enclosures.rounding import UP, Array, gamma
+from symbolic.enclosures.values import Affine, Batch, Const, Range, Value
 from symbolic.errors import ModelError
 from symbolic.node import ML, Inputs, Node, Rule, operator, required
 from symbolic.operators.arithmetic import divide
 from symbolic.operators.ml_forest import Forest, floats, listed_forest, reachable, split_forest, thresholds
 from symbolic.operators.ml_scores import class_labels, is_untransformed, of_two, transform, winner
-from symbolic.rounding import UP, Array, gamma
-from symbolic.values import Affine, Batch, Const, Range, Value
 
 Aggregate = Literal["SUM", "AVERAGE", "MIN", "MAX"]
 AGGREGATES: tuple[Aggregate, ...] = ("AVERAGE", "SUM", "MIN", "MAX")

@@ -6,15 +6,15 @@ from math import prod
 
 import numpy as np
 
-from symbolic import forms
+from symbolic.enclosures import forms
+from symbolic.enclosures.linear import bilinear_map
+from symbolic.enclosures.rounding import Array
+from symbolic.enclosures.values import Affine, Batch, Const, Value, map_value
 from symbolic.errors import ModelError
-from symbolic.linear import bilinear_map
 from symbolic.node import Inputs, Node, Rule, required
 from symbolic.operators.extremum import windowed
 from symbolic.operators.shapes import bounded
 from symbolic.operators.windows import window_of
-from symbolic.rounding import Array
-from symbolic.values import Affine, Batch, Const, Value, map_value
 
 __all__ = ["moving_convolution"]
 

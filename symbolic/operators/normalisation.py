@@ -7,16 +7,16 @@ from math import prod, sqrt
 
 import numpy as np
 
-from symbolic import forms
-from symbolic.convex import norm
-from symbolic.curves import Curve, Piece, relax
+from symbolic.enclosures import forms
+from symbolic.enclosures.convex import norm
+from symbolic.enclosures.curves import Curve, Piece, relax
+from symbolic.enclosures.rounding import UP, Array, U, gamma
+from symbolic.enclosures.values import Affine, Batch, Const, Value, map_value
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.arithmetic import multiply
 from symbolic.operators.reductions import ABSOLUTE, Places, mean, total
 from symbolic.operators.smooth import RECIPROCAL, SMALLEST, reciprocal
-from symbolic.rounding import UP, Array, U, gamma
-from symbolic.values import Affine, Batch, Const, Value, map_value
 
 INVERSE_ROOT = Curve(
     (Piece(np.inf, "convex", f=lambda v: 1.0 / np.sqrt(v), df=lambda v: -0.5 / (v * np.sqrt(v))),),

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symbolic import forms
+from symbolic.enclosures import forms
+from symbolic.enclosures.rounding import UP, Array, U
+from symbolic.enclosures.values import Affine, Batch, Const, Range, Value, as_range, is_discrete
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
-from symbolic.rounding import UP, Array, U
-from symbolic.values import Affine, Batch, Const, Range, Value, as_range, is_discrete
 
 Integers = NDArray[np.int64]
 Bools = NDArray[np.bool_]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from symbolic import forms
-from symbolic.curves import Curve, Piece, relax, relu
+from symbolic.enclosures import forms
+from symbolic.enclosures.curves import Curve, Piece, relax, relu
+from symbolic.enclosures.values import Batch, Const, Range, Value
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
-from symbolic.values import Batch, Const, Range, Value
 
 
 def _curve_rule(node: Node, curve: Curve) -> Rule:

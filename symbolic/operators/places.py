@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symbolic.enclosures.hulls import Candidates, Integers
+from symbolic.enclosures.values import Batch, Value, as_range
 from symbolic.errors import ModelError
-from symbolic.hulls import Candidates, Integers
 from symbolic.node import Node
 from symbolic.operators.shapes import bounded
-from symbolic.values import Batch, Value, as_range
 
 __all__ = ["Indexed", "Places", "along_axis", "by_element", "by_tuple"]
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from symbolic import forms
-from symbolic.curves import Curve, Piece, relax
+from symbolic.enclosures import forms
+from symbolic.enclosures.curves import Curve, Piece, relax
+from symbolic.enclosures.rounding import Array
+from symbolic.enclosures.values import Affine, Batch, Const, Value, holds_integers, is_integer
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.arithmetic import exact_integers
 from symbolic.operators.smooth import EXP, LOG, SMALLEST
-from symbolic.rounding import Array
-from symbolic.values import Affine, Batch, Const, Value, holds_integers, is_integer
 
 MOST_EXPONENTS = 1 << 12
 

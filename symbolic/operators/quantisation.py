@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from symbolic import forms
-from symbolic.curves import relu
+from symbolic.enclosures import forms
+from symbolic.enclosures.curves import relu
+from symbolic.enclosures.rounding import Array
+from symbolic.enclosures.values import ANYTHING, Affine, Batch, Const, Range, Value, as_range, map_value
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.arithmetic import divide
@@ -25,8 +27,6 @@ from symbolic.operators.casting import (
 )
 from symbolic.operators.smooth import reciprocal
 from symbolic.operators.steps import NEAREST, Step, blurred, exact_product, of_quotient, tight_bounds
-from symbolic.rounding import Array
-from symbolic.values import ANYTHING, Affine, Batch, Const, Range, Value, as_range, map_value
 
 __all__ = ["Divisor", "quantised", "settled", "whole_type", "zero_of"]
 

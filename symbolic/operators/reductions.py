@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from symbolic import forms
-from symbolic.convex import log_sum_exp, norm
-from symbolic.curves import Curve, Piece, relax
+from symbolic.enclosures import forms
+from symbolic.enclosures.convex import log_sum_exp, norm
+from symbolic.enclosures.curves import Curve, Piece, relax
+from symbolic.enclosures.linear import overflow_blurred
+from symbolic.enclosures.rounding import UP, Array, gamma
+from symbolic.enclosures.values import Affine, Batch, Const, Value, is_integer
 from symbolic.errors import ModelError
-from symbolic.linear import overflow_blurred
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
 from symbolic.operators.arithmetic import divide, exact_integers
 from symbolic.operators.matrix import sum_over
 from symbolic.operators.smooth import LOG
-from symbolic.rounding import UP, Array, gamma
-from symbolic.values import Affine, Batch, Const, Value, is_integer
 
 __all__ = ["ABSOLUTE", "Places", "mean", "reduced_axes", "total"]
 

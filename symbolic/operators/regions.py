@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symbolic.enclosures.moves import gather_map, joined
+from symbolic.enclosures.taps import Row, Taps, table
+from symbolic.enclosures.values import Affine, Batch, Const, Value, map_value
 from symbolic.errors import ModelError
-from symbolic.moves import gather_map, joined
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
 from symbolic.operators.extremum import strongest
 from symbolic.operators.shapes import bounded
-from symbolic.taps import Row, Taps, table
-from symbolic.values import Affine, Batch, Const, Value, map_value
 
 __all__: list[str] = []
 

@@ -10,16 +10,16 @@ from math import ceil, floor
 import numpy as np
 from numpy.typing import NDArray
 
-from symbolic.coordinates import cubic_kernel, linear_kernel
+from symbolic.enclosures.coordinates import cubic_kernel, linear_kernel
+from symbolic.enclosures.linear import Weights, each, linear_map
+from symbolic.enclosures.moves import gather_map, joined
+from symbolic.enclosures.rounding import Array
+from symbolic.enclosures.taps import rounded
+from symbolic.enclosures.values import Batch, Const, Value, holds_integers, map_value
 from symbolic.errors import ModelError
-from symbolic.linear import Weights, each, linear_map
-from symbolic.moves import gather_map, joined
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
 from symbolic.operators.casting import WHOLE
 from symbolic.operators.shapes import bounded
-from symbolic.rounding import Array
-from symbolic.taps import rounded
-from symbolic.values import Batch, Const, Value, holds_integers, map_value
 
 HALF = Fraction(1, 2)
 

@@ -7,17 +7,17 @@ from math import prod
 
 import numpy as np
 
-from symbolic.coordinates import Ambiguous, Sampler
+from symbolic.enclosures.coordinates import Ambiguous, Sampler
+from symbolic.enclosures.hulls import explicit
+from symbolic.enclosures.linear import Weights, each, linear_map
+from symbolic.enclosures.moves import gather_map, joined
+from symbolic.enclosures.moving_grid import nearest_samples, samples
+from symbolic.enclosures.rounding import Array
+from symbolic.enclosures.taps import Taps, rounded
+from symbolic.enclosures.values import Affine, Batch, Const, Value, holds_integers, is_discrete, map_value
 from symbolic.errors import ModelError
-from symbolic.hulls import explicit
-from symbolic.linear import Weights, each, linear_map
-from symbolic.moves import gather_map, joined
-from symbolic.moving_grid import nearest_samples, samples
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
 from symbolic.operators.shapes import bounded
-from symbolic.rounding import Array
-from symbolic.taps import Taps, rounded
-from symbolic.values import Affine, Batch, Const, Value, holds_integers, is_discrete, map_value
 
 MODES = {"bilinear": "linear", "bicubic": "cubic"}  # as operator set 16 called them
 

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symbolic import forms
+from symbolic.enclosures import forms
+from symbolic.enclosures.hulls import Candidates, Integers, explicit, grouped_hull, unknown_where
+from symbolic.enclosures.moves import gather_map, joined
+from symbolic.enclosures.values import Affine, Batch, Const, Range, Value, is_discrete, map_value
 from symbolic.errors import ModelError
-from symbolic.hulls import Candidates, Integers, explicit, grouped_hull, unknown_where
-from symbolic.moves import gather_map, joined
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
 from symbolic.operators.gathering import reshaped
 from symbolic.operators.places import Indexed, Places, by_element, by_tuple
 from symbolic.operators.shapes import bounded
-from symbolic.values import Affine, Batch, Const, Range, Value, is_discrete, map_value
 
 Merge = Callable[[Any, Any], Any]
 

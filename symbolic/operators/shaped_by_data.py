@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symbolic.enclosures.values import Const
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.shapes import fixed
-from symbolic.values import Const
 
 
 def _exact(node: Node, inputs: Inputs) -> NDArray[Any]:

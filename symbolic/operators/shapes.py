@@ -12,9 +12,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from symbolic.enclosures.values import Batch, Const, Value
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, evaluate_exactly, operator, required
-from symbolic.values import Batch, Const, Value
 
 LIMIT = 2**26
 """Elements that an operator may create out of nothing."""

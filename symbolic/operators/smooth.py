@@ -1,4 +1,4 @@
-"""Exponential, logarithm, roots and reciprocal, relaxed by their curvature (see :mod:`symbolic.curves`)."""
+"""Exponential, logarithm, roots and reciprocal, relaxed by their curvature."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from symbolic import forms
-from symbolic.curves import Curve, Piece, relax
+from symbolic.enclosures import forms
+from symbolic.enclosures.curves import Curve, Piece, relax
+from symbolic.enclosures.rounding import Array
+from symbolic.enclosures.values import Affine, Batch, Value
 from symbolic.node import Inputs, Node, Rule, operator, required
-from symbolic.rounding import Array
-from symbolic.values import Affine, Batch, Value
 
 
 def _sigmoid(v: Array) -> Array:

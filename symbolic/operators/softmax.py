@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from symbolic import forms
-from symbolic.convex import log_sum_exp
-from symbolic.curves import relax
+from symbolic.enclosures import forms
+from symbolic.enclosures.convex import log_sum_exp
+from symbolic.enclosures.curves import relax
+from symbolic.enclosures.values import Affine, Batch, Value
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.smooth import EXP
-from symbolic.values import Affine, Batch, Value
 
 
 @operator("Softmax", "LogSoftmax", exact=False, homogeneous=False)

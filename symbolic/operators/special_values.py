@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from symbolic.enclosures.values import Batch, Range, Value
 from symbolic.node import Inputs, Node, Rule, operator, required
-from symbolic.values import Batch, Range, Value
 
 
 @operator("IsNaN", "IsInf")

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from symbolic.rounding import UP, Array, sum_error
-from symbolic.values import Affine
+from symbolic.enclosures.rounding import UP, Array, sum_error
+from symbolic.enclosures.values import Affine
 
 __all__ = [
     "CEIL",

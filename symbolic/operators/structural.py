@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import helper
 
+from symbolic.enclosures.moves import gather_map, joined
+from symbolic.enclosures.values import Affine, Batch, Const, Range, Value, map_value
 from symbolic.errors import ModelError
-from symbolic.moves import gather_map, joined
 from symbolic.node import Inputs, Node, Rule, evaluate_exactly, operator, required
 from symbolic.operators.shapes import bounded
-from symbolic.values import Affine, Batch, Const, Range, Value, map_value
 
 Arrays = Sequence[NDArray[Any] | None]
 

@@ -8,13 +8,13 @@ from math import floor
 import numpy as np
 from numpy.typing import NDArray
 
+from symbolic.enclosures.linear import Weights, each, linear_map
+from symbolic.enclosures.rounding import ELEMENTARY, UP, Array, U
+from symbolic.enclosures.values import Affine, Batch, Const, Value, map_value
 from symbolic.errors import ModelError
-from symbolic.linear import Weights, each, linear_map
 from symbolic.node import Inputs, Node, Rule, constant, one_moves, operator, required
 from symbolic.operators.arithmetic import multiply
 from symbolic.operators.shapes import bounded
-from symbolic.rounding import ELEMENTARY, UP, Array, U
-from symbolic.values import Affine, Batch, Const, Value, map_value
 
 LARGEST_MATRIX = 2**24
 """Entries of a transform's matrix."""

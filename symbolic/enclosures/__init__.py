@@ -1,0 +1,1 @@
+"""Values on segments of the line, and the arithmetic that encloses them."""

@@ -1,0 +1,1 @@
+"""Graph to graph: definitions inserted, control flow unrolled, monotone heads peeled."""

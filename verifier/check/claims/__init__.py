@@ -1,0 +1,1 @@
+"""What a certificate claims, and how each claim is checked."""

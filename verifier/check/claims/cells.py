@@ -1,0 +1,130 @@
+"""The claims about the selection: its observed value, and its value on every open cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+from verifier.check.claims.certificate import CellClaim
+from verifier.check.errors import InvalidCertificate
+from verifier.check.graph.graph import Cell, CheckedGraph
+from verifier.check.numbers.integers import EXACT, FAST, FINE, RATIONAL, Array
+
+__all__ = ["confirm_cells", "confirm_observed"]
+
+LADDER = (FAST, FINE, 128, 256, 512, EXACT, RATIONAL)
+HALVINGS = ((FINE, 7), (128, 17), (256, 2), (512, 2), (EXACT, 2), (RATIONAL, 2))
+PIECES = 64
+FEW = 3  # pieces; where more are open in the least precision, bits are tried before halves
+CHUNK = 64
+
+
+def confirm_observed(graph: CheckedGraph, observed: Sequence[Array]) -> None:
+    """The observed selection is that of the graph at t = 0."""
+    for bits in LADDER:
+        verdicts = [(lo[0], hi[0]) for lo, hi in graph.evaluate([(Fraction(0), Fraction(0))], bits)]
+        for name, (lo, hi), value in zip(graph.outputs, verdicts, observed, strict=True):
+            if ((lo > value) | (hi < value)).any():
+                raise InvalidCertificate(
+                    f"the observed value of {name!r} is not that of the graph at the input"
+                )
+        if all((lo == hi).all() for lo, hi in verdicts):
+            return
+    raise InvalidCertificate("the selection at the input cannot be confirmed")
+
+
+def confirm_cells(graph: CheckedGraph, cells: Sequence[CellClaim], observed: Sequence[Array]) -> None:
+    """Every verdict holds on its whole open cell."""
+    claims = [(k, c) for k, c in enumerate(cells) if c.verdict != "gap"]
+    for _, c in claims:
+        if c.verdict == "outside" and not (c.output < len(observed) and c.element < observed[c.output].size):
+            raise InvalidCertificate(f"the witness of the cell from {_text(c.lo)} does not exist")
+    for start in range(0, len(claims), CHUNK):
+        part = claims[start : start + CHUNK]
+        states = _states(graph, [(c.lo, c.hi) for _, c in part], [c for _, c in part], observed, FAST)
+        for (k, claim), state in zip(part, states, strict=True):
+            state = state or _persist(graph, claim, observed)
+            if state != 1:
+                raise InvalidCertificate(
+                    f"cell {k}, from {_text(claim.lo)} to {_text(claim.hi)}: the verdict "
+                    f"{claim.verdict!r} is {'false' if state else 'not confirmed'}"
+                )
+
+
+def _states(
+    graph: CheckedGraph,
+    cells: list[Cell],
+    claims: list[CellClaim],
+    observed: Sequence[Array],
+    bits: int | None,
+) -> list[int]:
+    """1 where the claim is confirmed on the cell, -1 where it is refuted, else 0."""
+    found = graph.evaluate(cells, bits)
+    states = []
+    for i, claim in enumerate(claims):
+        if claim.verdict == "inside":
+            differ = any(
+                ((lo[i] > v) | (hi[i] < v)).any() for (lo, hi), v in zip(found, observed, strict=True)
+            )
+            equal = all(
+                ((lo[i] == v) & (hi[i] == v)).all() for (lo, hi), v in zip(found, observed, strict=True)
+            )
+            states.append(-1 if differ else int(equal))
+        else:
+            lo, hi = (a[i].reshape(-1)[claim.element] for a in found[claim.output])
+            value = observed[claim.output].reshape(-1)[claim.element]
+            states.append(1 if lo > value or hi < value else -int(lo == hi))
+    return states
+
+
+def _persist(graph: CheckedGraph, claim: CellClaim, observed: Sequence[Array]) -> int:
+    """The state of a cell in halves, and then with more bits: until all of it is confirmed or some of it
+    refuted.
+    """
+    pending: list[Cell] = [(claim.lo, claim.hi)]
+    for bits, halvings in HALVINGS:
+        whole = first = pending
+        for again in range(halvings):
+            if again:
+                pending = [piece for cell in pending for piece in _pieces(cell)]
+            states = _states(graph, pending, [claim] * len(pending), observed, bits)
+            pending = [cell for cell, state in zip(pending, states, strict=True) if state == 0]
+            if -1 in states:
+                return -1
+            if not pending or len(pending) > PIECES:
+                return int(not pending)
+            if bits == FINE and len(pending) > FEW:
+                pending = first
+                break
+            if any(lo == hi for lo, hi in pending):  # a point that needs more bits, as all of it may
+                pending = whole
+                break
+            whole = pending
+    return 0
+
+
+def _middle(cell: Cell) -> Cell:
+    """A point of the cell."""
+    lo, hi = cell
+    if math.isinf(lo) or math.isinf(hi):
+        m = (
+            Fraction(0)
+            if math.isinf(lo) and math.isinf(hi)
+            else (
+                max(2 * Fraction(lo), Fraction(1)) if math.isinf(hi) else min(2 * Fraction(hi), Fraction(-1))
+            )
+        )
+    else:
+        m = (Fraction(lo) + Fraction(hi)) / 2
+    return m, m
+
+
+def _pieces(cell: Cell) -> list[Cell]:
+    """The two open halves and the point between them; a point stays one."""
+    m = _middle(cell)[0]
+    return [cell] if cell[0] == cell[1] else [(cell[0], m), (m, m), (m, cell[1])]
+
+
+def _text(end: Fraction | float) -> str:
+    return f"{float(end):.6g}" if math.isinf(end) or len(str(end)) > 24 else str(end)

@@ -1,0 +1,266 @@
+"""certificate.json: every field is checked, and every file that it names has the stated hash."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import math
+import os
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from verifier.check.claims.reading import decimal, fields, file_bytes, parse_json, rational, require
+from verifier.check.errors import InvalidCertificate, UnusableCertificate
+from verifier.check.numbers.integers import Array
+
+__all__ = ["CellClaim", "Certificate", "read_certificate"]
+
+End = Fraction | float
+CELLS, NUMBERS = 1_000_000, 1 << 26
+FILE = re.compile(r"[A-Za-z0-9_]+\.(npy|json|onnx)", re.ASCII)
+STEPS = {
+    "InputDiff": set(),
+    "Neg": set(),
+    "Abs": set(),
+    "L1Norm": set(),
+    "AverageFilter": {"kernel_size"},
+    "GaussianFilter": {"kernel_size", "sigma"},
+}
+
+ASSUMPTIONS = (
+    "The noise of the input is Gaussian with the stated covariance, fixed before the selection was seen.",
+    "The certified function is the real-number function of the stored constants; rounding inside a runtime, "
+    "and Cast between float32 and float64, are not modelled.",
+    "The model was fixed before, and not trained on, the audited input.",
+)
+
+
+@dataclass(frozen=True)
+class CellClaim:
+    """An open cell of t and what is said about it: inside, outside (output, element) or gap."""
+
+    lo: End
+    hi: End
+    verdict: str
+    output: int = 0
+    element: int = 0
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """certificate.json with its numbers read, and the files that it names (hashes confirmed)."""
+
+    document: dict[str, Any]
+    files: dict[str, bytes]
+    cells: list[CellClaim]
+    observed: list[Array]
+    claims: dict[str, Fraction | None]
+
+    def file(self, entry: dict[str, Any]) -> bytes:
+        """The content of a file that the certificate names."""
+        return self.files[entry["file"]]
+
+
+def read_certificate(folder: str | os.PathLike[str]) -> Certificate:
+    """Read certificate.json and the files that it names."""
+    root = Path(folder)
+    require(root.is_dir(), f"{root} is not a folder")
+    raw = file_bytes(root / "certificate.json")
+    require(raw.count(b"[") <= 4 * CELLS, f"certificate.json has more than {CELLS} cells")
+    document = fields(
+        parse_json(raw, "certificate.json"),
+        "the certificate",
+        format=str,
+        version=int,
+        model=dict,
+        audited=dict,
+        inputs=list,
+        reference=(dict, type(None)),
+        hypothesis=dict,
+        conditioning=str,
+        noise=dict,
+        law=dict,
+        observed=list,
+        line=dict,
+        cells=list,
+        claim=dict,
+        assumptions=list,
+        versions=dict,
+    )
+    require(
+        document["format"] == "sureline-certificate" and document["version"] == 1,
+        "this is not a Sureline certificate of version 1",
+    )
+    _assumptions(document["assumptions"])
+    entries = [fields(document["audited"], "audited", file=str, sha256=str)]
+    for entry in document["inputs"]:
+        entries.append(fields(entry, "inputs", name=str, file=str, sha256=str))
+    if document["reference"] is not None:
+        entries.append(fields(document["reference"], "reference", file=str, sha256=str))
+    fields(
+        document["model"],
+        "model",
+        sha256=str,
+        nodes=int,
+        initializers=int,
+        outputs=int,
+        seed=(int, type(None)),
+        random=list,
+    )
+    require(
+        all(isinstance(name, str) for name in document["model"]["random"]), "model.random does not hold names"
+    )
+    entries += _hypothesis(document["hypothesis"]) + _noise(document["noise"])
+    require(document["conditioning"] in ("selection", "activation_pattern"), "the conditioning is not known")
+    law = fields(document["law"], "law", family=str, null_value=str, alternative=str)
+    require(
+        law["family"] == "normal" and law["alternative"] in ("two-sided", "less", "greater"),
+        "the law is not known",
+    )
+    rational(law["null_value"], "law.null_value")
+    require(
+        rational(fields(document["line"], "line", scale=str)["scale"], "line.scale") > 0,
+        "line.scale is not positive",
+    )
+    claim = fields(document["claim"], "claim", stat=str, inf_p=str, sup_p=str, log_inf_p=str, log_sup_p=str)
+    rational(claim["stat"], "claim.stat")
+    claims = {
+        key: None if key == "log_inf_p" and claim[key] == "-inf" else decimal(claim[key], f"claim.{key}")
+        for key in ("inf_p", "sup_p", "log_inf_p", "log_sup_p")
+    }
+    files: dict[str, bytes] = {}
+    for entry in entries:
+        name = entry["file"]
+        require(
+            FILE.fullmatch(name) is not None and name != "certificate.json",
+            f"{name!r} is no file name of a certificate",
+        )
+        files[name] = files[name] if name in files else file_bytes(root / name)
+        if hashlib.sha256(files[name]).hexdigest() != entry["sha256"]:
+            raise InvalidCertificate(f"{name} does not have the hash that the certificate states")
+    return Certificate(
+        document, files, _cells(document["cells"]), [_observed(o) for o in document["observed"]], claims
+    )
+
+
+def _hypothesis(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    if entry.get("name") == "custom":
+        fields(entry, "hypothesis", name=str, i_idx=int, outputs=list, eta=dict)
+        require(
+            bool(entry["outputs"]) and all(isinstance(o, str) for o in entry["outputs"]),
+            "hypothesis.outputs is empty",
+        )
+        return [fields(entry["eta"], "hypothesis.eta", file=str, sha256=str)]
+    fields(
+        entry,
+        "hypothesis",
+        name=str,
+        threshold=str,
+        i_idx=int,
+        o_idx=int,
+        post_process=list,
+        use_norm=bool,
+        neighborhood_range=(int, type(None)),
+        mask=bool,
+    )
+    require(
+        entry["name"] in ("BackMeanDiff", "NeighborMeanDiff", "ReferenceMeanDiff"),
+        "the hypothesis is not known",
+    )
+    reach = entry["neighborhood_range"]
+    require(
+        (reach is not None and 1 <= reach <= 1 << 16)
+        if entry["name"] == "NeighborMeanDiff"
+        else reach is None,
+        "hypothesis.neighborhood_range does not fit the hypothesis",
+    )
+    rational(entry["threshold"], "hypothesis.threshold")
+    require(len(entry["post_process"]) <= 100, "hypothesis.post_process has more than 100 steps")
+    for step in entry["post_process"]:
+        options = STEPS.get(step.get("name") if isinstance(step, dict) else None)  # type: ignore[arg-type]
+        require(options is not None, "a step of hypothesis.post_process is not known")
+        fields(
+            step, "a step", **{"name": str, **{key: str if key == "sigma" else int for key in options or ()}}
+        )
+        require(1 <= step.get("kernel_size", 1) <= 255, "a kernel_size is not between 1 and 255")
+        require("sigma" not in step or rational(step["sigma"], "sigma") > 0, "sigma is not positive")
+    return []
+
+
+def _assumptions(sentences: list[Any]) -> None:
+    """What is assumed is part of what is claimed: no other words than these."""
+    if sentences != list(ASSUMPTIONS):
+        raise InvalidCertificate("the assumptions are not those of a certificate of version 1")
+
+
+def _noise(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    text = (str, type(None))
+    freedom = entry.get("degrees_of_freedom")
+    if isinstance(freedom, str):
+        rational(freedom, "noise.degrees_of_freedom")
+    if entry.get("kind") == "scalar":
+        fields(entry, "noise", kind=str, value=str, source=text, degrees_of_freedom=text)
+        rational(entry["value"], "noise.value")
+        return []
+    fields(entry, "noise", kind=str, file=str, sha256=str, source=text, degrees_of_freedom=text)
+    require(entry["kind"] in ("diagonal", "full"), "noise.kind is not known")
+    return [entry]
+
+
+def _cells(cells: list[Any]) -> list[CellClaim]:
+    require(0 < len(cells) <= CELLS, f"there are no cells, or more than {CELLS}")
+    found: list[CellClaim] = []
+    for k, cell in enumerate(cells):
+        fits = isinstance(cell, list) and len(cell) >= 3 and cell[2:] in (["inside"], ["gap"])
+        if not fits:
+            fits = (
+                isinstance(cell, list)
+                and len(cell) == 5
+                and cell[2] == "outside"
+                and all(type(n) is int and n >= 0 for n in cell[3:])
+            )
+        require(fits, f"cell {k} is not [lo, hi, verdict]")
+        lo: End = -math.inf if cell[0] == "-inf" else rational(cell[0], f"the start of cell {k}")
+        hi: End = math.inf if cell[1] == "inf" else rational(cell[1], f"the end of cell {k}")
+        if lo != (found[-1].hi if found else -math.inf):
+            raise InvalidCertificate(f"cell {k} does not start where the one before it ends")
+        if not lo < hi:
+            raise InvalidCertificate(f"cell {k} is empty")
+        found.append(CellClaim(lo, hi, *cell[2:]))
+    if found[-1].hi != math.inf:
+        raise InvalidCertificate("the cells do not reach to infinity")
+    return found
+
+
+def _observed(entry: Any) -> Array:
+    fields(entry, "observed", output=str, shape=list, type=str, values=str)
+    shape = entry["shape"]
+    require(
+        all(type(n) is int and 0 <= n < NUMBERS for n in shape) and len(shape) <= 16,
+        "observed.shape is no shape",
+    )
+    count = math.prod(shape)
+    require(
+        count <= NUMBERS and entry["type"] in ("bool", "int64"),
+        "observed has an unknown type or is too large",
+    )
+    try:
+        raw = base64.b64decode(entry["values"], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise UnusableCertificate("observed.values is not base64") from error
+    boolean = entry["type"] == "bool"
+    require(
+        len(raw) == (-(-count // 8) if boolean else 8 * count),
+        "observed.values does not have the size of its shape",
+    )
+    if boolean:
+        bits = np.unpackbits(np.frombuffer(raw, dtype=np.uint8))
+        require(not bits[count:].any(), "observed.values has bits beyond its shape")
+        return bits[:count].astype(np.bool_).reshape(shape)
+    return np.frombuffer(raw, dtype="<i8").astype(np.int64).reshape(shape)

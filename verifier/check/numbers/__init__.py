@@ -1,0 +1,1 @@
+"""The checker's arithmetic: affine forms of integers, balls, discrete tensors."""

@@ -1,0 +1,193 @@
+"""Linear maps of affine forms by float64 matrix products that carry integers exactly.
+
+Integers are cut into signed limbs, ``x = sum_i x_i * 2**(p*i)`` with |x_i| <= 2**(p-1). A float64 product
+of a limb of the weights with a limb of the values is exact, in whatever order BLAS adds (with or without
+fused operations), when every partial sum is an integer of at most 2**53; the sum over a row of the weights'
+|limbs| times 2**(p-1) bounds all of them, and p is chosen so that it is.
+
+A map is given in one normal form: ``y[g, o, n] = sum_k w[g, o, k] * x[index[g, k, n]]`` over the flattened
+input, where index = input size stands for a zero (padding). Convolutions, matrix products and
+interpolations are it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from verifier.check.numbers.integers import Arithmetic, Array, Form, magnitude
+from verifier.check.numbers.rationals import denominator_of, quotient
+
+__all__ = ["Weights", "linear"]
+
+WIDTH = 22  # bits of a limb of the weights
+NARROWEST = 16  # bits of a limb of the values; longer rows are halved
+BLOCK = 1 << 18  # numbers of gathered input per matrix product: stays in the cache
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Constant weights (G, O, K), cut into limbs once."""
+
+    limbs: Array  # float32 (G, J*O, K), limb by limb: 22 bits fit
+    rows: tuple[int, ...]  # per limb, the largest sum of |limb| over a row
+    e: int
+    above: tuple[Array, int]  # |w| rounded up to float32 (G, O, K), in units of 2**(e + that)
+    errors: tuple[Array, int] | None  # the same for the errors of the weights
+    denominator: int = 1  # all of this is to be divided by it
+
+    @classmethod
+    def of(cls, ar: Arithmetic, w: Form) -> Weights:
+        """Weights from a constant form of shape (G, O, K); rounded to as many limbs as the precision has."""
+        (c, r), denominator = (
+            _cleared([w.c[..., 0], w.r[..., 0]]) if ar.rational else ([w.c[..., 0], w.r[..., 0]], 1)
+        )
+        e = w.e
+        over = magnitude(c).bit_length() - ((ar.limbs or 0) * WIDTH - 1)
+        if ar.limbs and over > 0:
+            lost = (c & ((1 << over) - 1)) != 0
+            c, r, e = (c + (1 << (over - 1))) >> over, -(-r >> over) + lost, e + over
+        limbs = split(c, WIDTH)
+        return cls(
+            np.concatenate([limb.astype(np.float32) for limb in limbs], axis=1),
+            tuple(_row_sum(limb) for limb in limbs),
+            e,
+            _coarse(np.abs(c)),
+            _coarse(r) if r.any() else None,
+            denominator,
+        )
+
+    def part(self, inner: slice) -> Weights:
+        """The weights on a part of the inner dimension."""
+        limbs, count = self.limbs[..., inner], len(self.rows)
+        rows = tuple(_row_sum(limb) for limb in np.split(limbs, count, axis=1))
+        above, *errors = (
+            (a[..., inner], k) for a, k in (self.above, *([self.errors] if self.errors else []))
+        )
+        return Weights(limbs, rows, self.e, above, errors[0] if errors else None, self.denominator)
+
+
+def linear(ar: Arithmetic, w: Weights, x: Form, index: Array) -> Form:
+    """The map of the module's text applied to `x`, whose elements are flattened; shape (G, O, N)."""
+    width = _width(max(w.rows))
+    if width < NARROWEST:
+        half = w.limbs.shape[-1] // 2
+        return ar.add(
+            linear(ar, w.part(slice(0, half)), x, index[:, :half]),
+            linear(ar, w.part(slice(half, None)), x, index[:, half:]),
+        )
+    cells = x.c.shape[-1]
+    c, d, r, e = (*(a.reshape(-1, cells) for a in (x.c, x.d, x.r)), x.e)
+    denominator = 1
+    if ar.rational:
+        (c, d, r), denominator = _cleared([c, d, r])
+    over = max(magnitude(c), magnitude(d)).bit_length() - ((ar.limbs or 0) * width - 1)
+    if ar.limbs and over > 0:
+        mask, half = (1 << over) - 1, 1 << (over - 1)
+        lost = ((c | d) & mask) != 0
+        c, d, r, e = (c + half) >> over, (d + half) >> over, ((r + mask) >> over) + lost, e + over
+    limbs = [split(c, width), split(d, width) if d.any() else []]
+    products = _gathered(w.limbs, limbs[0] + limbs[1], index)
+    groups, _, positions = index.shape
+    products = products.reshape(groups, len(w.rows), -1, positions, sum(map(len, limbs)), cells)
+    radii = [_bound(*w.above, r, index)] if r.any() else []
+    if w.errors is not None:
+        radii.append(_bound(*w.errors, np.abs(c) + np.abs(d) + r, index))
+    # Everything is added in units of 2**down, chosen so that no sum reaches 2**60 in the fast carrier.
+    sizes = [
+        sum(
+            rows * magnitude(limb) << (WIDTH * j + width * i)
+            for j, rows in enumerate(w.rows)
+            for i, limb in enumerate(part)
+        )
+        for part in limbs
+    ]
+    sizes.append(sum(magnitude(a) << k for a, k in radii))
+    down = max(0, max(sizes).bit_length() - 58) if ar.fast else 0
+    radius = ar.integers(np.zeros(products.shape[:1] + products.shape[2:4] + (cells,), dtype=np.int64))
+    for a, k in radii:
+        k = k - down if not ar.fast else max(k - down, -62)  # shifted by 62 or by more: 0, or 1 rounded up
+        radius = radius + (ar.integers(a) << k if k >= 0 else -(-ar.integers(a) >> -k))
+    center, slope = np.zeros_like(radius), np.zeros_like(radius)
+    for which, part in enumerate(limbs):
+        for i in range(len(part)):
+            for j in range(len(w.rows)):
+                a = ar.integers(products[:, j, :, :, i + which * len(limbs[0])].astype(np.int64))
+                k = WIDTH * j + width * i - down
+                k = max(k, -62) if ar.fast else k
+                if k < 0:
+                    radius += (a & ((1 << -k) - 1)) != 0
+                (slope if which else center)[:] += a << k if k >= 0 else a >> -k
+    denominator *= w.denominator
+    if denominator > 1:
+        share = quotient(1, denominator)
+        center, slope, radius = center * share, slope * share, radius * share
+    return ar.normal(center, slope, radius, e + w.e + down, x.degree)
+
+
+def _cleared(arrays: list[Array]) -> tuple[list[Array], int]:
+    """Whole and rational numbers times the least number that makes them all whole, and that number."""
+    denominators = {denominator_of(v) for a in arrays for v in a.flat}
+    common = math.lcm(*denominators)
+    return ([a * common for a in arrays], common) if common > 1 else (arrays, 1)
+
+
+def split(a: Array, width: int) -> list[Array]:
+    """`a` in signed limbs of at most 2**(width-1), least first, as float64."""
+    limbs, half = [], 1 << (width - 1)
+    for _ in range(-(-(magnitude(a).bit_length() + 1) // width) - 1):
+        rest = (a + half) >> width
+        limbs.append((a - (rest << width)).astype(np.float64))
+        a = rest
+    return [*limbs, a.astype(np.float64)]
+
+
+def _bound(above: Array, coarse: int, plane: Array, index: Array) -> tuple[Array, int]:
+    """An upper bound of the product of non-negative `above` and `plane`, as int64 in units of 2**k, and k."""
+    k = max(0, magnitude(plane).bit_length() + 1 - _width(_row_sum(above)))
+    product = _gathered(above, [_upward(plane, k)], index)
+    return product.reshape(*product.shape[:2], index.shape[2], -1).astype(np.int64), k + coarse
+
+
+def _gathered(weights: Array, planes: list[Array], index: Array) -> Array:
+    """The exact products of `weights` (G, O, K) with the planes (n, cells): (G, O, N * planes * cells)."""
+    weights = weights.astype(np.float64)
+    padded = np.zeros((planes[0].shape[0] + 1, len(planes), planes[0].shape[1]))
+    for i, plane in enumerate(planes):
+        padded[:-1, i] = plane
+    padded = padded.reshape(len(padded), -1)
+    groups, inner, positions = index.shape
+    columns = padded.shape[1]
+    out = np.zeros((groups, weights.shape[1], positions * columns))
+    if not inner:
+        return out
+    step = max(1, BLOCK // (groups * inner * columns))
+    for start in range(0, positions, step):
+        block = padded.take(index[:, :, start : start + step], axis=0).reshape(groups, inner, -1)
+        out[:, :, start * columns : (start + step) * columns] = np.matmul(weights, block)
+    return out
+
+
+def _width(row: int) -> int:
+    """How many bits a limb of the values may have: row * 2**(width-1) <= 2**53."""
+    return 54 - max(row - 1, 0).bit_length()
+
+
+def _row_sum(limb: Array) -> int:
+    """The largest sum of |limb| over a row; exact, as the entries are integers and a row is shorter than
+    2**30.
+    """
+    return int(np.abs(limb).sum(axis=-1, dtype=np.float64).max(initial=0))
+
+
+def _coarse(a: Array) -> tuple[Array, int]:
+    """Non-negative `a` rounded up to 22 bits, and the unit's exponent."""
+    k = max(0, magnitude(a).bit_length() - WIDTH)
+    return _upward(a, k).astype(np.float32), k
+
+
+def _upward(a: Array, k: int) -> Array:
+    """a / 2**k rounded up, as float64."""
+    return (-(-a >> k)).astype(np.float64)
