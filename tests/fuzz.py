@@ -23,9 +23,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from fuzz_cases import run_case
-from fuzz_sources import prepare
-from fuzz_steps import SECONDS
+from fuzzing.cases import run_case
+from fuzzing.sources import prepare
+from fuzzing.steps import SECONDS
 
 BYTES = 2 * 2**30
 SHARES = ["models"] * 6 + ["certificates"] * 3 + ["arrays"]

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from check_folder import Folder
-from fuzz_sources import prepare
+from fuzzing.sources import prepare
 from onnx import TensorProto, helper
 from small_nets import dense, model
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-from fuzz_models import mutated_model
-from fuzz_mutations import mutated_bytes, mutated_json, mutated_npy, pick
-from fuzz_sources import Sound, certificates
-from fuzz_steps import Outcome, Wrong, run_step
 from onnx.reference import ReferenceEvaluator
 
 import sureline as sl
+from fuzzing.models import mutated_model
+from fuzzing.mutations import mutated_bytes, mutated_json, mutated_npy, pick
+from fuzzing.sources import Sound, certificates
+from fuzzing.steps import Outcome, Wrong, run_step
 from sureline.cli import main
 from symbolic.reading.array_files import read_raw_array
 

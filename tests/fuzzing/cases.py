@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 import onnx
-from fuzz_arrays import array_case
-from fuzz_certificates import certificate_case, write_certificate
-from fuzz_models import mutated_model
-from fuzz_mutations import pick
-from fuzz_sources import SOURCES, Base
-from fuzz_steps import Outcome, run_step
 from onnx import TensorProto, helper
 
 import sureline as sl
+from fuzzing.arrays import array_case
+from fuzzing.certificates import certificate_case, write_certificate
+from fuzzing.models import mutated_model
+from fuzzing.mutations import pick
+from fuzzing.sources import SOURCES, Base
+from fuzzing.steps import Outcome, run_step
 from sureline.cli import main
 from symbolic.reading.loading import load_model
 from verifier.check.claims.certificate import ASSUMPTIONS

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from fuzz_bombs import bomb, functions, nested
-from fuzz_mutations import SMALL, Rng, mutated_bytes, pick
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
+
+from fuzzing.bombs import bomb, functions, nested
+from fuzzing.mutations import SMALL, Rng, mutated_bytes, pick
 
 __all__ = ["mutated_model"]
 

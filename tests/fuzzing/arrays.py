@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-from fuzz_mutations import mutated_npy, pick
-from fuzz_sources import Base, nets
-from fuzz_steps import Outcome, Step, run_step
 
 import sureline as sl
+from fuzzing.mutations import mutated_npy, pick
+from fuzzing.sources import Base, nets
+from fuzzing.steps import Outcome, Step, run_step
 from sureline.cli import main
 
 __all__ = ["array_case"]

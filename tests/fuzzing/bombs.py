@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
-from fuzz_mutations import Rng, pick
 from onnx import helper, numpy_helper
+
+from fuzzing.mutations import Rng, pick
 
 __all__ = ["bomb", "functions", "nested"]
 

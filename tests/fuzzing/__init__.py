@@ -1,0 +1,1 @@
+"""The damage that `fuzz.py` does, and what it does it to."""
