@@ -281,7 +281,7 @@ def main() -> int:
     floor = json.loads(FLOOR.read_text()) if FLOOR.exists() else {"engine": 0, "checker": 0}
     lower = [side for side in ("engine", "checker") if counts[side] < floor[side]]
     if lower:
-        print(f"fewer tests pass than the committed floor {floor}: {', '.join(lower)}")
+        print(f"fewer tests pass than the committed floor: {', '.join(f'{s} {floor[s]}' for s in lower)}")
         return 1
     if given.write:
         counts["operators"] = {

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 import onnx
 
-import verifier.check.operators  # noqa: F401  (it fills the registry)
+import verifier.check.graph.control
+import verifier.check.graph.sequences
+import verifier.check.operators  # noqa: F401  (these three register what they know)
 from verifier.check.errors import InvalidCertificate, NotHomogeneous, Undecided
 from verifier.check.graph.functions import element_kinds
 from verifier.check.graph.identity import number_elements
