@@ -16,14 +16,14 @@ import numpy as np
 from flint import arb, ctx
 
 from verifier.check.errors import NotHomogeneous, Undecided
-from verifier.check.numbers.integers import Arithmetic, Form, objects
+from verifier.check.numbers.integers import Arithmetic, Array, Form, objects
 from verifier.check.numbers.smooth_branches import Branch, Function
+from verifier.check.numbers.smooth_fixed import MOSTLY, covered
 from verifier.check.numbers.smooth_functions import FUNCTIONS
 
 __all__ = ["FUNCTIONS", "smooth"]
 
 DEFAULT_BITS = 256  # in exact mode
-MOSTLY = 4  # where so much more of v is remainder than slope, the slope 0 loses less
 STEPS = 8  # bisections towards the place where a tangent touches best
 LARGEST = 1 << 15  # of the exponent of a value; numbers below 2**-LARGEST count as 0 or as one unit
 
@@ -41,13 +41,31 @@ def smooth(
     rule = FUNCTIONS[function] if isinstance(function, str) else function
     if v.degree:
         raise NotHomogeneous(str(function))
+    shape = np.broadcast_shapes(v.c.shape, v.d.shape, v.r.shape)
+    v = v.each(lambda x: np.broadcast_to(x, shape).reshape(-1))
+    parts = []
+    rest = np.arange(v.c.size)
+    found = covered(ar, rule, v, least, most)
+    if found is not None:
+        parts.append(found)
+        rest = np.setdiff1d(rest, found[0], assume_unique=True)
+    if rest.size or not parts:
+        others = v.each(lambda x: x[rest])
+        parts.append((rest, _by_balls(ar, rule, others, least, most, rest % shape[-1])))
+    return _joined(ar, parts, v.c.size).each(lambda x: x.reshape(shape))
+
+
+def _by_balls(
+    ar: Arithmetic, rule: Function, v: Form, least: Fraction | None, most: Fraction | None, cells: Array
+) -> Form:
+    """The function of elements in one row; `cells` are theirs."""
     lo, hi = ar.bounds(v)
     if least is not None:
         lo = np.maximum(lo, math.floor(least / Fraction(2) ** v.e))
     if most is not None:
         hi = np.minimum(hi, math.ceil(most / Fraction(2) ** v.e))
-    moving = np.broadcast_to(np.abs(v.d) * MOSTLY > v.r, lo.shape)
-    ends = list(zip(map(int, lo.flat), map(int, hi.flat), moving.flat, strict=True))
+    moving = np.abs(v.d) * MOSTLY > v.r
+    ends = list(zip(map(int, lo), map(int, hi), moving, strict=True))
     bits = ar.bits or DEFAULT_BITS
     with ctx.workprec(bits + 40):
         ranges = {end: (_ball(end[0], v.e), _ball(end[1], v.e)) for end in set(ends)}
@@ -62,13 +80,12 @@ def smooth(
         ]
         bad = {end for end, values in zip(ranges, found, strict=True) if not _is_usable(values)}
         if bad:
-            places = np.array([end in bad for end in ends]).reshape(lo.shape)
-            raise Undecided(np.flatnonzero(places.reshape(-1, places.shape[-1]).any(axis=0)).tolist())
+            raise Undecided(sorted({int(k) for k, end in zip(cells, ends, strict=True) if end in bad}))
         known = [values for values in found if values is not None]
         lows, e_low = _integers([low.lower() for low, _ in known], bits)
         highs, e_high = _integers([high.upper() for _, high in known], bits, up=True)
     order = {end: k for k, end in enumerate(ranges)}
-    at = np.array([order[end] for end in ends], dtype=np.int64).reshape(lo.shape)
+    at = np.array([order[end] for end in ends], dtype=np.int64)
     unit = min(e_low, e_high)
     low, high = (
         objects([x << (e_low - unit) for x in lows])[at],
@@ -78,6 +95,15 @@ def smooth(
     if not any(slopes):
         return offset
     return ar.add(ar.multiply(ar.form(objects(slopes)[at], e), v), offset)
+
+
+def _joined(ar: Arithmetic, parts: list[tuple[Array, Form]], size: int) -> Form:
+    """One row of forms from several, and the places where each belongs."""
+    forms = ar.aligned([form for _, form in parts])
+    c, d, r = (np.zeros(size, dtype=ar.dtype) for _ in range(3))
+    for (places, _), form in zip(parts, forms, strict=True):
+        c[places], d[places], r[places] = form.c, form.d, form.r
+    return Form(c, d, r, forms[0].e)
 
 
 def _is_usable(values: tuple[arb, arb] | None) -> bool:

@@ -6,12 +6,25 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from flint import arb, ctx
+from flint import arb, arb_series, ctx
 
-__all__ = ["REACH", "Ball", "Branch", "Function", "everywhere", "odd", "one", "root", "within"]
+__all__ = [
+    "REACH",
+    "Ball",
+    "Branch",
+    "Function",
+    "Series",
+    "everywhere",
+    "odd",
+    "one",
+    "root",
+    "whole",
+    "within",
+]
 
 Ball = Callable[[arb], arb]
 Domain = Callable[[arb, arb], bool]
+Series = Callable[[arb_series], arb_series]
 REACH = 1 << 14  # exp(v) for v beyond this is left undecided
 
 
@@ -43,12 +56,14 @@ def within(low: int, high: int) -> Domain:
 class Function:
     """Branches, and between neighbours a cut: a ball, at the present precision, around where they meet.
 
-    `defined` says whether the function certainly is on all of [a, b].
+    `defined` says whether the function certainly is on all of [a, b]. `series`, if given, is the function of
+    power series.
     """
 
     branches: tuple[Branch, ...]
     cuts: tuple[Callable[[], arb], ...] = ()
     defined: Domain = everywhere
+    series: Series | None = None
 
     def limits(self, a: arb, b: arb) -> tuple[arb, arb] | None:
         """Bounds where nothing better than a constant form is wanted; else None."""
@@ -60,6 +75,12 @@ class Function:
         first = sum(bool(cut.upper() < a) for cut in cuts)
         last = len(cuts) - sum(bool(cut.lower() > b) for cut in cuts)
         return cuts[first:last], list(self.branches[first : last + 1])
+
+
+def whole(v: arb) -> int:
+    """The whole part of a lower bound."""
+    mantissa, exponent = map(int, v.lower().floor().man_exp())  # a whole number: exponent >= 0
+    return mantissa << exponent
 
 
 def zero() -> arb:

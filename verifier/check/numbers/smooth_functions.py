@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from flint import arb
+from dataclasses import replace
 
-from verifier.check.numbers.smooth_branches import REACH, Branch, Function, odd, one, within, zero
-from verifier.check.numbers.smooth_hills import MISH, sigmoid, sigmoid_slope, softplus
+from flint import arb, arb_series
+
+from verifier.check.numbers.smooth_branches import REACH, Branch, Function, Series, odd, one, within, zero
+from verifier.check.numbers.smooth_hills import MISH, logistic, sigmoid, sigmoid_slope, softplus
 from verifier.check.numbers.smooth_waves import COS, SIN, TAN
 
 __all__ = ["FUNCTIONS"]
@@ -46,6 +48,22 @@ def _erf_root(s: arb) -> arb:
     return (-(s * arb.pi().sqrt() / 2).log()).sqrt()
 
 
+def _tanh_series(v: arb_series) -> arb_series:
+    return 2 * logistic(2 * v) - 1
+
+
+def _softplus_series(v: arb_series) -> arb_series:
+    return (1 + v.exp()).log()
+
+
+SERIES: dict[str, Series] = {
+    "Exp": arb_series.exp,
+    "Sigmoid": logistic,
+    "Tanh": _tanh_series,
+    "Softplus": _softplus_series,
+    "Erf": arb_series.erf,
+    "Atan": arb_series.atan,
+}
 FUNCTIONS = {
     "Exp": one(arb.exp, arb.exp, 1, arb.log, lambda a, b: bool(b <= REACH)),
     "Log": one(arb.log, lambda v: 1 / v, -1, lambda s: 1 / s, _above_0),
@@ -85,3 +103,4 @@ FUNCTIONS = {
         lambda a, b: bool(-1 < a and b < 1),
     ),
 }
+FUNCTIONS |= {name: replace(FUNCTIONS[name], series=series) for name, series in SERIES.items()}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 
-from flint import arb, ctx
+from flint import arb, arb_series, ctx
 
-from verifier.check.numbers.smooth_branches import Ball, Branch, Function, root
+from verifier.check.numbers.smooth_branches import Ball, Branch, Function, Series, root
 
-__all__ = ["GELUS", "MISH", "sigmoid", "sigmoid_slope", "softplus", "swish"]
+__all__ = ["GELUS", "MISH", "logistic", "sigmoid", "sigmoid_slope", "softplus", "swish"]
 
 
 def sigmoid(v: arb) -> arb:
@@ -23,17 +23,25 @@ def sigmoid_slope(v: arb) -> arb:
     return sigmoid(v) * sigmoid(-v)
 
 
+def logistic(v: arb_series) -> arb_series:
+    """1 / (1 + exp(-v)) of a power series."""
+    return 1 / (1 + (-v).exp())
+
+
 def softplus(v: arb) -> arb:
     """log(1 + exp(v))."""
     return v + (-v).exp().log1p() if v > 0 else v.exp().log1p()
 
 
-def _hill(f: Ball, slope: Ball, left: Ball, right: Ball, low: int, high: int) -> Function:
+def _hill(
+    f: Ball, slope: Ball, left: Ball, right: Ball, low: int, high: int, series: Series | None = None
+) -> Function:
     """Inflections at the zeros of `left`(-v) and of `right`, both falling between `low` and `high`."""
     branches = tuple(Branch(f, slope, bend) for bend in (-1, 1, -1))
     return Function(
         branches,
         (lambda: -root(left, low, high, ctx.prec), lambda: root(right, low, high, ctx.prec)),
+        series=series,
     )
 
 
@@ -100,13 +108,26 @@ def _left_mish_bend(v: arb) -> arb:
     return _mish_bend(-v)
 
 
+def _gelu_series(v: arb_series) -> arb_series:
+    return v * (v / -arb(2).sqrt()).erfc() / 2
+
+
+def _gelu_tanh_series(v: arb_series) -> arb_series:
+    k, c = (8 / arb.pi()).sqrt(), arb(44715) / 1000000
+    return v * logistic(k * (v + c * v * v * v))
+
+
+def _mish_series(v: arb_series) -> arb_series:
+    """With d = 1 + exp(v), tanh(log(d)) = 1 - 2 / (d**2 + 1)."""
+    d = 1 + v.exp()
+    return v * (1 - 2 / (d * d + 1))
+
+
 GELUS = {
-    "none": _hill(_gelu, _gelu_slope, _gelu_bend, _gelu_bend, 1, 2),
-    "tanh": _hill(
-        lambda v: v * sigmoid(_rate(v)[0]), _gelu_tanh_slope, _gelu_tanh_bend, _gelu_tanh_bend, 1, 2
-    ),
+    "none": _hill(_gelu, _gelu_slope, _gelu_bend, _gelu_bend, 1, 2, _gelu_series),
+    "tanh": _hill(_gelu_tanh, _gelu_tanh_slope, _gelu_tanh_bend, _gelu_tanh_bend, 1, 2, _gelu_tanh_series),
 }
-MISH = _hill(lambda v: v * softplus(v).tanh(), _mish_slope, _left_mish_bend, _mish_bend, 1, 3)
+MISH = _hill(lambda v: v * softplus(v).tanh(), _mish_slope, _left_mish_bend, _mish_bend, 1, 3, _mish_series)
 
 
 @functools.lru_cache(maxsize=64)
@@ -122,4 +143,4 @@ def swish(alpha: float) -> Function:
 
     inside = 1 if alpha > 0 else -1
     branches = tuple(Branch(lambda v: v * sigmoid(rate * v), slope, b) for b in (-inside, inside, -inside))
-    return Function(branches, (lambda: -cut(), cut))
+    return Function(branches, (lambda: -cut(), cut), series=lambda v: v * logistic(rate * v))

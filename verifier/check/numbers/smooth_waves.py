@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flint import arb, ctx
 
-from verifier.check.numbers.smooth_branches import Ball, Branch, Function
+from verifier.check.numbers.smooth_branches import Ball, Branch, Function, whole
 
 __all__ = ["COS", "SIN", "TAN"]
 
@@ -29,12 +29,6 @@ def _far(f: Ball) -> Ball:
     return evaluate
 
 
-def _whole(v: arb) -> int:
-    """The whole part of a lower bound."""
-    mantissa, exponent = map(int, v.lower().floor().man_exp())  # a whole number: exponent >= 0
-    return mantissa << exponent
-
-
 @dataclass(frozen=True)
 class Wave(Function):
     """sin (quarter 0) or cos (quarter 1): cuts at (k + quarter/2)*pi; the branches are concave, convex."""
@@ -51,7 +45,7 @@ class Wave(Function):
         """Between cut k and cut k + 1 the function is concave if k + quarter is even."""
         with ctx.extraprec(max(_exponent(a, b), 0)):
             shift = arb(self.quarter) / 2
-            k = _whole(a / arb.pi() - shift)  # cut k is at most a, and cut k + 3 is beyond b
+            k = whole(a / arb.pi() - shift)  # cut k is at most a, and cut k + 3 is beyond b
             cuts = [(k + j + shift) * arb.pi() for j in range(4)]
             first = sum(bool(cut < a) for cut in cuts)
             last = len(cuts) - sum(bool(cut > b) for cut in cuts)
@@ -75,7 +69,7 @@ class Tangent(Function):
 
 def _pole_before(a: arb) -> int:
     """The k with (k - 1/2)*pi <= a < (k + 1/2)*pi, or one less where that is hard to tell."""
-    return _whole(a / arb.pi() + 0.5)
+    return whole(a / arb.pi() + 0.5)
 
 
 def _without_pole(a: arb, b: arb) -> bool:
