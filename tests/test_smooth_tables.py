@@ -1,4 +1,4 @@
-"""The checker's smooth functions in 64-bit integers: errors as claimed, and much is covered."""
+"""The checker's smooth functions and log sum exp in 64-bit integers: errors as claimed, and much covered."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from flint import arb, arb_series, ctx
+from flint import arb, arb_series, ctx, fmpq
 
 from verifier.check.numbers.integers import FAST, Arithmetic, Form
 from verifier.check.numbers.smooth import FUNCTIONS
 from verifier.check.numbers.smooth_branches import Function
 from verifier.check.numbers.smooth_fixed import covered
 from verifier.check.numbers.smooth_hills import GELUS, swish
-from verifier.check.numbers.smooth_tables import UNIT, product, table
+from verifier.check.numbers.smooth_sums import covered_sums
+from verifier.check.numbers.smooth_tables import UNIT, Table, product, table
 
 RULES: dict[str, Function] = {
     **{name: rule for name, rule in FUNCTIONS.items() if rule.series is not None},
@@ -97,3 +98,50 @@ def test_enclosures(name: str, scale: int) -> None:
                 assert abs(value - m - s * arb(t)) <= q
         narrow = [q for k, _, _, q in rows if v.d[k] == v.r[k] == 0]
         assert not narrow or max(narrow) <= 1 << -form.e - 50
+
+
+def test_what_is_not_covered_has_no_value() -> None:
+    known = Table(arb_series.exp)
+    with pytest.raises(LookupError):
+        known.value(np.array([0]))
+    assert not known.covers(np.array([3 << UNIT]))[0]  # exp(3) is too large
+    with pytest.raises(LookupError):
+        known.slope(np.array([3 << UNIT]))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 17, 64, 200, 1000])
+@pytest.mark.parametrize("scale", [0, 1, 6, 20, 45])
+def test_sums(count: int, scale: int) -> None:
+    """log sum exp of the elements that are there, at places that the form allows."""
+    rng, ar, size = np.random.default_rng(scale), Arithmetic(FAST), 12
+    c = rng.integers(-5 << UNIT, 5 << UNIT, size=(count, size))
+    c[:, 0], c[:, 1] = c[0, 0], c[:, 1] >> 30
+    d, r = (rng.integers(-1 << UNIT, 1 << UNIT, size=c.shape) >> scale + k for k in (0, 2))
+    d, r = d // count, np.abs(r) // count
+    there = rng.random(c.shape) < 0.8
+    there[rng.integers(count, size=size), np.arange(size)] = True
+    there[:, 2] = True
+    v = Form(np.where(there, c << 2, 1 << 59), d << 2, r << 2, -UNIT - 2)
+    found = covered_sums(ar, v, there)
+    assert found is not None
+    places, form = found
+    assert len(places) == size
+    middle, slope, radius = (a.tolist() for a in (form.c, form.d, form.r))
+    with ctx.workprec(200):
+        for k in range(size):
+            for t, side in ((-1, 1), (1, 1), (-1, -1), (1, -1), (0, 0), (0.25, 1)):
+                x = v.c[:, k] + Fraction(t) * v.d[:, k].astype(object) + side * v.r[:, k].astype(object)
+                balls = [arb(fmpq(*e.as_integer_ratio())) * arb((1, v.e)) for e in x[there[:, k]]]
+                value = sum((b.exp() for b in balls), arb(0)).log() / arb((1, form.e))
+                assert abs(value - middle[k] - slope[k] * arb(t)) <= radius[k]
+    gap = 2.0 ** (-2 * scale) + 2.0**-scale
+    assert max(radius) * 2.0**form.e <= gap + (count + 20) * 2.0**-50
+
+
+def test_wide_sums_are_left_to_balls() -> None:
+    ar = Arithmetic(FAST)
+    c = np.array([[0, 0, 8], [1, 9, 16], [2, 16, 0]]) << 55
+    v = Form(c, np.zeros_like(c), np.zeros_like(c), -UNIT)
+    found = covered_sums(ar, v, np.ones(c.shape, dtype=bool))
+    assert found is not None
+    assert found[0].tolist() == [0]

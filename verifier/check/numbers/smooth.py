@@ -18,7 +18,7 @@ from flint import arb, ctx
 from verifier.check.errors import NotHomogeneous, Undecided
 from verifier.check.numbers.integers import Arithmetic, Array, Form, objects
 from verifier.check.numbers.smooth_branches import Branch, Function
-from verifier.check.numbers.smooth_fixed import MOSTLY, covered
+from verifier.check.numbers.smooth_fixed import MOSTLY, completed, covered
 from verifier.check.numbers.smooth_functions import FUNCTIONS
 
 __all__ = ["FUNCTIONS", "smooth"]
@@ -42,17 +42,14 @@ def smooth(
     if v.degree:
         raise NotHomogeneous(str(function))
     shape = np.broadcast_shapes(v.c.shape, v.d.shape, v.r.shape)
-    v = v.each(lambda x: np.broadcast_to(x, shape).reshape(-1))
-    parts = []
-    rest = np.arange(v.c.size)
-    found = covered(ar, rule, v, least, most)
-    if found is not None:
-        parts.append(found)
-        rest = np.setdiff1d(rest, found[0], assume_unique=True)
-    if rest.size or not parts:
-        others = v.each(lambda x: x[rest])
-        parts.append((rest, _by_balls(ar, rule, others, least, most, rest % shape[-1])))
-    return _joined(ar, parts, v.c.size).each(lambda x: x.reshape(shape))
+    row = v.each(lambda x: np.broadcast_to(x, shape).reshape(-1))
+
+    def by_balls(places: Array) -> Form:
+        return _by_balls(ar, rule, row.each(lambda x: x[places]), least, most, places % shape[-1])
+
+    return completed(ar, row.c.size, covered(ar, rule, row, least, most), by_balls).each(
+        lambda x: x.reshape(shape)
+    )
 
 
 def _by_balls(
@@ -95,15 +92,6 @@ def _by_balls(
     if not any(slopes):
         return offset
     return ar.add(ar.multiply(ar.form(objects(slopes)[at], e), v), offset)
-
-
-def _joined(ar: Arithmetic, parts: list[tuple[Array, Form]], size: int) -> Form:
-    """One row of forms from several, and the places where each belongs."""
-    forms = ar.aligned([form for _, form in parts])
-    c, d, r = (np.zeros(size, dtype=ar.dtype) for _ in range(3))
-    for (places, _), form in zip(parts, forms, strict=True):
-        c[places], d[places], r[places] = form.c, form.d, form.r
-    return Form(c, d, r, forms[0].e)
 
 
 def _is_usable(values: tuple[arb, arb] | None) -> bool:

@@ -11,6 +11,7 @@ Elements that are not covered (too wide, too large, across an inflection) are le
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -18,37 +19,61 @@ from flint import arb, ctx
 
 from verifier.check.numbers.integers import Arithmetic, Array, Form, magnitude
 from verifier.check.numbers.smooth_branches import Function, whole
-from verifier.check.numbers.smooth_tables import LARGEST, UNIT, Table, product, table
+from verifier.check.numbers.smooth_tables import LARGEST, UNIT, Table, product, table, times
 
-__all__ = ["covered"]
+__all__ = ["FARTHEST", "MOSTLY", "Found", "completed", "covered", "in_units"]
 
 MOSTLY = 4  # where so much more of v is remainder than slope, the slope 0 loses less
 FARTHEST = 15 << UNIT  # of the values of v
 WIDEST = 1 << UNIT + 1  # range of v; |d| + r is at most that, too
 SHORT = 1 << UNIT - 20  # a range for which the tangent's slope is as good as the chord's
+TINY = -10  # where |v| < 2**TINY for all of v, it deserves a finer unit
 SMALL = 1 << UNIT - 10  # results that are all smaller deserve a finer unit
 
 Bounds = tuple[Array, Array]
+Found = tuple[Array, Form]  # places, and forms in one row
 
 
 def covered(
     ar: Arithmetic, rule: Function, v: Form, least: Fraction | None, most: Fraction | None
-) -> tuple[Array, Form] | None:
+) -> Found | None:
     """Places among the elements of `v`, which are in one row, and enclosures of the function there."""
-    if rule.series is None or not ar.fast or v.e > 0 or v.size.bit_length() + v.e < -10:
+    if rule.series is None or not ar.fast or v.size.bit_length() + v.e < TINY:
         return None
-    lo, hi = ar.bounds(v)
-    limit = min(FARTHEST >> UNIT + v.e if v.e > -UNIT else FARTHEST << -UNIT - v.e, 1 << 62)
-    places = np.flatnonzero((lo >= -limit) & (hi <= limit))
-    v = ar.at(v.each(lambda x: x[places]), -UNIT)
+    fits, v = in_units(ar, v)
     a, b = _ends(v, least, most)
     bend = _bends(rule, a, b)
-    good = (bend != 0) & (b - a <= WIDEST) & (np.abs(v.d) + v.r <= WIDEST)
-    found = _enclosed(table(rule.series), np.stack([places, a, b, v.c, v.d, v.r, bend])[:, good])
+    good = fits & (bend != 0) & (b - a <= WIDEST) & (np.abs(v.d) + v.r <= WIDEST)
+    cells = np.stack([np.arange(a.size), a, b, v.c, v.d, v.r, bend])[:, good]
+    found = _enclosed(table(rule.series), cells)
     if not found.size or magnitude(found[1:]) < SMALL:
         return None
     places, c, d, r = found
     return places, ar.normal(c, d, r, -UNIT)
+
+
+def in_units(ar: Arithmetic, v: Form) -> tuple[Array, Form]:
+    """Where |v| <= FARTHEST, and `v` in units; 0 where it is larger."""
+    lo, hi = ar.bounds(v)
+    limit = min(FARTHEST >> UNIT + v.e if v.e > -UNIT else FARTHEST << -UNIT - v.e, 1 << 62)
+    fits = (lo >= -limit) & (hi <= limit)
+    return fits, ar.at(v.each(lambda x: np.where(fits, x, 0)), -UNIT)
+
+
+def completed(ar: Arithmetic, size: int, found: Found | None, others: Callable[[Array], Form]) -> Form:
+    """One row of forms: those found, and `others` at the places that are left."""
+    left = np.ones(size, dtype=bool)
+    if found is not None:
+        left[found[0]] = False
+    places = np.flatnonzero(left)
+    parts = [] if found is None else [found]
+    if places.size or not parts:
+        parts.append((places, others(places)))
+    forms = ar.aligned([form for _, form in parts])
+    c, d, r = (np.zeros(size, dtype=ar.dtype) for _ in range(3))
+    for (places, _), form in zip(parts, forms, strict=True):
+        c[places], d[places], r[places] = form.c, form.d, form.r
+    return Form(c, d, r, forms[0].e)
 
 
 def _ends(v: Form, least: Fraction | None, most: Fraction | None) -> Bounds:
@@ -137,7 +162,7 @@ def _of_tangents(known: Table, a: Array, b: Array, c: Array, slope: Array, p: Ar
     tilt, doubt = known.slope(p)
     lows, highs = [], []
     for v in (a, b):
-        off = error + (((np.abs(v - p) >> 30) + 1) * doubt >> UNIT - 30) + 1 + 2
+        off = error + times(doubt, v - p) + 2
         line = value + product(tilt, v - p) - product(slope, v - c)
         lows.append(line - off)
         highs.append(line + off)

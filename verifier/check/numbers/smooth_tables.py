@@ -21,7 +21,7 @@ from flint import arb, arb_series, ctx
 from verifier.check.numbers.integers import Array
 from verifier.check.numbers.smooth_branches import Series, whole
 
-__all__ = ["UNIT", "Table", "product", "table"]
+__all__ = ["NODE", "UNIT", "Table", "product", "table", "times"]
 
 UNIT = 55
 SPACING = 6
@@ -32,7 +32,7 @@ LARGEST = 1 << 59  # of coefficients
 WORST = 1 << 30  # an error that is larger makes a node useless
 LOST = 4  # see the module
 
-_STEP = UNIT - SPACING
+NODE = 1 << UNIT - SPACING  # between nodes
 _NODES = REACH << SPACING
 _LOW = (1 << 30) - 1
 
@@ -46,6 +46,11 @@ def product(a: Array, b: Array) -> Array:
     ah, al, bh, bl = a >> 30, a & _LOW, b >> 30, b & _LOW
     cross = ah * bl + al * bh
     return (ah * bh << 60 - UNIT) + (cross >> UNIT - 30) + (al * bl >> UNIT)  # type: ignore[no-any-return]
+
+
+def times(doubt: Array, x: Array) -> Array:
+    """At least doubt*|x| in units, for doubt <= 2**30 and |x| <= 2**60."""
+    return (((np.abs(x) >> 30) + 1) * doubt >> UNIT - 30) + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +74,11 @@ class Table:
         return np.asarray(self.usable[k])
 
     def value(self, x: Array) -> tuple[Array, Array]:
-        """f(x), and how far off that may be."""
+        """f(x), and how far off that may be; only of what is covered."""
         return self._evaluate(x, self.values), self.errors[_node(x), 0]
 
     def slope(self, x: Array) -> tuple[Array, Array]:
-        """f'(x), and how far off that may be."""
+        """f'(x), and how far off that may be; only of what is covered."""
         return self._evaluate(x, self.slopes), self.errors[_node(x), 1]
 
     def bend(self, x: Array) -> Array:
@@ -82,7 +87,9 @@ class Table:
 
     def _evaluate(self, x: Array, coefficients: Array) -> Array:
         k = _node(x)
-        distance = x - (k - _NODES << _STEP)  # at most 2**-7
+        if not self.usable[k].all():
+            raise LookupError("a place that is not covered")
+        distance = x - (k - _NODES) * NODE  # at most 2**-7
         out: Array = coefficients[k, -1]
         for j in range(coefficients.shape[1] - 2, -1, -1):
             out = coefficients[k, j] + product(out, distance)
@@ -110,7 +117,7 @@ class Table:
 
 def _node(x: Array) -> Array:
     """The index of the nearest node."""
-    return np.asarray((x + (1 << _STEP - 1) >> _STEP) + _NODES)
+    return np.asarray((x + NODE // 2) // NODE + _NODES)
 
 
 def _coefficients(series: Series, z: arb, degree: int) -> list[arb]:

@@ -1,4 +1,4 @@
-"""Convex functions of whole vectors: norms in integers, log sum exp in balls.
+"""Convex functions of whole vectors: norms in integers, log sum exp in balls or in 64-bit integers.
 
 Along the cell such a function F is convex in t: F(c + d*t) is at most the chord through its values at t = -1
 and 1, and at least any tangent. A norm moves by at most the norm of the radius; the arguments of log sum exp
@@ -17,6 +17,8 @@ from flint import arb, ctx
 
 from verifier.check.errors import NotHomogeneous
 from verifier.check.numbers.integers import Arithmetic, Array, Form, objects
+from verifier.check.numbers.smooth_fixed import completed
+from verifier.check.numbers.smooth_sums import covered_sums
 
 __all__ = ["log_sum_exp", "norm"]
 
@@ -67,21 +69,31 @@ def log_sum_exp(ar: Arithmetic, v: Form, gone: Array | None = None) -> Form:
     if v.degree:
         raise NotHomogeneous("log sum exp")
     shape = v.c.shape[1:]
-    columns = [a.reshape(len(v.c), -1).T for a in (v.c, v.d, v.r)]
-    there = np.ones(v.c.shape, dtype=bool) if gone is None else np.broadcast_to(~gone, v.c.shape)
-    there = there.reshape(len(v.c), -1).T
+    present: Array = np.ones(v.c.shape, dtype=bool)
+    if gone is not None:
+        present = present & ~gone
+    row, there = v.each(lambda x: x.reshape(len(x), -1)), present.reshape(len(present), -1)
+
+    def by_balls(places: Array) -> Form:
+        return _by_balls(ar, row.each(lambda x: x[:, places]), there[:, places])
+
+    size = there.shape[1]
+    return completed(ar, size, covered_sums(ar, row, there), by_balls).each(lambda x: x.reshape(shape))
+
+
+def _by_balls(ar: Arithmetic, v: Form, there: Array) -> Form:
     bits = ar.bits or DEFAULT_BITS
     with ctx.workprec(bits + 40):
         found = [
             _bounds([list(map(int, a[here])) for a in (c, d, r)], v.e)
-            for c, d, r, here in zip(*columns, there, strict=True)
+            for c, d, r, here in zip(v.c.T, v.d.T, v.r.T, there.T, strict=True)
         ]
         size = max((abs(x).upper().man_exp() for bound in found for x in bound), default=(0, 0), key=_length)
         unit = max(_length(size) - bits, NARROWEST)
         slopes = [_whole(slope, unit, False) for slope, _, _ in found]
         tops = [_whole(top, unit, True) for _, top, _ in found]
         lows = [_whole(low, unit, False) for _, _, low in found]
-    d, top, low = (objects(a).reshape(shape) for a in (slopes, tops, lows))
+    d, top, low = (objects(a) for a in (slopes, tops, lows))
     # the slope was rounded down by less than a unit
     middle = (top + low) >> 1
     return ar.form(middle, unit, d, top - middle + 1)
