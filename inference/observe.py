@@ -53,7 +53,8 @@ def observe(audited: Audited, arrays: Mapping[str, NDArray[Any]], tested: Sequen
     network = audited.network
     zero = [Fraction(0)] * len(tested)
     watch = [n for n in (audited.score, *audited.model_outputs) if n is not None and n in network.upstream]
-    values = network.enclose(Line.of(tested, zero, network.shape), [(0.0, 0.0)], watch=watch)
+    line = Line.of(tested, zero, network.shape)
+    values = network.enclose(line, [(0.0, 0.0)], watch=watch, undefined=np.zeros(1, dtype=bool))
     observed: list[NDArray[Any]] = []
     ties: list[NDArray[np.bool_]] = []
     for name in audited.outputs:

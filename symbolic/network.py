@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 import symbolic.operators  # noqa: F401  (fills the registry)
 from symbolic.enclosures.line import Line, Segment, centre
+from symbolic.enclosures.undefined import unclaimed, undefined_on
 from symbolic.enclosures.values import Affine, Batch, Const, Range, Value
 from symbolic.errors import ModelError
 from symbolic.exactness import exactness_of
@@ -203,6 +204,7 @@ class Network:
         *,
         watch: Sequence[str] = (),
         keep_all: bool = False,
+        undefined: NDArray[np.bool_] | None = None,
     ) -> dict[str, Value]:
         """Enclose the outputs (or every moving tensor) on segments of the line.
 
@@ -216,6 +218,8 @@ class Network:
             Further tensors to return, among those `upstream`; on rays among those `needed`.
         keep_all : bool
             Return every moving tensor (on rays every one that is needed), for tests.
+        undefined : ndarray of bool, optional
+            Set where anything that the outputs need may be undefined: nothing is claimed there.
 
         Returns
         -------
@@ -229,19 +233,21 @@ class Network:
         with np.errstate(all="ignore"):
             beside = not batch.is_ray and (keep_all or not self.needed.issuperset(watch))
             aside = self.aside if beside else []
-            for step in (*self.steps, *aside):
+            for k, step in enumerate((*self.steps, *aside)):
                 given = [(self.constants.get(n) or values.get(n)) if n else None for n in step.inputs]
                 for name, value in zip(step.outputs, step.rule(batch, given), strict=False):
                     if name and name not in self.constants:
                         values[name] = value
+                        if undefined is not None and k < len(self.steps):
+                            undefined |= undefined_on(value)
                 if not keep_all and not aside:
                     for name in step.last_uses:
                         if name not in watch:
                             values.pop(name, None)
-        if keep_all:
-            return values
-        wanted = (*self.outputs, *watch)
-        return {name: values[name] if name in values else self.constants[name] for name in wanted}
+        if undefined is not None and undefined.any():
+            values |= {n: unclaimed(values.get(n) or self.constants[n], undefined) for n in self.outputs}
+        names = values if keep_all else (*self.outputs, *watch)
+        return {name: values[name] if name in values else self.constants[name] for name in names}
 
     @property
     def needed(self) -> set[str]:

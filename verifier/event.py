@@ -22,6 +22,8 @@ within this factor of its blur."""
 BLIND = 2.0**-16
 """Relative width from which on the middle of a segment without margins must be decidable."""
 MOST_PARTS = 8
+POINTS = 4
+"""Between as many parts of a segment a graph is tried that is undefined somewhere on it."""
 SLACK = 2.0**-44
 """Suggested split points keep this relative distance from the computed root."""
 
@@ -32,12 +34,13 @@ class Outcome:
 
     ``parts`` are (lo, hi, element) with element >= 0 certified outside by that element, -1 certified inside;
     ``rest`` are sub-segments that remain undecided; ``stuck`` ones are as narrow as float64 rounding lets
-    them become.
+    them become; on ``undefined`` ones the graph has no value.
     """
 
     parts: tuple[tuple[float, float, int], ...]
     rest: tuple[Segment, ...] = ()
     stuck: tuple[Segment, ...] = ()
+    undefined: tuple[Segment, ...] = ()
 
 
 class Event:
@@ -71,14 +74,17 @@ class Event:
             self.settled = np.concatenate([s.reshape(-1) for s in settled])
         self.evaluations = 0
         with np.errstate(invalid="ignore"):
-            radius = np.nan_to_num(self._flatten(list(self._enclose([(0.0, 0.0)]).values()), 1)[4][0])
+            radius = np.nan_to_num(self._enclose([(0.0, 0.0)])[1][4][0])
         # how blurred a margin of each output is by rounding alone
         ends = np.cumsum(self.sizes)
         floors = [part.max(initial=0.0) for part in np.split(radius, ends[:-1])]
         self.floor = np.repeat(floors, self.sizes)
 
-    def _enclose(self, segments: Sequence[Segment]) -> dict[str, Value]:
-        return self.network.enclose(self.line, segments)
+    def _enclose(self, segments: Sequence[Segment]) -> tuple[NDArray[np.bool_], tuple[NDArray[Any], ...]]:
+        """Where anything may be undefined, and what `_flatten` makes of the outputs."""
+        undefined = np.zeros(len(segments), dtype=bool)
+        values = self.network.enclose(self.line, segments, undefined=undefined)
+        return undefined, self._flatten([values[n] for n in self.network.outputs], len(segments))
 
     def locate(self, element: int) -> tuple[int, int]:
         """Output number and flat index of an element of the concatenated outputs."""
@@ -91,8 +97,7 @@ class Event:
     def decide(self, segments: Sequence[Segment]) -> list[Outcome]:
         """Evaluate a batch of finite segments, or of rays of one side."""
         self.evaluations += len(segments)
-        values = self._enclose(segments)
-        lo, hi, c, d, r = self._flatten([values[n] for n in self.network.outputs], len(segments))
+        undefined, (lo, hi, c, d, r) = self._enclose(segments)
         differs = ((lo > self.observed) | (hi < self.observed)) & ~self.settled
         equal = ((lo == self.observed) & (hi == self.observed)) | self.settled
         sign = np.where(self.observed > 0, 1.0, -1.0)
@@ -109,6 +114,8 @@ class Event:
                 outcomes.append(Outcome(((a, b, int(clearness.argmax())),)))
             elif equal[k].all():
                 outcomes.append(Outcome(((a, b, -1),)))
+            elif undefined[k]:
+                outcomes.append(self._halved(a, b))
             else:
                 outcomes.append(self._split(a, b, margin[k], slope[k], r[k], equal[k]))
         return outcomes
@@ -116,10 +123,22 @@ class Event:
     def _decided_at(self, t: float) -> bool:
         """Whether the event is known at a point: otherwise rounding alone blurs it."""
         self.evaluations += 1
-        values = self._enclose([(t, t)])
-        lo, hi, *_ = self._flatten([values[n] for n in self.network.outputs], 1)
+        _, (lo, hi, *_) = self._enclose([(t, t)])
         differs = ((lo > self.observed) | (hi < self.observed)) & ~self.settled
         return bool(differs.any() or ((lo == hi) | self.settled).all())
+
+    def _halved(self, a: float, b: float) -> Outcome:
+        """Halves of what is undefined somewhere, if it is not so at all of a few points."""
+        if np.isinf(a) or np.isinf(b):
+            return Outcome((), split_ray(a, b))
+        points = [a * (1 - k / POINTS) + b * (k / POINTS) for k in range(1, POINTS)]
+        if not all(a < t < b for t in points) or all(self._undefined_at(t) for t in points):
+            return Outcome((), undefined=((a, b),))
+        return Outcome((), equal_parts(a, b, 2))
+
+    def _undefined_at(self, t: float) -> bool:
+        self.evaluations += 1
+        return bool(self._enclose([(t, t)])[0][0])
 
     def _flatten(self, values: list[Value], size: int) -> tuple[NDArray[Any], ...]:
         """Bounds and margins of all elements of all outputs, (K, N) each; NaN where there is no margin."""

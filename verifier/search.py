@@ -244,6 +244,7 @@ class Search:
                 self._decided(a, b, element)
         self._push([s for o in outcomes for s in o.rest], self.queue)
         self._push([s for o in outcomes for s in o.stuck], self.stuck)
+        self._push([s for o in outcomes for s in o.undefined], self.tails)
 
     def _decided(self, a: float, b: float, element: int) -> None:
         lo, hi = _exact(a), _exact(b)

@@ -24,6 +24,7 @@ __all__ = [
 # Larger constants say nothing about shapes, and inference copies every byte that it is handed.
 _KEPT_ELEMENTS = 1024
 _CHECKED_ELEMENTS = 2**16
+_LONGEST_VECTOR = 2**20
 
 
 def copied(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -125,10 +126,17 @@ def inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
     _take_constants(proto.graph, graph, _KEPT_ELEMENTS)
     some_hidden = hidden(slim)
     try:
-        found = onnx.shape_inference.infer_shapes(slim, data_prop=True)
+        found = onnx.shape_inference.infer_shapes(slim)
+        if not _has_long_vector(found.graph):  # following values takes memory for every entry of a vector
+            found = onnx.shape_inference.infer_shapes(slim, data_prop=True)
     except Exception as error:  # the C++ side raises several types, some of them bare
         raise ModelError(f"The shapes in the model contradict each other ({_first_line(error)}).") from None
     return restored(found) if some_hidden else found
+
+
+def _has_long_vector(graph: onnx.GraphProto) -> bool:
+    shapes = (v.type.tensor_type.shape.dim for v in (*graph.input, *graph.value_info, *graph.output))
+    return any(len(dims) == 1 and dims[0].dim_value > _LONGEST_VECTOR for dims in shapes)
 
 
 def without_large_tensors(proto: onnx.ModelProto) -> onnx.ModelProto:

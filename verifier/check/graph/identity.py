@@ -37,7 +37,7 @@ class Numbers:
 
     def __init__(self) -> None:
         self.expressions: dict[Any, int] = {}
-        self.operations: dict[Any, tuple[Array, Array]] = {}
+        self.operations: dict[Any, Table] = {}
         self._fixed = np.zeros(1024, dtype=bool)
         self._count = 0
 
@@ -67,15 +67,14 @@ class Numbers:
 
     def rows(self, key: Any, rows: Array) -> Array:
         """One number per row of operand numbers (M, K): the operation `key` applied to them."""
-        before, numbers = self.operations.get(key, (rows[:0], np.zeros(0, dtype=np.int64)))
-        joined = np.concatenate([before, rows])
-        first, back = distinct_rows(joined)
-        found, known = joined[first], first < len(before)
-        result = np.zeros(len(first), dtype=np.int64)
-        result[known] = numbers[first[known]]
-        result[~known] = self.new(self.fixed[found[~known]].all(axis=1))
-        self.operations[key] = found, result
-        return result[back[len(before) :]]
+        table = self.operations.setdefault(key, Table())
+        first, back = distinct_rows(rows)
+        found = rows[first]
+        result = table.numbers_of(found)
+        new = result < 0
+        result[new] = self.new(np.asarray(self.fixed[found[new]].all(axis=1)))
+        table.add(found[new], result[new])
+        return result[back]
 
     def channels(self, operands: Array, count: int) -> Array:
         """New numbers (count, M) for `count` different functions of each operand (M,)."""
@@ -103,10 +102,42 @@ class Numbers:
         ).reshape(value.shape)
 
 
+class Table:
+    """Numbers of rows, in parts sorted by hash: each is more than twice the next, so that there are few."""
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[Array, Array, Array]] = []  # hashes, rows, numbers
+
+    def numbers_of(self, rows: Array) -> Array:
+        """The number of every row; -1 where there is none."""
+        hashes, result = hashes_of(rows), np.full(len(rows), -1)
+        for known, entries, numbers in self.parts:
+            at = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+            same = (entries[at] == rows).all(axis=1)
+            result[same] = numbers[at[same]]
+        return result
+
+    def add(self, rows: Array, numbers: Array) -> None:
+        """Add rows that have no number yet."""
+        if not len(rows):
+            return
+        part = (hashes_of(rows), rows, numbers)
+        while self.parts and len(self.parts[-1][0]) <= 2 * len(part[0]):
+            one, two, three = (np.concatenate(pair) for pair in zip(self.parts.pop(), part, strict=True))
+            part = (one, two, three)
+        order = np.argsort(part[0], kind="stable")
+        self.parts.append((part[0][order], part[1][order], part[2][order]))
+
+
+def hashes_of(rows: Array) -> Array:
+    """A number for every row, seldom that of another one."""
+    factors = np.random.default_rng(0).integers(1 << 62, size=rows.shape[1]) * 2 + 1
+    return np.asarray((rows * factors).sum(axis=1))
+
+
 def distinct_rows(rows: Array) -> tuple[Array, Array]:
     """The first of each kind of row, and the kind of every row: by hashes, which are then confirmed."""
-    factors = np.random.default_rng(0).integers(1 << 62, size=rows.shape[1]) * 2 + 1
-    _, first, back = np.unique((rows * factors).sum(axis=1), return_index=True, return_inverse=True)
+    _, first, back = np.unique(hashes_of(rows), return_index=True, return_inverse=True)
     if not (rows == rows[first[back]]).all():
         _, first, back = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     return first, back.reshape(-1)

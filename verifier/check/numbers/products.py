@@ -25,6 +25,9 @@ __all__ = ["Weights", "linear"]
 WIDTH = 22  # bits of a limb of the weights
 NARROWEST = 16  # bits of a limb of the values; longer rows are halved
 BLOCK = 1 << 18  # numbers of gathered input per matrix product: stays in the cache
+TIERS = 8  # most of them
+Tier = tuple[Array, int]
+"""Numbers in units of 2 to the second, of which several may be a sum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +37,8 @@ class Weights:
     limbs: Array  # float32 (G, J*O, K), limb by limb: 22 bits fit
     rows: tuple[int, ...]  # per limb, the largest sum of |limb| over a row
     e: int
-    above: tuple[Array, int]  # |w| rounded up to float32 (G, O, K), in units of 2**(e + that)
-    errors: tuple[Array, int] | None  # the same for the errors of the weights
+    above: list[Tier]  # |w| rounded up to float32 (G, O, K)
+    errors: list[Tier]  # the same for the errors of the weights
     denominator: int = 1  # all of this is to be divided by it
 
     @classmethod
@@ -55,7 +58,7 @@ class Weights:
             tuple(_row_sum(limb) for limb in limbs),
             e,
             _coarse(np.abs(c)),
-            _coarse(r) if r.any() else None,
+            _coarse(r) if r.any() else [],
             denominator,
         )
 
@@ -63,10 +66,8 @@ class Weights:
         """The weights on a part of the inner dimension."""
         limbs, count = self.limbs[..., inner], len(self.rows)
         rows = tuple(_row_sum(limb) for limb in np.split(limbs, count, axis=1))
-        above, *errors = (
-            (a[..., inner], k) for a, k in (self.above, *([self.errors] if self.errors else []))
-        )
-        return Weights(limbs, rows, self.e, above, errors[0] if errors else None, self.denominator)
+        above, errors = ([(a[..., inner], k) for a, k in tiers] for tiers in (self.above, self.errors))
+        return Weights(limbs, rows, self.e, above, errors, self.denominator)
 
 
 def linear(ar: Arithmetic, w: Weights, x: Form, index: Array) -> Form:
@@ -92,9 +93,8 @@ def linear(ar: Arithmetic, w: Weights, x: Form, index: Array) -> Form:
     products = _gathered(w.limbs, limbs[0] + limbs[1], index)
     groups, _, positions = index.shape
     products = products.reshape(groups, len(w.rows), -1, positions, sum(map(len, limbs)), cells)
-    radii = [_bound(*w.above, r, index)] if r.any() else []
-    if w.errors is not None:
-        radii.append(_bound(*w.errors, np.abs(c) + np.abs(d) + r, index))
+    radii = _bounds(w.above, r, index) if r.any() else []
+    radii += _bounds(w.errors, np.abs(c) + np.abs(d) + r, index) if w.errors else []
     # Everything is added in units of 2**down, chosen so that no sum reaches 2**60 in the fast carrier.
     sizes = [
         sum(
@@ -144,11 +144,15 @@ def split(a: Array, width: int) -> list[Array]:
     return [*limbs, a.astype(np.float64)]
 
 
-def _bound(above: Array, coarse: int, plane: Array, index: Array) -> tuple[Array, int]:
-    """An upper bound of the product of non-negative `above` and `plane`, as int64 in units of 2**k, and k."""
-    k = max(0, magnitude(plane).bit_length() + 1 - _width(_row_sum(above)))
-    product = _gathered(above, [_upward(plane, k)], index)
-    return product.reshape(*product.shape[:2], index.shape[2], -1).astype(np.int64), k + coarse
+def _bounds(weights: list[Tier], plane: Array, index: Array) -> list[Tier]:
+    """Tiers whose sum is an upper bound of the product of non-negative weights and `plane`, as int64."""
+    found = []
+    for above, coarse in weights:
+        for part, k in _tiers(plane, _width(_row_sum(above)) - 1):
+            product = _gathered(above, [part], index)
+            bound = product.reshape(*product.shape[:2], index.shape[2], -1).astype(np.int64)
+            found.append((bound, k + coarse))
+    return found
 
 
 def _gathered(weights: Array, planes: list[Array], index: Array) -> Array:
@@ -182,10 +186,24 @@ def _row_sum(limb: Array) -> int:
     return int(np.abs(limb).sum(axis=-1, dtype=np.float64).max(initial=0))
 
 
-def _coarse(a: Array) -> tuple[Array, int]:
-    """Non-negative `a` rounded up to 22 bits, and the unit's exponent."""
-    k = max(0, magnitude(a).bit_length() - WIDTH)
-    return _upward(a, k).astype(np.float32), k
+def _coarse(a: Array) -> list[Tier]:
+    """Non-negative `a` rounded up to 22 bits, as float32."""
+    return [(part.astype(np.float32), k) for part, k in _tiers(a, WIDTH)]
+
+
+def _tiers(a: Array, bits: int) -> list[Tier]:
+    """Non-negative `a` rounded up to so many bits, as float64.
+
+    Long integers that the greatest would coarsen to one unit go into tiers of their own.
+    """
+    found: list[Tier] = []
+    while True:
+        k = max(0, magnitude(a).bit_length() - bits)
+        small = a * (a < 1 << k) if a.dtype == object and len(found) < TIERS - 1 else a[:0]
+        if not small.any():
+            return [*found, (_upward(a, k), k)]
+        found.append((_upward(a - small, k), k))
+        a = small
 
 
 def _upward(a: Array, k: int) -> Array:
