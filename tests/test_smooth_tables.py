@@ -6,13 +6,16 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import test_check_smooth
 from flint import arb, arb_series, ctx, fmpq
 
+from verifier.check.numbers import smooth
 from verifier.check.numbers.integers import FAST, Arithmetic, Form
 from verifier.check.numbers.smooth import FUNCTIONS
 from verifier.check.numbers.smooth_branches import Function
 from verifier.check.numbers.smooth_fixed import covered
 from verifier.check.numbers.smooth_hills import GELUS, swish
+from verifier.check.numbers.smooth_power import power
 from verifier.check.numbers.smooth_sums import covered_sums
 from verifier.check.numbers.smooth_tables import UNIT, Table, product, table
 
@@ -23,7 +26,8 @@ RULES: dict[str, Function] = {
     "Swish": swish(1.75),
     "Swish upside down": swish(-0.5),
 }
-EVERYWHERE = [name for name in RULES if name not in ("Exp", "Log")]
+EVERYWHERE = [name for name in RULES if name not in ("Exp", "Log", "Sqrt", "Reciprocal")]
+POWERS = [Fraction(p) for p in (-3, -2, -1, -0.5, 0.5, 1.5, -2.5, 2, 3, 4, 0.75)]
 
 
 def branch_at(rule: Function, v: arb) -> int:
@@ -85,8 +89,7 @@ def test_enclosures(name: str, scale: int) -> None:
     d[::5], r[::7], r[1::11] = 0, 0, r[1::11] << 5
     v = Form(c << 3, d << 3, np.minimum(r, 1 << UNIT - 1) << 3, -UNIT - 3)
     found = covered(ar, rule, v, None, None)
-    assert found is not None
-    places, form = found
+    ((places, form),) = found
     assert len(places) > size * (0.2 if scale == -1 else 0.9)
     with ctx.workprec(200):
         rows = np.stack([places, form.c, form.d, form.r]).T.tolist()
@@ -98,6 +101,40 @@ def test_enclosures(name: str, scale: int) -> None:
                 assert abs(value - m - s * arb(t)) <= q
         narrow = [q for k, _, _, q in rows if v.d[k] == v.r[k] == 0]
         assert not narrow or max(narrow) <= 1 << -form.e - 50
+
+
+@pytest.mark.parametrize("p", POWERS)
+@pytest.mark.parametrize("scale", [2, 10, 50])
+def test_powers(p: Fraction, scale: int) -> None:
+    """However large or small the elements are, next to one another."""
+    rng, ar, size, rule = np.random.default_rng(scale), Arithmetic(FAST), 200, power(p)
+    c = rng.integers(1 << 50, 1 << 60, size=size) >> rng.integers(0, 40, size=size)
+    d, r = (c >> scale) * rng.integers(-1, 2, size=size), c >> scale + 2
+    r[::5] = 0
+    if p.denominator == 1:
+        c[::3] *= -1
+    v = Form(c, d, r, -20)
+    parts = covered(ar, rule, v, None, None)
+    places = np.concatenate([at for at, _ in parts])
+    assert len(places) == len(set(places.tolist())) > size * (0.9 if p == -0.5 and scale > 2 else 0.02)
+    with ctx.workprec(200):
+        for at, form in parts:
+            for k, m, s, q in np.stack([at, form.c, form.d, form.r]).T.tolist():
+                for t, side in ((-1, -1), (-1, 1), (1, -1), (1, 1), (0, 0), (0.5, 0.5)):
+                    x = int(c[k]) + Fraction(t) * int(d[k]) + Fraction(side) * int(r[k])
+                    ball = arb((x.numerator, v.e)) / x.denominator
+                    value = rule.branches[branch_at(rule, ball)].f(ball) / arb((1, form.e))
+                    assert abs(value - m - s * arb(t)) <= q
+                if r[k] == 0 and p.denominator <= 2:
+                    assert q <= abs(m) * 32 * (4.0**-scale + 2.0**-50)
+
+
+@pytest.mark.parametrize("name", test_check_smooth.CASES)
+def test_as_the_balls_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of balls holds here, too."""
+    monkeypatch.setattr(smooth, "FEW", 0)
+    test_check_smooth.test_contains(name, FAST)
+    test_check_smooth.test_halving_quarters_the_radius(name, FAST)
 
 
 def test_what_is_not_covered_has_no_value() -> None:
@@ -123,8 +160,7 @@ def test_sums(count: int, scale: int) -> None:
     there[:, 2] = True
     v = Form(np.where(there, c << 2, 1 << 59), d << 2, r << 2, -UNIT - 2)
     found = covered_sums(ar, v, there)
-    assert found is not None
-    places, form = found
+    ((places, form),) = found
     assert len(places) == size
     middle, slope, radius = (a.tolist() for a in (form.c, form.d, form.r))
     with ctx.workprec(200):
@@ -143,5 +179,4 @@ def test_wide_sums_are_left_to_balls() -> None:
     c = np.array([[0, 0, 8], [1, 9, 16], [2, 16, 0]]) << 55
     v = Form(c, np.zeros_like(c), np.zeros_like(c), -UNIT)
     found = covered_sums(ar, v, np.ones(c.shape, dtype=bool))
-    assert found is not None
-    assert found[0].tolist() == [0]
+    assert [places.tolist() for places, _ in found] == [[0]]

@@ -18,7 +18,7 @@ from flint import arb, ctx
 from verifier.check.errors import NotHomogeneous, Undecided
 from verifier.check.numbers.integers import Arithmetic, Array, Form, objects
 from verifier.check.numbers.smooth_branches import Branch, Function
-from verifier.check.numbers.smooth_fixed import MOSTLY, completed, covered
+from verifier.check.numbers.smooth_fixed import FEW, MOSTLY, completed, covered
 from verifier.check.numbers.smooth_functions import FUNCTIONS
 
 __all__ = ["FUNCTIONS", "smooth"]
@@ -47,9 +47,8 @@ def smooth(
     def by_balls(places: Array) -> Form:
         return _by_balls(ar, rule, row.each(lambda x: x[places]), least, most, places % shape[-1])
 
-    return completed(ar, row.c.size, covered(ar, rule, row, least, most), by_balls).each(
-        lambda x: x.reshape(shape)
-    )
+    parts = covered(ar, rule, row, least, most) if row.c.size >= FEW else []
+    return completed(ar, row.c.size, parts, by_balls).each(lambda x: x.reshape(shape))
 
 
 def _by_balls(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from flint import arb, arb_series, ctx
 
@@ -57,13 +58,14 @@ class Function:
     """Branches, and between neighbours a cut: a ball, at the present precision, around where they meet.
 
     `defined` says whether the function certainly is on all of [a, b]. `series`, if given, is the function of
-    power series.
+    power series. `power`, if given: f(2**m * v) = 2**(m*power) * f(v).
     """
 
     branches: tuple[Branch, ...]
     cuts: tuple[Callable[[], arb], ...] = ()
     defined: Domain = everywhere
     series: Series | None = None
+    power: Fraction | None = None
 
     def limits(self, a: arb, b: arb) -> tuple[arb, arb] | None:
         """Bounds where nothing better than a constant form is wanted; else None."""

@@ -12,17 +12,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 from flint import arb, ctx
 
 from verifier.check.numbers.integers import Arithmetic, Array, Form, magnitude
-from verifier.check.numbers.smooth_branches import Function, whole
+from verifier.check.numbers.narrow import bit_lengths
+from verifier.check.numbers.smooth_branches import Function, Series, whole
 from verifier.check.numbers.smooth_tables import LARGEST, UNIT, Table, product, table, times
 
-__all__ = ["FARTHEST", "MOSTLY", "Found", "completed", "covered", "in_units"]
+__all__ = ["FARTHEST", "FEW", "MOSTLY", "Found", "completed", "covered", "in_units"]
 
+FEW = 32  # elements, which balls do faster
 MOSTLY = 4  # where so much more of v is remainder than slope, the slope 0 loses less
 FARTHEST = 15 << UNIT  # of the values of v
 WIDEST = 1 << UNIT + 1  # range of v; |d| + r is at most that, too
@@ -36,16 +39,51 @@ Found = tuple[Array, Form]  # places, and forms in one row
 
 def covered(
     ar: Arithmetic, rule: Function, v: Form, least: Fraction | None, most: Fraction | None
+) -> list[Found]:
+    """Places among the elements of `v`, which are in one row, and enclosures of the function there.
+
+    The elements of a power of v are scaled to [1, 4), all that are alike together.
+    """
+    if rule.series is None or not ar.fast:
+        return []
+    scales = _scales(ar, v, rule.power)
+    parts = []
+    for scale in np.unique(scales).tolist():
+        places = np.flatnonzero(scales == scale)
+        part = replace(v.each(lambda x, at=places: x[at]), e=v.e - scale)
+        limits = (None if x is None else x / Fraction(2) ** scale for x in (least, most))
+        found = _covered(ar, rule, rule.series, part, *limits)
+        if found is not None:
+            form = replace(found[1], e=found[1].e + int(scale * (rule.power or 0)))
+            parts.append((places[found[0]], form))
+    return parts
+
+
+def _scales(ar: Arithmetic, v: Form, power: Fraction | None) -> Array:
+    """Per element an m, with a whole m*power, such that |v| * 2**-m is about 1; without a power 0."""
+    if power is None:
+        return np.zeros(v.c.shape, dtype=np.int64)
+    lo, hi = ar.bounds(v)
+    size = bit_lengths(np.maximum(np.abs(lo), np.abs(hi))) + v.e - 1
+    return np.asarray(size // power.denominator * power.denominator)
+
+
+def _covered(
+    ar: Arithmetic,
+    rule: Function,
+    series: Series,
+    v: Form,
+    least: Fraction | None = None,
+    most: Fraction | None = None,
 ) -> Found | None:
-    """Places among the elements of `v`, which are in one row, and enclosures of the function there."""
-    if rule.series is None or not ar.fast or v.size.bit_length() + v.e < TINY:
+    if v.size.bit_length() + v.e < TINY:
         return None
     fits, v = in_units(ar, v)
     a, b = _ends(v, least, most)
     bend = _bends(rule, a, b)
     good = fits & (bend != 0) & (b - a <= WIDEST) & (np.abs(v.d) + v.r <= WIDEST)
     cells = np.stack([np.arange(a.size), a, b, v.c, v.d, v.r, bend])[:, good]
-    found = _enclosed(table(rule.series), cells)
+    found = _enclosed(table(series), cells)
     if not found.size or magnitude(found[1:]) < SMALL:
         return None
     places, c, d, r = found
@@ -60,15 +98,14 @@ def in_units(ar: Arithmetic, v: Form) -> tuple[Array, Form]:
     return fits, ar.at(v.each(lambda x: np.where(fits, x, 0)), -UNIT)
 
 
-def completed(ar: Arithmetic, size: int, found: Found | None, others: Callable[[Array], Form]) -> Form:
-    """One row of forms: those found, and `others` at the places that are left."""
+def completed(ar: Arithmetic, size: int, parts: list[Found], others: Callable[[Array], Form]) -> Form:
+    """One row of forms: the parts found, and `others` at the places that are left."""
     left = np.ones(size, dtype=bool)
-    if found is not None:
-        left[found[0]] = False
+    for places, _ in parts:
+        left[places] = False
     places = np.flatnonzero(left)
-    parts = [] if found is None else [found]
     if places.size or not parts:
-        parts.append((places, others(places)))
+        parts = [*parts, (places, others(places))]
     forms = ar.aligned([form for _, form in parts])
     c, d, r = (np.zeros(size, dtype=ar.dtype) for _ in range(3))
     for (places, _), form in zip(parts, forms, strict=True):
@@ -119,8 +156,13 @@ def _enclosed(known: Table, cells: Array) -> Array:
     low = np.where(bend > 0, tangents[0], ends[0])
     high = np.where(bend > 0, ends[1], tangents[1])
     middle = low + high >> 1
-    lost = 2 + 2  # in the two products
-    return np.stack([places, middle, product(slope, d), high - middle + product(np.abs(slope), r) + lost])
+    spread = high - middle + product(np.abs(slope), r) + 2 * _lost(slope)  # in two products
+    return np.stack([places, middle, product(slope, d), spread])
+
+
+def _lost(slope: Array) -> Array:
+    """What a product with the slope has lost, at most: nothing, if that is 0."""
+    return np.asarray(2 * (slope != 0))
 
 
 def _middle(cells: Array) -> Array:
@@ -151,7 +193,7 @@ def _at_ends(known: Table, a: Array, b: Array, c: Array, slope: Array) -> Bounds
     for v in (a, b):
         value, error = known.value(v)
         value = value - product(slope, v - c)
-        lows.append(value - error - 2)
+        lows.append(value - error - _lost(slope))
         highs.append(value + error)
     return np.minimum(*lows), np.maximum(*highs)
 
@@ -162,8 +204,8 @@ def _of_tangents(known: Table, a: Array, b: Array, c: Array, slope: Array, p: Ar
     tilt, doubt = known.slope(p)
     lows, highs = [], []
     for v in (a, b):
-        off = error + times(doubt, v - p) + 2
+        off = error + times(doubt, v - p)
         line = value + product(tilt, v - p) - product(slope, v - c)
-        lows.append(line - off)
-        highs.append(line + off)
+        lows.append(line - off - _lost(slope))
+        highs.append(line + off + 2)
     return np.minimum(*lows), np.maximum(*highs)

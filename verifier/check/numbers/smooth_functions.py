@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 from flint import arb, arb_series
 
@@ -58,6 +59,9 @@ def _softplus_series(v: arb_series) -> arb_series:
 
 SERIES: dict[str, Series] = {
     "Exp": arb_series.exp,
+    "Log": arb_series.log,
+    "Sqrt": arb_series.sqrt,
+    "Reciprocal": arb_series.inv,
     "Sigmoid": logistic,
     "Tanh": _tanh_series,
     "Softplus": _softplus_series,
@@ -103,4 +107,7 @@ FUNCTIONS = {
         lambda a, b: bool(-1 < a and b < 1),
     ),
 }
-FUNCTIONS |= {name: replace(FUNCTIONS[name], series=series) for name, series in SERIES.items()}
+POWERS = {"Sqrt": Fraction(1, 2), "Reciprocal": Fraction(-1)}
+FUNCTIONS |= {
+    name: replace(FUNCTIONS[name], series=series, power=POWERS.get(name)) for name, series in SERIES.items()
+}

@@ -32,13 +32,13 @@ with ctx.workprec(2 * UNIT):
 _EXP, _LOG, _INVERSE = table(arb_series.exp), table(arb_series.log), table(arb_series.inv)
 
 
-def covered_sums(ar: Arithmetic, v: Form, there: Array) -> Found | None:
+def covered_sums(ar: Arithmetic, v: Form, there: Array) -> list[Found]:
     """Places among the vectors, which stand along the first of two axes, and enclosures there.
 
     `there` are the elements that count.
     """
     if not ar.fast or not 0 < len(v.c) <= MOST or not _all_known():
-        return None
+        return []
     fits, v = in_units(ar, v.each(lambda x: np.where(there, x, 0)))
     span = np.abs(v.d) + v.r
     reach = np.where(there, v.c + span, -BEYOND).max(axis=0) - np.where(there, v.c - span, BEYOND).min(axis=0)
@@ -50,7 +50,7 @@ def covered_sums(ar: Arithmetic, v: Form, there: Array) -> Found | None:
     top = left + right + odd >> 1  # of the chord less slope*t
     low = _tangent(_Sum(c, there), d, r, slope)
     middle = top + low >> 1
-    return places, ar.normal(middle, slope, top - middle, -UNIT)
+    return [(places, ar.normal(middle, slope, top - middle, -UNIT))]
 
 
 @functools.cache

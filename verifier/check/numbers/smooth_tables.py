@@ -3,11 +3,12 @@
 Numbers are integers in units of 2**-UNIT. Around a node, a multiple of 2**-SPACING, the polynomial's
 coefficients and a bound of what it leaves away come from ball arithmetic. What is lost from there on:
 
-- every coefficient is off by at most 1 unit, together less than 128/127 units at a distance <= 2**-7;
-- every step of Horner's rule is off by less than 2 units (see `product`), which the next one multiplies by at
-  most 2**-7: together less than 2*128/127 units.
+- every coefficient is off by at most 33/64 unit, together less than 67/128 units at a distance <= 2**-7;
+- every step of Horner's rule loses less than 2 units (see `product`), of which at most 2**-7 are left after
+  the next one: the last step's loss is made up for by 1 more unit, so that it is 1 at most, and all other
+  ones together are off by less than 2/127 units.
 
-That makes less than 4 units beside the remainder.
+That makes less than 99/64 units beside the remainder.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ DEGREE = 8
 PRECISION = 128  # bits of the balls
 LARGEST = 1 << 59  # of coefficients
 WORST = 1 << 30  # an error that is larger makes a node useless
-LOST = 4  # see the module
+NEAREST = arb(33) / 64
+LOST = arb(99) / 64  # see the module
 
 NODE = 1 << UNIT - SPACING  # between nodes
 _NODES = REACH << SPACING
@@ -111,7 +113,9 @@ class Table:
         values, slopes = [_rounded(v) for v in c], [_rounded((j + 1) * v) for j, v in enumerate(c[1:])]
         if all(rest < WORST for rest in rests) and None not in values + slopes:
             self.values[i], self.slopes[i] = values, slopes
-            self.errors[i] = [LOST - whole(-rest) for rest in rests]
+            self.values[i, 0] += 1
+            self.slopes[i, 0] += 1
+            self.errors[i] = [-whole(-(rest + LOST)) for rest in rests]
             self.usable[i] = True
 
 
@@ -130,12 +134,12 @@ def _coefficients(series: Series, z: arb, degree: int) -> list[arb]:
 
 
 def _rounded(v: arb) -> int | None:
-    """An integer within 1 of v in units."""
+    """An integer within 33/64 of v in units."""
     v = v * arb((1, UNIT))
     if not abs(v) < LARGEST - 1:
         return None
     nearest = whole(v.mid() + arb(0.5))
-    return nearest if abs(v - nearest) < 1 else None
+    return nearest if abs(v - nearest) <= NEAREST else None
 
 
 @functools.lru_cache(maxsize=64)

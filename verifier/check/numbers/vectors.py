@@ -17,7 +17,7 @@ from flint import arb, ctx
 
 from verifier.check.errors import NotHomogeneous
 from verifier.check.numbers.integers import Arithmetic, Array, Form, objects
-from verifier.check.numbers.smooth_fixed import completed
+from verifier.check.numbers.smooth_fixed import FEW, completed
 from verifier.check.numbers.smooth_sums import covered_sums
 
 __all__ = ["log_sum_exp", "norm"]
@@ -77,8 +77,8 @@ def log_sum_exp(ar: Arithmetic, v: Form, gone: Array | None = None) -> Form:
     def by_balls(places: Array) -> Form:
         return _by_balls(ar, row.each(lambda x: x[:, places]), there[:, places])
 
-    size = there.shape[1]
-    return completed(ar, size, covered_sums(ar, row, there), by_balls).each(lambda x: x.reshape(shape))
+    parts = covered_sums(ar, row, there) if there.size >= FEW else []
+    return completed(ar, there.shape[1], parts, by_balls).each(lambda x: x.reshape(shape))
 
 
 def _by_balls(ar: Arithmetic, v: Form, there: Array) -> Form:
