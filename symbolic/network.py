@@ -21,7 +21,7 @@ from symbolic.enclosures.undefined import unclaimed, undefined_on
 from symbolic.enclosures.values import Affine, Batch, Const, Range, Value
 from symbolic.errors import ModelError
 from symbolic.exactness import exactness_of
-from symbolic.node import ML, Node, Rule, given_to, operators
+from symbolic.node import ML, Node, Rule, given_to, operators, require_types
 from symbolic.operators.shapes import widened
 from symbolic.reading.static_shapes import element_types
 from symbolic.reading.stored import Stored
@@ -165,6 +165,7 @@ class Network:
                 f"{node.label}: integer arithmetic on data wraps around in ONNX and is not supported; "
                 "cast to a float type first."
             )
+        require_types(node, given)
         try:
             with np.errstate(all="ignore"):
                 rule = operators[node.op_type].build(node, given)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
-from symbolic.enclosures.values import Batch, Const, Value
+from symbolic.enclosures.values import Batch, Const, Value, holds_integers
 from symbolic.errors import ModelError
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "one_moves",
     "operator",
     "operators",
+    "require_types",
     "required",
 ]
 
@@ -214,6 +215,21 @@ def required(node: Node, inputs: Inputs, index: int = 0) -> Value:
     if value is None:
         raise ModelError(f"{node.label} lacks input {index}.")
     return value
+
+
+def require_types(node: Node, inputs: Inputs) -> None:
+    """A ModelError if integers stand where the standard, in its last version, allows only real numbers."""
+    reals = _of_reals(node.op_type, _domain(node.proto))
+    for k, value in enumerate(inputs):
+        if holds_integers(value) and reals[min(k, len(reals) - 1)]:
+            raise ModelError(f"{node.label}: its input {k} holds integers, and must hold real numbers.")
+
+
+@cache
+def _of_reals(op_type: str, domain: str) -> tuple[bool, ...]:
+    """Of each input, whether all its types are of real numbers; the last one may stand for more."""
+    inputs = onnx.defs.get_schema(op_type, domain=domain).inputs
+    return tuple(not any("int" in kind or "bool" in kind for kind in i.types) for i in inputs) or (False,)
 
 
 def one_moves(node: Node, inputs: Inputs) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from verifier.check.graph.graph import CheckedGraph
+from verifier.check.graph.identity import Numbers
 from verifier.check.numbers.integers import FAST
 
 SIDE = 10
@@ -138,3 +139,13 @@ def test_elements_keep_their_numbers_when_they_are_put_and_picked() -> None:
             for score, out in (("first", "one"), ("second", "two"))
         ]
         assert moved_twice(nodes, **{k: v for k, v in stored.items() if k in inputs})
+
+
+def test_equal_rows_get_equal_numbers_over_many_nodes() -> None:
+    numbers, rng, known = Numbers(), np.random.default_rng(0), dict[tuple[int, ...], int]()
+    operands = numbers.distinct((50,), False)
+    for _ in range(500):
+        rows = rng.choice(operands, (rng.integers(1, 20), 2))
+        for row, number in zip(rows.tolist(), numbers.rows("Add", rows).tolist(), strict=True):
+            assert known.setdefault(tuple(row), number) == number
+    assert len(set(known.values())) == len(known) and len(numbers.operations["Add"].parts) < 12

@@ -202,3 +202,14 @@ def test_truncation(numerator: int, denominator: int, bits: int | None) -> None:
     ar = Arithmetic(bits)
     out = to_integer(ar, ar.constant(np.array(value, dtype=object)), truncate=True)
     assert int(out.lo[0]) <= int(value) <= int(out.hi[0]) and int(out.hi[0]) - int(out.lo[0]) <= 1
+
+
+def test_a_great_radius_or_weight_leaves_small_ones_alone() -> None:
+    ar = Arithmetic(256)
+    zeros = np.zeros((3, 1), dtype=object)
+    x = Form(zeros, zeros, np.array([[1 << 120], [1], [3 << 60]], dtype=object), -100)
+    weights = Weights.of(ar, ar.constant(np.array([[[2.0**60, 2.0**-20, 1.0]]])))
+    radius = linear(ar, weights, x, np.array([[[0, 3, 3], [3, 1, 3], [3, 3, 2]]]))
+    found = [Fraction(int(r)) * Fraction(2) ** (radius.e + 100) for r in radius.r[0, 0, :, 0]]
+    exact = [2**180, Fraction(1, 2**20), 3 << 60]
+    assert all(a <= b <= a * (1 + Fraction(1, 2**10)) for a, b in zip(exact, found, strict=True))

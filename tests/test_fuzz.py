@@ -8,9 +8,10 @@ import fuzz
 import numpy as np
 import onnx
 import pytest
+from architectures import mlp, recurrent
 from check_folder import Folder
 from fuzzing.sources import prepare
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from small_nets import dense, model
 
 import sureline as sl
@@ -185,3 +186,72 @@ def test_channels_that_do_not_fit_the_groups(operator: str, weights: tuple[int, 
     )
     with pytest.raises(sl.ModelError, match="do not fit each other"):
         sl.enclose(net, X.reshape(1, 4, 3))
+
+
+def _checked(net: onnx.ModelProto, hypothesis: object, x: np.ndarray, folder: Path) -> sl.InferenceResult:
+    result = sl.load(net, hypothesis).inference(x, 1, precision=1e-2, max_iter=20)
+    result.certificate.save(folder)
+    assert sl.check(folder, model=net).valid
+    return result
+
+
+def test_one_enormous_weight_leaves_the_checker_its_precision(tmp_path: Path) -> None:
+    net = mlp()
+    stored = next(t for t in net.graph.initializer if t.name == "constant4")
+    changed = numpy_helper.to_array(stored).copy()
+    changed.reshape(-1)[0] = 3.4e38
+    stored.CopyFrom(numpy_helper.from_array(changed, stored.name))
+    shape = [d.dim_value for d in net.graph.input[0].type.tensor_type.shape.dim]
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    _checked(net, sl.BackMeanDiff(threshold="1/10"), x, tmp_path / "folder")
+
+
+@pytest.mark.parametrize(
+    "operator, level",
+    [("Asin", "1/5"), ("Acosh", "3/4"), ("Log", "1/5"), ("Tan", "1/5"), ("Reciprocal", "4/5")],
+)
+def test_an_undefined_element_is_a_gap_for_engine_and_checker(
+    operator: str, level: str, tmp_path: Path
+) -> None:
+    low, high = {"Asin": (-0.9, 0.9), "Tan": (-2, 2), "Acosh": (1.1, 3)}.get(operator, (0.5, 2))
+    x = np.random.default_rng(1).uniform(low, high, (1, 12)).astype(np.float32)
+    net = model([helper.make_node(operator, ["x"], ["y"])], {}, [1, 12], [1, 12])
+    result = _checked(net, sl.BackMeanDiff(threshold=level), x, tmp_path / "folder")
+    assert result.inf_p > 0
+
+
+def test_what_is_undefined_is_not_searched() -> None:
+    x = np.random.default_rng(1).uniform(0.2, 0.9, (1, 12)).astype(np.float32)
+    net = model([helper.make_node("Asin", ["x"], ["y"])], {}, [1, 12], [1, 12])
+    result = sl.load(net, sl.BackMeanDiff(threshold="1/2")).inference(x, 1, max_iter=10_000)
+    assert result.ended_by != "budget"
+
+
+@pytest.mark.parametrize(
+    "nodes, words",
+    [
+        ([helper.make_node("Sigmoid", ["two"], ["z"])], "must hold real numbers"),
+        ([helper.make_node("ReduceSum", ["x", "table"], ["z"])], "axes are no list"),
+    ],
+)
+def test_what_the_standard_does_not_allow(nodes: list[onnx.NodeProto], words: str) -> None:
+    constants = {"two": np.array([2]), "table": np.array([[1]])}
+    net = model([*nodes, helper.make_node("Add", ["x", "z"], ["y"])], constants, [1, 12], [1, 12])
+    with pytest.raises(sl.ModelError, match=words):
+        sl.enclose(net, X)
+
+
+def test_recurrent_weights_of_another_shape() -> None:
+    net = recurrent(steps=3)
+    bias = next(t for t in net.graph.initializer if t.name == "constant2")
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias).T.copy(), bias.name))
+    shape = [d.dim_value for d in net.graph.input[0].type.tensor_type.shape.dim]
+    with pytest.raises(sl.ModelError, match="has shape"):
+        sl.enclose(net, np.zeros(shape, np.float32))
+
+
+def test_following_values_of_a_long_vector_takes_no_memory() -> None:
+    from symbolic.reading.static_shapes import inferred
+
+    net = model([helper.make_node("Add", ["x", "x"], ["y"])], {}, [2**40], [2**40])
+    assert inferred(net).graph.output[0].type.tensor_type.shape.dim[0].dim_value == 2**40

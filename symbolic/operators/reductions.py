@@ -32,6 +32,8 @@ def reduced_axes(node: Node, inputs: Inputs, rank: int) -> tuple[int, ...]:
     axes: Any = node.attributes.get("axes")
     if axes is None and len(inputs) > 1:
         value = constant(node, inputs, 1, "axes")
+        if value is not None and value.value.ndim > 1:
+            raise ModelError(f"{node.label}: its axes are no list.")
         axes = None if value is None else value.value.reshape(-1).tolist()
     if axes is None or len(axes) == 0:
         return () if node.flag("noop_with_empty_axes") else tuple(range(rank))

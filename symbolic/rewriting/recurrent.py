@@ -174,9 +174,9 @@ def recurrent(unrolling: Unrolling, node: Node, scope: Scope) -> Nodes:
         for k in range(2):
             if initial[k]:
                 initial[k] = yield from make("Transpose", initial[k], perm=[1, 0, 2])
-    steps, batch, _ = _three(unrolling, node, x)
+    steps, batch, inner = _three(unrolling, node, x)
     size = _three(unrolling, node, r)[2]
-    _require_shapes(unrolling, node, (w, r), len(directions), size)
+    _require_shapes(unrolling, node, (w, r, b, *initial, peepholes), (len(directions), batch, inner, size))
     active = _active(unrolling, node, lengths, steps, batch)
     functions = _functions(node, len(directions))
     clip = node.number("clip") if "clip" in node.attributes else None
@@ -270,12 +270,16 @@ def _three(unrolling: Unrolling, node: Node, name: str) -> tuple[int, ...]:
 
 
 def _require_shapes(
-    unrolling: Unrolling, node: Node, weights: tuple[str, str], directions: int, size: int
+    unrolling: Unrolling, node: Node, given: Sequence[str], sizes: tuple[int, int, int, int]
 ) -> None:
-    gates = {"RNN": 1, "GRU": 3, "LSTM": 4}[node.op_type]
-    for name in weights:
-        if _three(unrolling, node, name)[:2] != (directions, gates * size):
-            raise ModelError(f"{node.label}: its weights do not go together.")
+    """The shapes of W, R, B, the initial states and P."""
+    directions, batch, inner, size = sizes
+    rows, state = {"RNN": 1, "GRU": 3, "LSTM": 4}[node.op_type] * size, (batch, size)
+    wanted: list[tuple[int, ...]] = [(rows, inner), (rows, size), (2 * rows,), state, state, (3 * size,)]
+    for name, shape in zip(given, wanted, strict=True):
+        found = unrolling.shape(node, name) if name else None
+        if found not in (None, (directions, *shape)):
+            raise ModelError(f"{node.label}: {name!r} has shape {found}, not {(directions, *shape)}.")
     if int(node.attributes.get("hidden_size", size)) != size:
         raise ModelError(f"{node.label}: hidden_size is not that of its weights.")
 
