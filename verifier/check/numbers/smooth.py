@@ -1,4 +1,4 @@
-"""Smooth functions of affine forms, element by element in ball arithmetic.
+"""Smooth functions of affine forms: many in 64-bit integers (`smooth_fixed`), the others in ball arithmetic.
 
 For any slope s, ``f(v) = s*v + u`` with u between the least and the greatest value of f(v) - s*v over the
 range [lo, hi] of v. The range is cut where the curvature of f changes sign. On a piece where f is convex
