@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import onnx
 import onnx.inliner
 
@@ -11,22 +13,33 @@ __all__ = ["inlined", "require_finite_functions"]
 
 MAX_NODES = 1 << 16
 
+_STANDARD = ("", "ai.onnx", "ai.onnx.ml")
+
 _Key = tuple[str, str, str]
 
 
-def _calls(nodes: list[onnx.NodeProto]) -> list[_Key]:
-    """Every node as the function that it would call, subgraphs included."""
-    calls: list[_Key] = []
+def _all_nodes(nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """The nodes and those of their subgraphs."""
+    found: list[onnx.NodeProto] = []
     waiting = list(nodes)
     while waiting:
         node = waiting.pop()
-        calls.append((node.domain, node.op_type, node.overload))
+        found.append(node)
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 waiting.extend(attribute.g.node)
             for graph in attribute.graphs:
                 waiting.extend(graph.node)
-    return calls
+    return found
+
+
+def _key(node: onnx.NodeProto) -> _Key:
+    """The function that a node would call."""
+    return node.domain, node.op_type, node.overload
+
+
+def _calls(nodes: Iterable[onnx.NodeProto]) -> list[_Key]:
+    return [_key(node) for node in _all_nodes(nodes)]
 
 
 def require_finite_functions(proto: onnx.ModelProto) -> int:
@@ -35,13 +48,16 @@ def require_finite_functions(proto: onnx.ModelProto) -> int:
     Raises
     ------
     ModelError
-        If functions call each other in a circle, or there would be more than 65,536 nodes.
+        If functions call each other in a circle, redefine the standard's operators, or there would be more
+        than 65,536 nodes.
     """
     called: dict[_Key, list[_Key]] = {}
     for function in proto.functions:
         key = (function.domain, function.name, function.overload)
         if key in called:
             raise ModelError(f'The model defines the function "{function.name}" twice.')
+        if function.domain in _STANDARD:  # runtimes are free to take this one or the standard's operator
+            raise ModelError(f'The model defines a function "{function.name}" in a domain of the standard.')
         called[key] = _calls(list(function.node))
     size: dict[_Key, int] = {}
     open_now: set[_Key] = set()
@@ -79,7 +95,32 @@ def inlined(proto: onnx.ModelProto) -> onnx.ModelProto:
     if not proto.functions:
         return proto
     require_finite_functions(proto)
+    complete = onnx.ModelProto()
+    complete.CopyFrom(proto)
+    _fill_in_defaults(complete)
     try:
-        return onnx.inliner.inline_local_functions(proto)
+        return onnx.inliner.inline_local_functions(complete)
     except Exception as error:  # the C++ side raises several types
         raise ModelError(f"The model's functions cannot be inlined ({str(error)[:200]}).") from None
+
+
+def _fill_in_defaults(proto: onnx.ModelProto) -> None:
+    """State in every call what the function has for attributes left out (ONNX's inliner does not)."""
+    functions = {(f.domain, f.name, f.overload): f for f in proto.functions}
+    passed_on = {
+        key: {a.ref_attr_name for n in _all_nodes(f.node) if _key(n) in functions for a in n.attribute}
+        for key, f in functions.items()
+    }
+    for holder in (proto.graph, *proto.functions):
+        for node in _all_nodes(holder.node):
+            function = functions.get(_key(node))
+            if function is None:
+                continue
+            given = {attribute.name for attribute in node.attribute}
+            node.attribute.extend(a for a in function.attribute_proto if a.name not in given)
+            missing = (set(function.attribute) - given) & passed_on[_key(node)]
+            if missing:
+                raise ModelError(
+                    f'A call of the function "{function.name}" lacks the attribute "{min(missing)}", which '
+                    "another function needs."
+                )

@@ -13,6 +13,8 @@ __all__ = ["LARGEST_INLINED", "inlined"]
 
 LARGEST_INLINED = 1 << 16
 
+STANDARD = {"", "ai.onnx", "ai.onnx.ml"}
+
 Key = tuple[str, str, str]
 
 
@@ -20,6 +22,8 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model without functions of its own; refused if they run in a circle, or make too many nodes."""
     if not model.functions:
         return model
+    if any(f.domain in STANDARD for f in model.functions):  # which one counts is left to runtimes
+        raise InvalidCertificate("the audited graph defines a function in a domain of the standard")
     called = {(f.domain, f.name, f.overload): list(_calls(f.node)) for f in model.functions}
     sizes: dict[Key, int] = {}
     while True:
@@ -33,15 +37,48 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     if sum(sizes.get(c, 1) for c in _calls(model.graph.node)) > LARGEST_INLINED:
         raise InvalidCertificate(f"the functions of the audited graph make more than {LARGEST_INLINED} nodes")
     try:
-        return onnx.inliner.inline_local_functions(model)
+        return onnx.inliner.inline_local_functions(_stated(model))
     except Exception as error:  # the C++ side raises several types
         raise InvalidCertificate(f"the functions of the audited graph cannot be inlined: {error}") from error
 
 
 def _calls(nodes: Iterable[onnx.NodeProto]) -> Iterator[Key]:
     """All nodes, subgraphs included, as the functions that they would call."""
+    return ((node.domain, node.op_type, node.overload) for node in _below(nodes))
+
+
+def _below(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
     for node in nodes:
-        yield node.domain, node.op_type, node.overload
+        yield node
         for attribute in node.attribute:
             for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-                yield from _calls(graph.node)
+                yield from _below(graph.node)
+
+
+def _stated(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the defaults of functions written into their calls, which the inliner leaves out.
+
+    A default behind another function's attribute that is itself left out has no meaning that all agree on.
+    """
+    out = onnx.ModelProto()
+    out.CopyFrom(model)
+    functions = {(f.domain, f.name, f.overload): f for f in out.functions}
+    inner = [n for f in out.functions for n in _below(f.node)]
+    for node in [*inner, *_below(out.graph.node)]:
+        function = functions.get((node.domain, node.op_type, node.overload))
+        if function is None:
+            continue
+        stated = [a.name for a in node.attribute]
+        node.attribute.extend(a for a in function.attribute_proto if a.name not in stated)
+        for left_out in set(function.attribute) - set(stated):
+            if any(
+                _passes_on(n, left_out)
+                for n in _below(function.node)
+                if (n.domain, n.op_type, n.overload) in functions
+            ):
+                raise InvalidCertificate(f"a call of {function.name} leaves out {left_out}")
+    return out
+
+
+def _passes_on(node: onnx.NodeProto, name: str) -> bool:
+    return any(a.ref_attr_name == name for a in node.attribute)
