@@ -188,7 +188,7 @@ def test_channels_that_do_not_fit_the_groups(operator: str, weights: tuple[int, 
         sl.enclose(net, X.reshape(1, 4, 3))
 
 
-def _checked(net: onnx.ModelProto, hypothesis: object, x: np.ndarray, folder: Path) -> sl.InferenceResult:
+def _checked(net: onnx.ModelProto, hypothesis: object, x: object, folder: Path) -> sl.InferenceResult:
     result = sl.load(net, hypothesis).inference(x, 1, precision=1e-2, max_iter=20)
     result.certificate.save(folder)
     assert sl.check(folder, model=net).valid
@@ -255,3 +255,10 @@ def test_following_values_of_a_long_vector_takes_no_memory() -> None:
 
     net = model([helper.make_node("Add", ["x", "x"], ["y"])], {}, [2**40], [2**40])
     assert inferred(net).graph.output[0].type.tensor_type.shape.dim[0].dim_value == 2**40
+
+
+def test_an_input_that_is_a_scalar(tmp_path: Path) -> None:
+    net = model([helper.make_node("Mul", ["x", "factor"], ["y"])], {}, [1, 12], [1, 12])
+    net.graph.input.append(helper.make_tensor_value_info("factor", TensorProto.FLOAT, []))
+    x = np.random.default_rng(0).normal(size=(1, 12)).astype(np.float32)
+    _checked(net, sl.BackMeanDiff(threshold="1/10"), [x, np.array(2, np.float32)], tmp_path / "folder")
