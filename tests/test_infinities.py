@@ -144,6 +144,26 @@ def test_masks_are_worth_having(name: str) -> None:
     assert (hi.astype(float) - lo <= 0.01 * (1 + np.abs(lo))).all()
 
 
+@pytest.mark.parametrize("mask", [-700.0, -1e9, -1e30, float(np.finfo(np.float32).min), -1e300])
+@pytest.mark.parametrize("masked", [1, 3])
+def test_finite_masks_have_no_weight(mask: float, masked: int) -> None:
+    """The others share 1 as if the masked elements were not there; alone, none has more than 1."""
+    x = np.array([[0.5, 0.25, 0.3, 0.1]])
+    given = [helper.make_tensor_value_info("x", TensorProto.DOUBLE, x.shape)]
+    result = helper.make_tensor_value_info("y", TensorProto.DOUBLE, x.shape)
+    nodes = [helper.make_node("Add", ["x", "m"], ["s"]), helper.make_node("Softmax", ["s"], ["y"])]
+    for count, width in ((masked, 1e-12), (4, 1 + 1e-6)):
+        added = numpy_helper.from_array(np.where(np.arange(4) < count, mask, 0.0), "m")
+        graph = helper.make_graph(nodes, "masked", given, [result], [added])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+        lo, hi = enclose(model, {"x": x}, {"x": np.ones_like(x)}, 0, 0)["y"]
+        assert (hi - lo <= width).all(), (lo, hi)
+        powers = np.exp(x) * (np.arange(4) >= count) if count < 4 else np.exp(x)
+        if count < 4 or mask > -1e9:
+            wanted = powers / powers.sum()
+            assert (lo <= wanted + 1e-13).all() and (wanted - 1e-13 <= hi).all()
+
+
 def test_fully_masked_rows_are_chosen_away() -> None:
     """softmax of a row of -inf is undefined; a condition that leaves it out makes it known again."""
     nodes = [

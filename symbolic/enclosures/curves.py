@@ -221,6 +221,7 @@ def _relaxed(
         c = np.where(undefined, np.nan, c)
         wasted = (slope != 0) & ~exact & (half > np.abs(d))
         wasted &= half > np.abs(slope) * a.r * NEGLIGIBLE
+        wasted |= (slope != 0) & ~exact & (a.half_width() > hi - lo)  # of the form little is left
         return Affine(c, np.where(slope == 0, 0.0, d), r * UP), wasted
 
 
