@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from check_values import contradictions, graph_of, values_on
+from onnx import TensorProto, helper, numpy_helper
 from random_graphs import Case, suite
 
+import sureline as sl
 from verifier.check.errors import InvalidCertificate, NotHomogeneous, Undecided
 from verifier.check.graph.line import dyadic_above
 from verifier.check.numbers.integers import EXACT, FAST
@@ -72,3 +76,41 @@ def test_values_of_random_graphs_are_enclosed(part: int) -> None:
             ]
     assert not failures, failures[:20]
     assert built_graphs > 0.9 * COUNT / 4 and undecided < 0.2 * COUNT and rays
+
+
+SHARED = np.array([[0.5, -1.25, 0.75], [1.5, 0.25, -0.5], [-0.25, 1.0, 0.125]], dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [helper.make_node("Gemm", ["k", "w", "x"], ["y"])],
+        [helper.make_node("Gemm", ["w", "w", "x"], ["y"], transA=1)],
+        [
+            helper.make_node("Gemm", ["x", "w"], ["h"]),
+            helper.make_node("Gemm", ["k", "w", "h"], ["y"], alpha=0.5, beta=2.0),
+        ],
+        [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Gemm", ["w", "h", "x"], ["y"])],
+    ],
+    ids=["constant factors", "one factor twice", "a shared weight", "both sides"],
+)
+def test_constant_factors_are_kept_where_they_are_read(nodes: list[onnx.NodeProto], tmp_path: Path) -> None:
+    """Of a product of two constants that is added to something that moves, both factors are needed."""
+    x = SHARED.T.copy()
+    graph = helper.make_graph(
+        [*nodes, helper.make_node("Greater", ["y", "t"], ["z"])],
+        "products",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)],
+        [helper.make_tensor_value_info("z", TensorProto.BOOL, x.shape)],
+        [
+            numpy_helper.from_array(value, name)
+            for name, value in (("k", SHARED[::-1].copy()), ("w", SHARED), ("t", np.float32(0.1)))
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    eta = np.arange(9.0).reshape(3, 3) - 3.5
+    result = sl.audit(
+        model, x, hypothesis=sl.Selection(output="z", eta=lambda s: eta), var=1.0, precision=1e-2
+    )
+    result.certificate.save(tmp_path / "audit")
+    assert sl.check(tmp_path / "audit").valid

@@ -77,6 +77,8 @@ def weights_of(nodes: Iterable[Node], moves: set[str], outputs: Iterable[str]) -
     absorbed, read = set[str](), set(outputs)
     for node in nodes:
         places = TRAITS[node.op].absorbs if moves & set(node.outputs) else ()
+        if sum(k < len(node.inputs) and node.inputs[k] not in moves for k in places) > 1:
+            places = ()  # one of two constant factors is read again
         for k, name in enumerate(node.inputs):
             (absorbed if k in places else read).add(name)
     return absorbed - read - moves
