@@ -31,6 +31,7 @@ from symbolic.reading.arrays import as_exact_array, fractions_of, matches_graph_
 from symbolic.reading.exact import exact_number
 from symbolic.reading.loading import load_model
 from symbolic.reading.static_shapes import free_inputs
+from symbolic.trial import try_out
 from verifier.goal import Goal
 
 __all__ = ["SelectiveInferenceModel", "TruncationSet", "audit", "load", "truncation_set"]
@@ -103,7 +104,9 @@ class SelectiveInferenceModel:
             raise OptionError("give a model: a path or an onnx.ModelProto.")
         self.hypothesis, self.seed = hypothesis, seed
         self.loaded = load_model(model)
-        require_supported(self.loaded.proto, needed_outputs(self.loaded.proto, hypothesis))
+        needed = needed_outputs(self.loaded.proto, hypothesis)
+        require_supported(self.loaded.proto, needed)
+        try_out(self.loaded.proto, needed or ())
         self._prepared: dict[Any, Audited] = {}
 
     @enough_memory()

@@ -201,7 +201,7 @@ def show_info(description: Description, name: str) -> None:
     refused = sum(how == "unsupported" for _, _, how in description.operators)
     answer = Text(f"{refused} of these operators cannot be audited; docs/operators.md lists those that can.")
     if not refused:
-        answer = Text("All operators are supported.")
+        answer = Text(description.refused or "All operators are supported.")
     elif description.auditable:
         answer.append(f" These outputs do not need them: {', '.join(description.auditable)}.")
     style = "cyan" if description.auditable else "red"

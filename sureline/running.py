@@ -163,13 +163,14 @@ def _output_index(request: Request, model: onnx.ModelProto) -> int:
 
 @dataclass(frozen=True)
 class Description:
-    """What `sureline info` shows: names with types, operators with their number and support, and the outputs
-    that need no unsupported one."""
+    """What `sureline info` shows: names with types, operators with their number and support, the outputs
+    that can be audited, and why the others cannot if all their operators are supported."""
 
     inputs: tuple[tuple[str, str], ...]
     outputs: tuple[tuple[str, str], ...]
     operators: tuple[tuple[str, int, str], ...]
     auditable: tuple[str, ...]
+    refused: str
 
 
 def describe(path: Path) -> Description:
@@ -179,6 +180,8 @@ def describe(path: Path) -> Description:
     from symbolic.reading.static_shapes import free_inputs
 
     model = load_model(path).proto
+    supported = [value.name for value in model.graph.output if not unsupported(model, [value.name])]
+    refused = {name: words for name in supported if (words := _refusal(model, name))}
     return Description(
         tuple((value.name, _type(value)) for value in free_inputs(model.graph)),
         tuple((value.name, _type(value)) for value in model.graph.output),
@@ -186,8 +189,20 @@ def describe(path: Path) -> Description:
             (kind, count, "frozen" if kind.startswith("Random") else how)
             for kind, count, how in support(model)
         ),
-        tuple(value.name for value in model.graph.output if not unsupported(model, [value.name])),
+        tuple(name for name in supported if name not in refused),
+        " ".join(dict.fromkeys(refused.values())),
     )
+
+
+def _refusal(model: onnx.ModelProto, output: str) -> str:
+    from symbolic.errors import ModelError
+    from symbolic.trial import try_out
+
+    try:
+        try_out(model, [output])
+    except ModelError as error:
+        return str(error)
+    return ""
 
 
 def _type(value: onnx.ValueInfoProto) -> str:

@@ -6,7 +6,7 @@ the observed input: constants are folded, shapes become known, and every node ge
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -126,8 +126,7 @@ class Network:
 
     def _build(self, nodes: Iterable[Node], values: dict[str, Value], stored: Stored) -> None:
         """Fold constants, shorten the ways to the heads, and prepare the rules of the nodes that move."""
-        # one before the next is made
-        prepared = [(node, self._prepared(node, values, stored)) for node in nodes]
+        prepared = self._all_prepared(iter(nodes), values, stored)
         found = peeled(prepared, {**values, **self.constants}, stored.infinite)
         rules = {id(node): rule for node, rule in prepared}
         self.constants |= found.constants
@@ -153,6 +152,36 @@ class Network:
         )
         read = {*self.outputs, *(name for step in (*self.steps, *self.aside) for name in step.inputs)}
         self.constants = {name: const for name, const in self.constants.items() if name in read}
+
+    def _all_prepared(
+        self, nodes: Iterator[Node], values: dict[str, Value], stored: Stored
+    ) -> list[tuple[Node, Rule]]:
+        """The nodes with their rules, each prepared before the next one is made; refuses all that it must at
+        once."""
+        prepared: list[tuple[Node, Rule]] = []
+        refused: list[ModelError] = []
+        lost: set[str] = set()
+        while True:
+            node = None
+            try:
+                node = next(nodes, None)
+                if node is None:
+                    break
+                if lost.isdisjoint(node.proto.input):
+                    prepared.append((node, self._prepared(node, values, stored)))
+                    continue
+            except ModelError as error:
+                if node is None and refused:  # for want of what was refused before, it may be
+                    break
+                refused.append(error)
+                if node is None:
+                    break
+            lost.update(name for name in node.proto.output if name)
+        if len(refused) > 1:
+            raise ModelError(" ".join(map(str, refused)))
+        if refused:
+            raise refused[0]
+        return prepared
 
     def _value(self, name: str, values: Mapping[str, Value], stored: Stored) -> Value | None:
         return self.constants.get(name) or values.get(name) or stored.get(name)

@@ -293,6 +293,33 @@ def test_unsupported_operators_are_listed_at_load() -> None:
         sl.load(model, sl.BackMeanDiff(threshold=0))
 
 
+def test_names_that_the_standard_does_not_have_are_listed_at_load() -> None:
+    nodes = [
+        helper.make_node("Erfc", ["x"], ["e"], name="first"),
+        helper.make_node("Log1p", ["e"], ["y"], name="second"),
+    ]
+    model = small_nets.model(nodes, {}, [3, 3], [])
+    with pytest.raises(sl.UnsupportedOperatorError, match=r"Erfc \(node 'first'\); Log1p \(node 'second'\)"):
+        sl.load(model, sl.BackMeanDiff(threshold=0))
+
+
+def test_nodes_without_a_meaning_are_listed_at_load() -> None:
+    """Supported operators, but not of what moves."""
+    nodes = [
+        helper.make_node("NonZero", ["x"], ["places"], name="first"),
+        helper.make_node("Cast", ["x"], ["whole"], to=onnx.TensorProto.INT64),
+        helper.make_node("ReduceSum", ["whole"], ["sum"], name="second", keepdims=0),
+        helper.make_node("Cast", ["places"], ["p"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Cast", ["sum"], ["s"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("ReduceMax", ["p"], ["m"], keepdims=0),
+        helper.make_node("Add", ["m", "s"], ["t"]),
+        helper.make_node("Add", ["x", "t"], ["y"]),
+    ]
+    model = small_nets.model(nodes, {}, [3, 3], [])
+    with pytest.raises(sl.ModelError, match=r"NonZero node 'first'.*ReduceSum node 'second'"):
+        sl.load(model, sl.BackMeanDiff(threshold=0))
+
+
 def test_mutated_certificates_are_rejected_or_still_true(network: onnx.ModelProto, tmp_path: Path) -> None:
     """Every number and word of a real certificate, changed one at a time."""
     import json

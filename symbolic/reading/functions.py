@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import onnx
 import onnx.inliner
 
-from symbolic.errors import ModelError
+from symbolic.errors import ModelError, UnsupportedOperatorError
 
-__all__ = ["inlined", "require_finite_functions"]
+__all__ = ["inlined", "require_finite_functions", "require_known_operators"]
 
 MAX_NODES = 1 << 16
 
@@ -82,6 +82,19 @@ def require_finite_functions(proto: onnx.ModelProto) -> int:
     if total > MAX_NODES:
         raise ModelError(f"The model has more than {MAX_NODES} nodes once its functions are inlined.")
     return total
+
+
+def require_known_operators(proto: onnx.ModelProto) -> None:
+    """Raise UnsupportedOperatorError for names that the standard's domains do not have, all at once."""
+    nodes = [node for holder in (proto.graph, *proto.functions) for node in _all_nodes(holder.node)]
+    unknown = dict.fromkeys(
+        f"{node.op_type} (node {node.name or ', '.join(node.output)!r})"
+        for node in reversed(nodes)
+        if node.domain in _STANDARD
+        and not onnx.defs.has(node.op_type, "" if node.domain == "ai.onnx" else node.domain)
+    )
+    if unknown:
+        raise UnsupportedOperatorError(f"the ONNX standard has no such operators: {'; '.join(unknown)}.")
 
 
 def inlined(proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -12,7 +12,7 @@ import onnx
 from symbolic.errors import ModelError, enough_memory
 from symbolic.reading.array_files import open_regular
 from symbolic.reading.external_data import load_external_data
-from symbolic.reading.functions import inlined, require_finite_functions
+from symbolic.reading.functions import inlined, require_finite_functions, require_known_operators
 from symbolic.reading.ml_types import require_harmless
 from symbolic.reading.random_nodes import freeze_random
 from symbolic.reading.static_shapes import free_inputs, inferred_shapes, static_inputs, without_large_tensors
@@ -90,6 +90,7 @@ def load_model(
     for tensor in all_tensors(proto):
         require_consistent(tensor)
     require_finite_functions(proto)
+    require_known_operators(proto)
     require_harmless(proto)
     _require_valid(proto)
     if external:
