@@ -127,7 +127,10 @@ def _line(start: NDArray[Any], direction: NDArray[Any] | None) -> Line:
 def _outward(lo: Fraction, hi: Fraction) -> tuple[float, float]:
     if lo > hi:
         raise InputError(f"lo is {lo}, more than hi, which is {hi}.")
-    low, high = float(lo), float(hi)
+    try:
+        low, high = float(lo), float(hi)
+    except OverflowError:
+        raise InputError("lo and hi must be within the range of float64.") from None
     low = low if Fraction(low) <= lo else float(np.nextafter(low, -np.inf))
     high = high if Fraction(high) >= hi else float(np.nextafter(high, np.inf))
     return low, high

@@ -262,3 +262,8 @@ def test_an_input_that_is_a_scalar(tmp_path: Path) -> None:
     net.graph.input.append(helper.make_tensor_value_info("factor", TensorProto.FLOAT, []))
     x = np.random.default_rng(0).normal(size=(1, 12)).astype(np.float32)
     _checked(net, sl.BackMeanDiff(threshold="1/10"), [x, np.array(2, np.float32)], tmp_path / "folder")
+
+
+def test_ends_beyond_float64() -> None:
+    with pytest.raises(sl.InputError, match="within the range"):
+        sl.enclose(dense(), X, X, "-1e999", 1)
