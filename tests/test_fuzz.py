@@ -266,4 +266,17 @@ def test_an_input_that_is_a_scalar(tmp_path: Path) -> None:
 
 def test_ends_beyond_float64() -> None:
     with pytest.raises(sl.InputError, match="within the range"):
-        sl.enclose(dense(), X, X, "-1e999", 1)
+        sl.enclose(dense(), X, X, "-1e400", 1)
+
+
+def test_a_stride_of_zero(tmp_path: Path) -> None:
+    folder = Folder()
+    pool = {"kernel_shape": [1], "strides": [0], "auto_pad": "SAME_UPPER"}
+    folder.audited.graph.node.insert(0, helper.make_node("Unsqueeze", ["x", "first"], ["deep"]))
+    folder.audited.graph.node.insert(1, helper.make_node("AveragePool", ["deep"], ["pooled"], **pool))
+    folder.audited.graph.node[2].input[0] = "pooled"
+    folder.audited.graph.initializer.append(numpy_helper.from_array(np.array([0]), "first"))
+    folder.document["model"]["nodes"] += 2
+    folder.document["model"]["initializers"] += 1
+    with pytest.raises((sl.InvalidCertificate, sl.UnusableCertificate)):
+        sl.check(folder.write(tmp_path / "folder"))

@@ -100,6 +100,6 @@ def applied(ctx: Context, node: Node, inputs: list[Any]) -> list[Any]:
     try:
         special = any(is_special(value) for value in inputs) and node.op not in SHAPE_ONLY
         out = (evaluated if special else OPERATORS[node.op])(ctx, node, inputs)
-    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise node.refuse(f"its inputs do not fit ({error})") from error
     return out if isinstance(out, list) else [out]
