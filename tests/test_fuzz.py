@@ -280,3 +280,13 @@ def test_a_stride_of_zero(tmp_path: Path) -> None:
     folder.document["model"]["initializers"] += 1
     with pytest.raises(sl.InvalidCertificate, match="AveragePool.* do not fit"):
         sl.check(folder.write(tmp_path / "folder"))
+
+
+def test_a_negative_number_of_batch_axes() -> None:
+    from verifier.check.errors import InvalidCertificate
+    from verifier.check.graph.nodes import decoded
+    from verifier.check.operators.places import by_tuple
+
+    node = decoded(0, helper.make_node("GatherND", ["x", "i"], ["y"], batch_dims=-(2**63)), 17)
+    with pytest.raises(InvalidCertificate, match="do not fit"):
+        by_tuple(node, (2, 2), (2, 2), node.get("batch_dims"))

@@ -144,7 +144,7 @@ def by_element(node: Node, data: Shape, indices: Shape, axis: int) -> Places:
 def by_tuple(node: Node, data: Shape, indices: Shape, batch: int) -> Places:
     """GatherND and ScatterND."""
     lead, count = indices[:-1], indices[-1]
-    if not 1 <= count <= len(data) - batch or lead[:batch] != data[:batch]:
+    if batch < 0 or not 1 <= count <= len(data) - batch or lead[:batch] != data[:batch]:
         raise node.refuse("indices do not fit the data")
     result = lead + data[batch + count :]
     own = {k: k for k in range(batch)}
