@@ -32,7 +32,7 @@ conformance: $(VENV)/.test
 	$(BIN)/python tests/conformance.py
 
 test: lint conformance
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 study: $(VENV)/.test
 	$(BIN)/python benchmarks/calibration.py
