@@ -131,6 +131,10 @@ def window_of(node: Node, size_in: tuple[int, ...], kernel: tuple[int, ...]) -> 
         steps = -(-room // s) if node.flag("ceil_mode") else room // s
         if node.flag("ceil_mode") and steps * s >= m + b:  # a window must start inside
             steps -= 1
+        if auto == "VALID" and steps != room // s:  # the standard's formula rounds down, runtimes up
+            raise ModelError(
+                f"{node.label}: auto_pad VALID with ceil_mode means different things to different runtimes."
+            )
         out.append(steps + 1)
     if min(out) < 1:
         raise ModelError(f"{node.label}: the kernel {kernel} does not fit the input {size_in}.")

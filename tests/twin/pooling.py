@@ -33,6 +33,8 @@ class Windows:
             count = (-(-room // self.strides[i]) if ceil else room // self.strides[i]) + 1
             if ceil and (count - 1) * self.strides[i] >= self.size[i] + self.pads[i][0]:
                 count -= 1  # windows that would start in the right padded region are ignored
+            if mode == "VALID" and count != room // self.strides[i] + 1:
+                raise NotImplementedError("auto_pad VALID with ceil_mode")
             self.positions.append(count)
 
     def taps(self, place: tuple[int, ...]) -> list[tuple[int, ...]]:

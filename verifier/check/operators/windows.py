@@ -56,6 +56,10 @@ def windows(node: Node, spatial: tuple[int, ...], kernel: list[int]) -> Windows:
         if node.get("ceil_mode") and auto in ("NOTSET", "VALID"):
             out = -(-room // stride) + 1
             out -= (out - 1) * stride >= size + begin  # a window may not start in the padding at the end
+            if auto == "VALID" and out != room // stride + 1:  # the standard rounds down, runtimes round up
+                raise node.refuse(
+                    "auto_pad VALID with ceil_mode means different things to different runtimes"
+                )
         at = np.arange(out) * stride + (np.arange(k) * dilation - begin)[:, None]
         axes.append(np.where((at >= 0) & (at < size), at, -1))
         counted = (at < size + end) if node.get("count_include_pad") else (at >= 0) & (at < size)
