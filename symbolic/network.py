@@ -25,6 +25,7 @@ from symbolic.node import ML, Node, Rule, given_to, operators, require_types
 from symbolic.operators.shapes import widened
 from symbolic.reading.static_shapes import element_types
 from symbolic.reading.stored import Stored
+from symbolic.rewriting.declared import DeclaredShapes
 from symbolic.rewriting.peeling import peeled
 from symbolic.rewriting.support import (
     default_opset,
@@ -112,6 +113,7 @@ class Network:
             values[name] = Affine(start[None], zero, zero)
         types = _types(flat)
         look = partial(self._value, values=values, stored=stored)
+        self._declared = DeclaredShapes(model)
         unrolling = Unrolling(look, versions, types, require_nodes)
         self._build(unrolling.flat(graph, outputs), values, stored)
         for name in outputs:
@@ -203,6 +205,7 @@ class Network:
             raise
         except Exception as error:  # malformed attributes and shapes surface in many ways
             raise ModelError(f"{node.label} cannot be interpreted: {error}.") from error
+        self._declared.hold(node, given, results)
         for k, (name, value) in enumerate(zip(node.proto.input, given, strict=True)):
             if isinstance(value, Const) and not stored.absorbed(rule, k, name):
                 self.constants[name] = value

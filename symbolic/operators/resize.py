@@ -161,6 +161,12 @@ def resize(node: Node, inputs: Inputs) -> Rule:
     return rule
 
 
+def has_open_lengths(node: Node, inputs: Inputs) -> bool:
+    """Whether a scale times a length is no whole number, so that the standard rounds it."""
+    axes = _axes(node, inputs, required(node, inputs).shape)
+    return any(axis.n_in * axis.scale != axis.n_out for axis in axes)
+
+
 @dataclass(frozen=True)
 class Axis:
     """What becomes of one axis."""

@@ -21,6 +21,7 @@ import verifier.check.graph.control
 import verifier.check.graph.sequences
 import verifier.check.operators  # noqa: F401  (these three register what they know)
 from verifier.check.errors import InvalidCertificate, NotHomogeneous, Undecided
+from verifier.check.graph.declared import hold_to_declared
 from verifier.check.graph.functions import element_kinds
 from verifier.check.graph.identity import number_elements
 from verifier.check.graph.inlining import inlined
@@ -88,6 +89,7 @@ class CheckedGraph:
         nodes = [decoded(index, proto, version, kinds) for index, (proto, version) in enumerate(found)]
         graph = cls(nodes, stored, moving, line, list(outputs))
         graph._trace()
+        hold_to_declared(model, nodes, graph.shapes, graph.maps)
         return graph
 
     def _trace(self) -> None:

@@ -15,9 +15,11 @@ from verifier.check.operators.registry import Context, Node, Value, fractions, o
 from verifier.check.operators.structure import bounded, gather
 from verifier.check.operators.taps import cubic, hat
 
-__all__: list[str] = []
+__all__ = ["OPEN_LENGTHS"]
 
 HALF = Fraction(1, 2)
+OPEN_LENGTHS = "open lengths"
+"""With a node's index, a key of `Context.maps`: a scale times a length is no whole number."""
 
 
 @operator("Resize", still=(1, 2, 3))
@@ -26,6 +28,8 @@ def _resize(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     x = inputs[0]
     scales, sizes = _scales(ctx, node, inputs)
     bounded(node, sizes)
+    if any(n * s != m for n, m, s in zip(x.shape, sizes, scales, strict=True)):
+        ctx.maps[OPEN_LENGTHS, node.index] = True
     regions = _regions(node, inputs, len(sizes))
     where = [
         _sources(node, n, m, s, region)
