@@ -86,8 +86,8 @@ class Network:
         moving: str | Sequence[str],
         outputs: Sequence[str],
     ) -> None:
-        require_supported(model, outputs)
         flat = lowered(model)
+        require_supported(flat, outputs)
         graph = flat.graph
         nodes = needed_nodes(graph, outputs)
         versions = {"": default_opset(model), "ai.onnx": default_opset(model), ML: ml_opset(model)}

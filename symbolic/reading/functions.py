@@ -8,6 +8,7 @@ import onnx
 import onnx.inliner
 
 from symbolic.errors import ModelError, UnsupportedOperatorError
+from symbolic.reading.subgraphs import all_nodes
 
 __all__ = ["inlined", "require_finite_functions", "require_known_operators"]
 
@@ -18,28 +19,13 @@ _STANDARD = ("", "ai.onnx", "ai.onnx.ml")
 _Key = tuple[str, str, str]
 
 
-def _all_nodes(nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeProto]:
-    """The nodes and those of their subgraphs."""
-    found: list[onnx.NodeProto] = []
-    waiting = list(nodes)
-    while waiting:
-        node = waiting.pop()
-        found.append(node)
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                waiting.extend(attribute.g.node)
-            for graph in attribute.graphs:
-                waiting.extend(graph.node)
-    return found
-
-
 def _key(node: onnx.NodeProto) -> _Key:
     """The function that a node would call."""
     return node.domain, node.op_type, node.overload
 
 
 def _calls(nodes: Iterable[onnx.NodeProto]) -> list[_Key]:
-    return [_key(node) for node in _all_nodes(nodes)]
+    return [_key(node) for node in all_nodes(nodes)]
 
 
 def require_finite_functions(proto: onnx.ModelProto) -> int:
@@ -86,10 +72,10 @@ def require_finite_functions(proto: onnx.ModelProto) -> int:
 
 def require_known_operators(proto: onnx.ModelProto) -> None:
     """Raise UnsupportedOperatorError for names that the standard's domains do not have, all at once."""
-    nodes = [node for holder in (proto.graph, *proto.functions) for node in _all_nodes(holder.node)]
+    nodes = [node for holder in (proto.graph, *proto.functions) for node in all_nodes(holder.node)]
     unknown = dict.fromkeys(
         f"{node.op_type} (node {node.name or ', '.join(node.output)!r})"
-        for node in reversed(nodes)
+        for node in nodes
         if node.domain in _STANDARD
         and not onnx.defs.has(node.op_type, "" if node.domain == "ai.onnx" else node.domain)
     )
@@ -121,11 +107,11 @@ def _fill_in_defaults(proto: onnx.ModelProto) -> None:
     """State in every call what the function has for attributes left out (ONNX's inliner does not)."""
     functions = {(f.domain, f.name, f.overload): f for f in proto.functions}
     passed_on = {
-        key: {a.ref_attr_name for n in _all_nodes(f.node) if _key(n) in functions for a in n.attribute}
+        key: {a.ref_attr_name for n in all_nodes(f.node) if _key(n) in functions for a in n.attribute}
         for key, f in functions.items()
     }
     for holder in (proto.graph, *proto.functions):
-        for node in _all_nodes(holder.node):
+        for node in list(all_nodes(holder.node)):
             function = functions.get(_key(node))
             if function is None:
                 continue

@@ -6,12 +6,11 @@ declared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import onnx
 from onnx import TensorProto, helper
 
 from symbolic.errors import ModelError
+from symbolic.reading.subgraphs import all_nodes
 
 __all__ = ["hidden", "ml_output_types", "require_harmless", "restored"]
 
@@ -39,19 +38,10 @@ def ml_output_types(node: onnx.NodeProto) -> dict[str, int]:
     return {name: kind for name, kind in zip(node.output, kinds, strict=False) if name}
 
 
-def _nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    """All nodes, those of subgraphs included."""
-    for node in nodes:
-        yield node
-        for attribute in node.attribute:
-            for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-                yield from _nodes(graph.node)
-
-
 def require_harmless(model: onnx.ModelProto) -> None:
     """Refuse what makes ONNX's inference end the process: a Split that contradicts itself."""
     for body in (model.graph, *model.functions):
-        for node in _nodes(body.node):
+        for node in all_nodes(body.node):
             stated = [a.i for a in node.attribute if a.name == "num_outputs"]
             if node.op_type == "Split" and stated and stated[0] != len(node.output):
                 raise ModelError(
@@ -63,7 +53,7 @@ def hidden(model: onnx.ModelProto) -> bool:
     """Hide these nodes from inference, in place; whether there are any."""
     found = False
     for body in (model.graph, *model.functions):
-        for node in _nodes(body.node):
+        for node in all_nodes(body.node):
             if node.domain == ML or node.op_type == "EyeLike":
                 node.domain, found = HIDDEN, True
     if not found:
@@ -82,7 +72,7 @@ def hidden(model: onnx.ModelProto) -> bool:
 def restored(model: onnx.ModelProto) -> onnx.ModelProto:
     """Undo `hidden`, in place."""
     for body in (model.graph, *model.functions):
-        for node in _nodes(body.node):
+        for node in all_nodes(body.node):
             if node.domain == HIDDEN:
                 node.domain = "" if node.op_type == "EyeLike" else ML
     for holder in (model, *model.functions):

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 import onnx
 from onnx import TensorProto, helper
 
+from verifier.check.graph.subgraphs import all_nodes
+
 __all__ = ["contradicts", "inferred", "node_types"]
 
 ML = "ai.onnx.ml"
@@ -52,7 +54,7 @@ def inferred(model: onnx.ModelProto) -> onnx.GraphProto:
     """
     copy = _light(model)
     bodies = (model.graph, *model.functions)
-    if not any(_mentions(body.node) for body in bodies):
+    if not any(_crashes(node) for body in bodies for node in all_nodes(body.node)):
         return onnx.shape_inference.infer_shapes(copy, strict_mode=False).graph
     known = {v.name for v in (*model.graph.input, *model.graph.output)}
     for node in model.graph.node:
@@ -72,9 +74,9 @@ def inferred(model: onnx.ModelProto) -> onnx.GraphProto:
 def contradicts(nodes: Iterable[onnx.NodeProto]) -> bool:
     """Whether a Split says another number of outputs than it has: the inference would end the process."""
     return any(
-        any(n.op_type == "Split" and a.name == "num_outputs" and a.i != len(n.output) for a in n.attribute)
-        or any(contradicts(g.node) for g in _below(n))
-        for n in nodes
+        node.op_type == "Split" and attribute.name == "num_outputs" and attribute.i != len(node.output)
+        for node in all_nodes(nodes)
+        for attribute in node.attribute
     )
 
 
@@ -100,16 +102,6 @@ def _crashes(node: onnx.NodeProto) -> bool:
     return node.domain == ML or node.op_type == "EyeLike"
 
 
-def _below(node: onnx.NodeProto) -> Iterable[onnx.GraphProto]:
-    return (g for a in node.attribute for g in ([a.g] if a.HasField("g") else a.graphs))
-
-
-def _mentions(nodes: Iterable[onnx.NodeProto]) -> bool:
-    return any(_crashes(n) or any(_mentions(g.node) for g in _below(n)) for n in nodes)
-
-
 def _hide(nodes: Iterable[onnx.NodeProto]) -> None:
-    for node in nodes:
+    for node in all_nodes(nodes):
         node.domain = UNREAD if _crashes(node) else node.domain
-        for graph in _below(node):
-            _hide(graph.node)

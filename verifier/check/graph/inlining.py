@@ -8,6 +8,7 @@ import onnx
 import onnx.inliner
 
 from verifier.check.errors import InvalidCertificate
+from verifier.check.graph.subgraphs import all_nodes
 
 __all__ = ["LARGEST_INLINED", "inlined"]
 
@@ -44,15 +45,7 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _calls(nodes: Iterable[onnx.NodeProto]) -> Iterator[Key]:
     """All nodes, subgraphs included, as the functions that they would call."""
-    return ((node.domain, node.op_type, node.overload) for node in _below(nodes))
-
-
-def _below(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    for node in nodes:
-        yield node
-        for attribute in node.attribute:
-            for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-                yield from _below(graph.node)
+    return ((node.domain, node.op_type, node.overload) for node in all_nodes(nodes))
 
 
 def _stated(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -63,8 +56,8 @@ def _stated(model: onnx.ModelProto) -> onnx.ModelProto:
     out = onnx.ModelProto()
     out.CopyFrom(model)
     functions = {(f.domain, f.name, f.overload): f for f in out.functions}
-    inner = [n for f in out.functions for n in _below(f.node)]
-    for node in [*inner, *_below(out.graph.node)]:
+    inner = [n for f in out.functions for n in all_nodes(f.node)]
+    for node in [*inner, *all_nodes(out.graph.node)]:
         function = functions.get((node.domain, node.op_type, node.overload))
         if function is None:
             continue
@@ -73,7 +66,7 @@ def _stated(model: onnx.ModelProto) -> onnx.ModelProto:
         for left_out in set(function.attribute) - set(stated):
             if any(
                 _passes_on(n, left_out)
-                for n in _below(function.node)
+                for n in all_nodes(function.node)
                 if (n.domain, n.op_type, n.overload) in functions
             ):
                 raise InvalidCertificate(f"a call of {function.name} leaves out {left_out}")
