@@ -238,13 +238,19 @@ def arg(b: Builder, name: str) -> object:
 # --- reductions and products ---
 
 
-@maker("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin")
-def reduce(b: Builder, name: str) -> object:
-    x = b.pick()
+def some_axes(b: Builder, x: Tensor) -> list[int]:
+    """Any number of axes, in any order, some counted from the end where that is allowed."""
     count = b.integer(0, x.rank)
     axes = [int(a) for a in b.rng.permutation(x.rank)[:count]]
     if b.opset >= 11:
         axes = [a - x.rank if b.coin(0.3) else a for a in axes]
+    return axes
+
+
+@maker("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin")
+def reduce(b: Builder, name: str) -> object:
+    x = b.pick()
+    axes = some_axes(b, x)
     attributes: dict[str, object] = {"keepdims": b.integer(0, 1)}
     inputs: list[Tensor | None] = [x]
     as_input = b.opset >= (13 if name == "ReduceSum" else 18)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from graph_builder import NUMPY, Builder, Rejected, Tensor
 from onnx import TensorProto
-from random_operators import SMOOTH, away_from_zero, broadcast_size, maker, small
+from random_operators import SMOOTH, away_from_zero, broadcast_size, maker, small, some_axes
 
 __all__: list[str] = []
 
@@ -43,10 +43,7 @@ def reduce(b: Builder, name: str) -> object:
         x = small(b)
     else:
         x = tame(b, b.pick())
-    count = b.integer(0, x.rank)
-    axes = [int(a) for a in b.rng.permutation(x.rank)[:count]]
-    if b.opset >= 11:
-        axes = [a - x.rank if b.coin(0.3) else a for a in axes]
+    axes = some_axes(b, x)
     attributes: dict[str, object] = {"keepdims": b.integer(0, 1)}
     inputs: list[Tensor | None] = [x]
     if b.opset >= 18:
