@@ -214,4 +214,5 @@ def _type(value: onnx.ValueInfoProto) -> str:
     lengths = [str(d.dim_value) if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim]
     known = tensor.elem_type in TensorProto.DataType.values()
     kind = TensorProto.DataType.Name(tensor.elem_type).lower() if known else f"type {tensor.elem_type}"
-    return f"{kind}, shape {' x '.join(lengths) or 'scalar'}"
+    shape = (" x ".join(lengths) or "scalar") if tensor.HasField("shape") else "not stated"
+    return f"{kind}, shape {shape}"

@@ -17,6 +17,7 @@ from symbolic.reading.ml_types import require_harmless
 from symbolic.reading.random_nodes import freeze_random
 from symbolic.reading.static_shapes import free_inputs, inferred_shapes, static_inputs, without_large_tensors
 from symbolic.reading.tensors import all_tensors, require_consistent
+from symbolic.reading.unstated import fill_gaps, require_input_types, state_types
 from symbolic.reading.wire import scan
 
 __all__ = [
@@ -41,6 +42,7 @@ class LoadedModel:
     ----------
     proto : onnx.ModelProto
         Self-contained: external data is inside. Local functions are kept (`inlined` gives it without them).
+        Outputs that state no element type have the one that inference finds.
     sha256 : str
         Of the file's bytes; of the deterministic serialisation of `proto` if there is external data or no
         file.
@@ -95,6 +97,7 @@ def load_model(
     _require_valid(proto)
     if external:
         data = _serialised(proto)
+    state_types(proto)
     return LoadedModel(proto, hashlib.sha256(data).hexdigest(), path)
 
 
@@ -166,8 +169,11 @@ def _require_model(proto: onnx.ModelProto) -> None:
 
 def _require_valid(proto: onnx.ModelProto) -> None:
     """Let onnx check all but large tensors, whose data `require_consistent` has seen."""
+    require_input_types(proto.graph)
+    slim = without_large_tensors(proto)
+    fill_gaps(slim.graph)
     try:
-        onnx.checker.check_model(without_large_tensors(proto))
+        onnx.checker.check_model(slim)
     except Exception as error:  # the C++ side raises several types
         words = " ".join(str(error).split())
         raise ModelError(f"The model is not valid ONNX: {words[:300] or type(error).__name__}") from None
