@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 import symbolic.operators  # noqa: F401  (fills the registry)
 from symbolic.enclosures.line import Line, Segment, centre
 from symbolic.enclosures.undefined import unclaimed, undefined_on
-from symbolic.enclosures.values import Affine, Batch, Const, Range, Value
+from symbolic.enclosures.values import Affine, Batch, Const, Value
 from symbolic.errors import ModelError
 from symbolic.exactness import exactness_of
+from symbolic.limits import Limits, limits_of
 from symbolic.node import ML, Node, Rule, given_to, operators, require_types
+from symbolic.operators.integer_arithmetic import built, require_discrete
 from symbolic.operators.shapes import widened
 from symbolic.reading.static_shapes import element_types
 from symbolic.reading.stored import Stored
@@ -53,6 +55,7 @@ class Step:
     rule: Rule
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    limits: tuple[Limits, ...]
     last_uses: tuple[str, ...]
     elements: int
 
@@ -114,6 +117,7 @@ class Network:
         types = _types(flat)
         look = partial(self._value, values=values, stored=stored)
         self._declared = DeclaredShapes(model)
+        self._limits: dict[str, Limits] = {}
         unrolling = Unrolling(look, versions, types, require_nodes)
         self._build(unrolling.flat(graph, outputs), values, stored)
         for name in outputs:
@@ -191,21 +195,19 @@ class Network:
     def _prepared(self, node: Node, values: dict[str, Value], stored: Stored) -> Rule:
         """The rule of a node; its outputs join the constants, or the values."""
         given = [self._value(name, values, stored) if name else None for name in node.proto.input]
-        if operators[node.op_type].wraps and any(_is_moving_integer(v) for v in given):
-            raise ModelError(
-                f"{node.label}: integer arithmetic on data wraps around in ONNX and is not supported; "
-                "cast to a float type first."
-            )
         require_types(node, given)
         try:
             with np.errstate(all="ignore"):
-                rule = operators[node.op_type].build(node, given)
+                rule = built(node, given)
                 results = rule(Batch(1), given)
         except (ModelError, MemoryError):
             raise
         except Exception as error:  # malformed attributes and shapes surface in many ways
             raise ModelError(f"{node.label} cannot be interpreted: {error}.") from error
+        require_discrete(node, results)
         self._declared.hold(node, given, results)
+        limits = limits_of(node, given, self._limits)
+        self._limits.update(zip(node.proto.output, limits, strict=True))
         for k, (name, value) in enumerate(zip(node.proto.input, given, strict=True)):
             if isinstance(value, Const) and not stored.absorbed(rule, k, name):
                 self.constants[name] = value
@@ -215,7 +217,7 @@ class Network:
                 self.constants[name] = _folded(value)
                 values.pop(name, None)
             elif name:
-                values[name] = value
+                values[name] = self._limits[name].on(value)
         return rule
 
     def _steps(self, nodes: list[Node], rules: Mapping[int, Rule], values: Mapping[str, Value]) -> list[Step]:
@@ -227,7 +229,8 @@ class Network:
             inputs, outputs = tuple(node.proto.input), tuple(node.proto.output)
             dead = tuple({name for name in inputs if uses[name] == k and name not in keep})
             size = sum(int(np.prod(values[name].shape)) for name in outputs if name in values)
-            steps.append(Step(node, rules[id(node)], inputs, outputs, dead, size))
+            limits = tuple(self._limits[name] for name in outputs)
+            steps.append(Step(node, rules[id(node)], inputs, outputs, limits, dead, size))
         return steps
 
     def enclose(
@@ -268,9 +271,10 @@ class Network:
             aside = self.aside if beside else []
             for k, step in enumerate((*self.steps, *aside)):
                 given = [(self.constants.get(n) or values.get(n)) if n else None for n in step.inputs]
-                for name, value in zip(step.outputs, step.rule(batch, given), strict=False):
+                found = step.rule(batch, given)
+                for name, value, limits in zip(step.outputs, found, step.limits, strict=False):
                     if name and name not in self.constants:
-                        values[name] = value
+                        values[name] = value if batch.is_ray else limits.on(value)
                         if undefined is not None and k < len(self.steps):
                             undefined |= undefined_on(value)
                 if not keep_all and not aside:
@@ -314,10 +318,6 @@ def _types(model: onnx.ModelProto) -> dict[str, int]:
         return element_types(model)
     except ModelError:
         return {}
-
-
-def _is_moving_integer(value: Value | None) -> bool:
-    return isinstance(value, Range) and value.lo.dtype.kind in "iu"
 
 
 def _folded(value: Value) -> Const:

@@ -67,6 +67,8 @@ def contradictions(
                 scale = factor**value.degree
                 # The twin's own enclosure may be wider than the checker's: they must meet.
                 good = c + d * tau - r <= high * scale and low * scale <= c + d * tau + r
+                least, most = value.limits
+                good &= (least is None or least <= high) and (most is None or low <= most)
             if not good:
                 found.append(f"{name}{list(index)}")
                 break

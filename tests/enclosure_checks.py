@@ -131,6 +131,19 @@ def _affine(value: Affine, wanted: Any, batch: int, tau: Fraction, scale: Fracti
             form = f"{c[index]!r} + {d[index]!r} tau +- {r[index]!r}"
             miss = f"misses {float(lo)!r} by {float(abs(lo - middle)):.3g}"
             return f"{place}: {form} at tau = {float(tau)!r} {miss}"
+    return _beyond_limits(value, wanted, number)
+
+
+def _beyond_limits(value: Affine, wanted: Any, number: Any) -> str | None:
+    """An element that leaves the limits of its tensor; a comparison of floats finds those that are near."""
+    for limit, sign in ((value.least, 1), (value.most, -1)):
+        if not math.isfinite(limit):
+            continue
+        near = ~(sign * (number - limit) > 1e-6 * (1 + abs(limit)))
+        for index in zip(*np.nonzero(near), strict=True) if value.shape else ([()] if near else []):
+            v = wanted[index]
+            if v is not twin.UNKNOWN and max(sign * end for end in twin.bounds(v)) < sign * Fraction(limit):
+                return f"{index}: the limit {limit!r} misses {float(twin.bounds(v)[0])!r}"
     return None
 
 

@@ -159,7 +159,8 @@ def _bounds_to_the_edge(a: Affine) -> tuple[Array, Array]:
 
 
 def relax(a: Affine, curve: Curve, least: float = -np.inf, most: float = np.inf) -> Affine:
-    """Enclose f(a), where a is known to lie in [least, most] besides."""
+    """Enclose f(a), where a is known to lie in [least, most] besides, and within its own limits."""
+    least, most = max(least, a.least), min(most, a.most)
     tilted, wasted = _relaxed(a, curve, least, most, flat=False)
     if not wasted.any():
         return tilted

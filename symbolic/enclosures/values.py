@@ -11,7 +11,7 @@ A *batch* holds K segments of the line at once. On each of them the coordinate i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -61,11 +61,16 @@ class Const:
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """c + d tau +- r on every segment; arrays of shape (K, *shape)."""
+    """c + d tau +- r on every segment; arrays of shape (K, *shape).
+
+    No element is less than ``least`` or greater than ``most``, whatever the form says (`symbolic.limits`).
+    """
 
     c: Array
     d: Array
     r: Array
+    least: float = field(default=-np.inf, kw_only=True)
+    most: float = field(default=np.inf, kw_only=True)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from symbolic.enclosures.values import Affine, Batch, Const, Value, holds_intege
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.arithmetic import exact_integers
-from symbolic.operators.smooth import EXP, LOG, SMALLEST
+from symbolic.operators.smooth import EXP, LOG, SMALLEST, on_either_side
 
 MOST_EXPONENTS = 1 << 12
 
@@ -68,10 +68,7 @@ def _to_the(x: Affine, p: float) -> Affine:
     if whole and p > 0:
         return relax(x, Curve((Piece(0.0, "concave", f=f, df=df), convex)) if odd else Curve((convex,)))
     if whole:
-        sign = np.where(x.c < 0, -1.0, 1.0)
-        y = relax(Affine(x.c * sign, x.d * sign, x.r), Curve((convex,), start=SMALLEST))
-        sign = sign if odd else np.ones_like(sign)
-        return Affine(y.c * sign, y.d * sign, y.r)
+        return on_either_side(x, lambda v: relax(v, Curve((convex,), start=SMALLEST)), bool(odd))
     concave = Piece(np.inf, "concave", f=f, df=df)
     return relax(x, Curve((concave if 0 < p < 1 else convex,), start=0.0 if p > 0 else SMALLEST))
 

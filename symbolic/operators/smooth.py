@@ -49,9 +49,16 @@ SOFTPLUS = Curve((Piece(np.inf, "convex", f=lambda v: np.logaddexp(0.0, v), df=_
 
 def reciprocal(x: Affine) -> Affine:
     """1 / x; undefined (NaN) where the form reaches 0."""
+    return on_either_side(x, lambda v: relax(v, RECIPROCAL))
+
+
+def on_either_side(x: Affine, function: Callable[[Affine], Affine], odd: bool = True) -> Affine:
+    """An odd or even function that is given for positive numbers, of numbers of either sign."""
+    if x.least >= 0:
+        return function(x)
     sign = np.where(x.c < 0, -1.0, 1.0)
-    y = relax(Affine(x.c * sign, x.d * sign, x.r), RECIPROCAL)
-    return Affine(y.c * sign, y.d * sign, y.r)
+    y = function(Affine(x.c * sign, x.d * sign, x.r))
+    return Affine(y.c * sign, y.d * sign, y.r) if odd else y
 
 
 def exponential(x: Affine) -> Affine:

@@ -25,12 +25,13 @@ from verifier.check.graph.declared import hold_to_declared
 from verifier.check.graph.functions import element_kinds
 from verifier.check.graph.identity import number_elements
 from verifier.check.graph.inlining import inlined
+from verifier.check.graph.limits import limits_of, of_constant
 from verifier.check.graph.line import Cell, MovingInput
 from verifier.check.graph.nodes import SHAPE_ONLY, STANDARD, applied, decoded, follow, hollow, weights_of
 from verifier.check.graph.peeling import Ball, peel
 from verifier.check.graph.unroll import unrolled
 from verifier.check.numbers.discrete import Discrete
-from verifier.check.numbers.integers import EXACT, FAST, FINE, Arithmetic, Array, Form
+from verifier.check.numbers.integers import EXACT, FAST, FINE, Arithmetic, Array, Form, Limits
 from verifier.check.operators.registry import LARGEST_TENSOR, TRAITS, Context, Node, Value
 from verifier.check.operators.structure import make_constant
 
@@ -59,6 +60,7 @@ class CheckedGraph:
     fixed: dict[str, Verdict] = field(default_factory=dict)
     balls: dict[str, Ball] = field(default_factory=dict)
     weights: set[str] = field(default_factory=set)
+    limits: dict[str, Limits] = field(default_factory=dict)
 
     @classmethod
     def build(
@@ -99,6 +101,7 @@ class CheckedGraph:
         self.shapes = {name: v.shape for name, v in values.items()}
         self.shapes |= {name: self.stored[name].shape for name in self.weights}
         self._peel(ctx, values)
+        self._limit(ctx, values)
         self.elements = max(math.prod(self.shapes[name]) for name in self.moves if name in self.shapes)
         missing = [name for name in self.outputs if not isinstance(values.get(name), Discrete)]
         if missing:
@@ -138,6 +141,15 @@ class CheckedGraph:
         self._run(ctx, [node for node in self.nodes if node.index not in old], values, keep=True)
         known = {name: v for name, v in values.items() if name not in self.moves}
         self.constants[ctx.ar.precision] = (ctx, known)
+
+    def _limit(self, ctx: Context, values: dict[str, Value]) -> None:
+        """Find the limits of the tensors that move."""
+
+        def look(name: str) -> Limits:
+            constant = self.stored.get(name) if name in self.weights else values.get(name)
+            return (None, None) if constant is None else of_constant(ctx.ar, constant)
+
+        self.limits = limits_of(self.nodes, self.moves, look)
 
     def _exactly(self, name: str) -> Any:
         """A constant tensor, as exactly as there is arithmetic."""
@@ -207,6 +219,8 @@ class CheckedGraph:
             for name, value in zip(node.outputs, applied(ctx, node, inputs), strict=False):
                 if name in self.same and isinstance(value, Form) and value.same is None:
                     value = replace(value, same=self.same[name])
+                if name in self.limits and isinstance(value, Form) and value.special is None:
+                    value = value if value.degree else replace(value, limits=self.limits[name])
                 if name:
                     values[name] = value
             if not keep:

@@ -1,4 +1,4 @@
-"""Matrix products of two moving factors by exact float64 products of limbs (see check_products).
+"""Matrix products of two moving factors by exact float64 products of limbs (see `products`).
 
 With p bits a limb and K products a sum, every partial sum is a whole number of at most K * 2**(2*p-2) <=
 2**53. The term in t**2 of a sum lies in [0, 1] times its coefficient.

@@ -7,9 +7,10 @@ and the sums in this file stay below 2**63. *Wide*: Python integers in object ar
 bits, or never rounded by +, -, * and max when ``bits`` is None (``exact``). Whatever a shift cuts off is
 added to r.
 
-``degree`` is 1 for what scales with the moving input on a ray (see check_graph), else 0. ``same`` numbers the
-elements: equal numbers >= 0 are equal functions of t (see check_identity); None where nothing is known.
-``special``, mostly None, marks elements that are no real numbers (see check_infinities).
+``degree`` is 1 for what scales with the moving input on a ray (`graph.graph`), else 0. ``same`` numbers the
+elements: equal numbers >= 0 are equal functions of t (`graph.identity`); None where nothing is known.
+``special``, mostly None, marks elements that are no real numbers (`infinities`). No element leaves
+``limits``, whatever the form says (`graph.limits`).
 """
 
 from __future__ import annotations
@@ -23,12 +24,25 @@ import numpy as np
 from verifier.check.errors import InvalidCertificate
 from verifier.check.numbers.rationals import quotient
 
-__all__ = ["EXACT", "FAST", "FINE", "GONE", "RATIONAL", "Array", "Arithmetic", "Form", "magnitude", "objects"]
+__all__ = [
+    "EXACT",
+    "FAST",
+    "FINE",
+    "GONE",
+    "RATIONAL",
+    "Array",
+    "Arithmetic",
+    "Form",
+    "Limits",
+    "magnitude",
+    "objects",
+]
 
 Array = np.ndarray[Any, Any]
+Limits = tuple[Fraction | None, Fraction | None]
 FAST, FINE = 60, 64  # 60-bit integers; products of 2 limbs (about 50 bits) or 3
 EXACT = None
-RATIONAL = 1 << 30  # exact, and what no power of two divides is no ball but a rational (see check_rationals)
+RATIONAL = 1 << 30  # exact, and what no power of two divides is no ball but a rational (see `rationals`)
 GONE = 1  # the mark of an exact -inf
 EXACT_FILL = 192  # in exact mode only relaxations round; they do so at this many bits
 SLOPE = 30  # bits of a relaxation's slope
@@ -50,6 +64,7 @@ class Form:
     degree: int = 0
     same: Array | None = None
     special: Array | None = None
+    limits: Limits = (None, None)
 
     @property
     def shape(self) -> tuple[int, ...]:

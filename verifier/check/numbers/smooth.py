@@ -36,8 +36,10 @@ def smooth(
     most: Fraction | None = None,
 ) -> Form:
     """A function of `v`, given by its name in the standard or as such; `v` is at least `least` and at most
-    `most`, whatever its form says.
+    `most`, and within its limits, whatever its form says.
     """
+    least = max((x for x in (least, v.limits[0]) if x is not None), default=None)
+    most = min((x for x in (most, v.limits[1]) if x is not None), default=None)
     rule = FUNCTIONS[function] if isinstance(function, str) else function
     if v.degree:
         raise NotHomogeneous(str(function))

@@ -123,7 +123,7 @@ def _integer_power(node: Node, base: Discrete, exponent: Value) -> Discrete:
 def _constant_exponents(ctx: Context, node: Node, v: Form, y: Form) -> Form:
     ar, unit = ctx.ar, Fraction(2) ** y.e
     shape = np.broadcast_shapes(v.c.shape, y.c.shape)
-    v = v.each(lambda a: np.broadcast_to(a, shape))
+    v = v.each(lambda a: np.broadcast_to(a, shape), limits=v.limits)
     powers = sorted(set(y.c.flat))
     if not 0 < len(powers) <= MOST_EXPONENTS:
         raise node.refuse(f"it has {len(powers)} different exponents")
