@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
-from symbolic.enclosures.values import Batch, Const, Value, holds_integers
+from symbolic.enclosures.values import Batch, Const, Range, Value, holds_integers
 from symbolic.errors import ModelError
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "evaluate_exactly",
     "given_to",
     "is_registered",
+    "moves_integers",
     "one_moves",
     "operator",
     "operators",
@@ -150,10 +151,14 @@ class Operator:
 
     def is_exact(self, node: Node, inputs: Inputs) -> bool:
         """Whether a node with these inputs is piecewise linear in those that move."""
+        if self.wraps and moves_integers(inputs):
+            return True
         return self.exact if isinstance(self.exact, bool) else self.exact(node, inputs)
 
     def is_homogeneous(self, node: Node, inputs: Inputs) -> bool:
-        """Whether a node with these inputs is positively homogeneous."""
+        """Whether a node with these inputs is positively homogeneous; integers have no scale."""
+        if self.wraps and moves_integers(inputs):
+            return True
         return self.homogeneous if isinstance(self.homogeneous, bool) else self.homogeneous(node, inputs)
 
 
@@ -189,7 +194,8 @@ def operator(
         output as it is): such operators can be decided on rays. A function of (node, inputs) where it
         depends on them.
     wraps : bool
-        On integers it overflows, silently and by type: refused there when the integers move.
+        Of integers it makes integers, and may overflow, silently and by type. Its rule is for real numbers:
+        integers that move are real numbers to it, and what it makes of them is known where the type holds it.
     irrational : bool
         Its own constants are irrational numbers (a square root, sines and cosines).
     domain : str
@@ -230,6 +236,11 @@ def _of_reals(op_type: str, domain: str) -> tuple[bool, ...]:
     """Of each input, whether all its types are of real numbers; the last one may stand for more."""
     inputs = onnx.defs.get_schema(op_type, domain=domain).inputs
     return tuple(not any("int" in kind or "bool" in kind for kind in i.types) for i in inputs) or (False,)
+
+
+def moves_integers(inputs: Inputs) -> bool:
+    """Whether some input is of integers or booleans that move."""
+    return any(isinstance(v, Range) and holds_integers(v) for v in inputs)
 
 
 def one_moves(node: Node, inputs: Inputs) -> bool:

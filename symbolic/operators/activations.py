@@ -11,7 +11,7 @@ from scipy import special
 from symbolic.enclosures import forms
 from symbolic.enclosures.curves import INFLECTION, Curve, Piece, relax, relu
 from symbolic.enclosures.rounding import ELEMENTARY, FLUSHED, Array, U
-from symbolic.enclosures.values import Affine, Batch, Const, Range, Value
+from symbolic.enclosures.values import Affine, Batch, Const, Range, Value, holds_integers
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.logic import compare
@@ -207,10 +207,12 @@ def thresholded_relu(node: Node, inputs: Inputs) -> Rule:
     return rule
 
 
-@operator("Shrink", wraps=True)
+@operator("Shrink")
 def shrink(node: Node, inputs: Inputs) -> Rule:
     """x + bias where x < -lambd, else x - bias where x > lambd, else 0."""
     lambd, bias = (Const(np.array(node.number(name))) for name in ("lambd", "bias"))
+    if holds_integers(required(node, inputs)):
+        raise ModelError(f"{node.label}: what a bias of real numbers makes of integers is not clear.")
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         x = batch.lift(required(node, values))

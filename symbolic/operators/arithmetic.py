@@ -10,10 +10,22 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from symbolic.enclosures import forms
+from symbolic.enclosures.ranges import aligned_ranges, truncated_quotient
 from symbolic.enclosures.rounding import UP, U
-from symbolic.enclosures.values import Affine, Batch, Const, Range, Value, holds_integers, is_integer
+from symbolic.enclosures.values import Affine, Batch, Const, Range, Value, is_integer
 from symbolic.errors import ModelError
-from symbolic.node import Inputs, Node, Rule, constant, evaluate_exactly, one_moves, operator, required
+from symbolic.node import (
+    Inputs,
+    Node,
+    Rule,
+    constant,
+    evaluate_exactly,
+    moves_integers,
+    one_moves,
+    operator,
+    required,
+)
+from symbolic.operators.casting import WHOLE
 from symbolic.operators.exact_constants import of_constants
 from symbolic.operators.smooth import reciprocal
 
@@ -31,11 +43,6 @@ def on_integers_or(node: Node, inputs: Inputs, rule: Rule) -> Rule:
     present = [v for v in inputs if v is not None]
     if all(is_integer(v) for v in present):
         return lambda batch, values: exact_integers(node, values)
-    if any(isinstance(v, Range) and holds_integers(v) for v in present) and node.op_type in (
-        "Mul",
-        "Div",
-    ):
-        raise ModelError(f"{node.label}: integer arithmetic on data is not supported.")
     return rule
 
 
@@ -75,14 +82,16 @@ def neg(node: Node, inputs: Inputs) -> Rule:
 
 
 def _divides_by_a_constant(node: Node, inputs: Inputs) -> bool:
-    return isinstance(inputs[1], Const)
+    return isinstance(inputs[1], Const) or moves_integers(inputs)
 
 
-@operator("Div", exact=_divides_by_a_constant, homogeneous=_divides_by_a_constant, wraps=True)
+@operator("Div", exact=_divides_by_a_constant, homogeneous=_divides_by_a_constant)
 @operator("Mul", exact=one_moves, homogeneous=one_moves, wraps=True)
 def multiplicative(node: Node, inputs: Inputs) -> Rule:
     """Products, exactly linear with a constant factor, and quotients."""
     combine = multiply if node.op_type == "Mul" else divide
+    if node.op_type == "Div" and moves_integers(inputs):
+        return _truncating(node)
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         exact = of_constants(node.op_type, values)
@@ -91,6 +100,19 @@ def multiplicative(node: Node, inputs: Inputs) -> Rule:
         return (combine(batch, required(node, values, 0), required(node, values, 1)),)
 
     return on_integers_or(node, inputs, rule)
+
+
+def _truncating(node: Node) -> Rule:
+    """Integer division."""
+    kind = WHOLE.get(node.input_type(0) or 0)
+    if kind is None:
+        raise ModelError(f"{node.label} divides integers of an unknown type.")
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        a, b = aligned_ranges(batch, required(node, values, 0), required(node, values, 1))
+        return (truncated_quotient(a, b, kind.least, kind.most),)
+
+    return rule
 
 
 def multiply(batch: Batch, a: Value, b: Value) -> Affine:

@@ -10,11 +10,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from symbolic.enclosures.ranges import aligned_ranges
 from symbolic.enclosures.values import ANYTHING, Batch, Const, Range, Value, is_discrete
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
 from symbolic.operators.casting import WHOLE, Whole
-from symbolic.operators.logic import aligned_ranges
 from symbolic.operators.shapes import fixed, widened
 
 PACKED: dict[int, int] = {

@@ -16,7 +16,17 @@ from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.steps import Step, tight_bounds
 
-__all__ = ["WHOLE", "Narrow", "Whole", "close_steps", "integers", "narrow_format", "narrowed", "wrapped"]
+__all__ = [
+    "WHOLE",
+    "Narrow",
+    "Whole",
+    "as_reals",
+    "close_steps",
+    "integers",
+    "narrow_format",
+    "narrowed",
+    "wrapped",
+]
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,7 @@ class Whole:
 
     least: int
     most: int
-    stored: type[np.integer[Any]]
+    stored: type[np.integer[Any] | np.bool_]
 
 
 WHOLE: dict[int, Whole] = {
@@ -154,7 +164,7 @@ def cast(node: Node, inputs: Inputs) -> Rule:
         if target in WHOLE:
             return (_whole(node, value, WHOLE[target], whole_input),)
         if isinstance(value, Const) and not value.is_float:
-            value = _as_reals(value)
+            value = as_reals(value)
         if narrow is not None:
             return (_rounded(node, batch, value, narrow),)
         return (_unrounded(value) if isinstance(value, Range) else value,)
@@ -238,7 +248,8 @@ def _only_where(valid: NDArray[np.bool_], form: Affine | None) -> Affine | None:
 # --- to floating-point types ---
 
 
-def _as_reals(value: Const) -> Const:
+def as_reals(value: Const) -> Const:
+    """Constant integers as real numbers."""
     array = value.value.astype(np.float64)
     rounded = np.abs(array) > 2.0**53  # the conversion may have rounded
     return Const(array, np.where(rounded, np.abs(array) * (2 * U), 0.0) if rounded.any() else None)

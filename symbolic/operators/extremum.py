@@ -84,7 +84,7 @@ def _positions(
     return low, high
 
 
-@operator("Max", "Min")
+@operator("Max", "Min", wraps=True)
 def of_several(node: Node, inputs: Inputs) -> Rule:
     """Elementwise maximum or minimum of any number of tensors."""
     lower = node.op_type == "Min"
@@ -102,7 +102,7 @@ def of_several(node: Node, inputs: Inputs) -> Rule:
     return rule
 
 
-@operator("MaxPool", "GlobalMaxPool")
+@operator("MaxPool", "GlobalMaxPool", wraps=True)
 def max_pool(node: Node, inputs: Inputs) -> Rule:
     """Maximum over windows; padding never wins. The second output is the flat index of the winner."""
     shape = required(node, inputs).shape
@@ -173,7 +173,7 @@ def _stacked(x: Affine, axes: tuple[int, ...]) -> Affine:
     return Affine(move(x.c), move(x.d), move(x.r))
 
 
-@operator("ReduceMax", "ReduceMin")
+@operator("ReduceMax", "ReduceMin", wraps=True)
 def reduce_extremum(node: Node, inputs: Inputs) -> Rule:
     """Largest or smallest over axes."""
     x = required(node, inputs)

@@ -13,8 +13,9 @@ from symbolic.enclosures import forms
 from symbolic.enclosures.values import ANYTHING, Affine, Batch, Const, Range, Value, map_value
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
-from symbolic.operators.casting import WHOLE, Whole, integers
+from symbolic.operators.casting import WHOLE, Whole
 from symbolic.operators.convolution import conv
+from symbolic.operators.integer_arithmetic import whole
 from symbolic.operators.matrix import matrix_product
 from symbolic.operators.quantisation import Divisor, quantised, settled, whole_type, zero_of
 from symbolic.operators.steps import between, exact_product, tight_bounds
@@ -22,15 +23,6 @@ from symbolic.operators.steps import between, exact_product, tight_bounds
 INT32 = WHOLE[TensorProto.INT32]
 Sums = Callable[[Batch, Inputs], Affine]
 """The real sums of products behind an operator."""
-
-
-def _whole(sums: Affine) -> Range:
-    """The integers between the bounds of what is known to be one; undefined where 32 bits may not hold it."""
-    lo, hi = tight_bounds(sums)
-    low, high = np.ceil(lo), np.floor(hi)
-    fits = (low >= INT32.least) & (high <= INT32.most) & (low <= high)
-    form = Affine(sums.c, sums.d, np.where(fits, sums.r, np.inf))
-    return Range(*integers(low, high, fits), form=form)
 
 
 def _centred(batch: Batch, x: Value, zero: Value) -> Value:
@@ -72,7 +64,7 @@ def per_channel(value: Value, rank: int) -> Value:
 def conv_integer(node: Node, inputs: Inputs) -> Rule:
     """Convolution of integers into 32 bits."""
     sums = _convolved(node, inputs, (0, 2, 1, 3), None)
-    return lambda batch, values: (settled(_whole(sums(batch, values)), values, INT32),)
+    return lambda batch, values: (settled(whole(sums(batch, values), INT32), values, INT32),)
 
 
 @operator("QLinearConv", homogeneous=False)
@@ -90,7 +82,7 @@ def qlinear_conv(node: Node, inputs: Inputs) -> Rule:
         ]
         y_scale = fixed or Divisor.of(batch, _scalar(node, required(node, values, 6)))
         y_zero = _scalar(node, required(node, values, 7))
-        total = _whole(sums(batch, values))
+        total = whole(sums(batch, values), INT32)
         result = _requantised(batch, total, scales, y_scale, y_zero, kind)
         return (settled(result, values, kind),)
 
@@ -137,7 +129,7 @@ def _multiplied(node: Node, a: int, b: int, a_zero: int, b_zero: int) -> Sums:
 def matmul_integer(node: Node, inputs: Inputs) -> Rule:
     """Matrix product of integers into 32 bits."""
     sums = _multiplied(node, 0, 1, 2, 3)
-    return lambda batch, values: (settled(_whole(sums(batch, values)), values, INT32),)
+    return lambda batch, values: (settled(whole(sums(batch, values), INT32), values, INT32),)
 
 
 @operator("QLinearMatMul", homogeneous=False)
@@ -153,7 +145,7 @@ def qlinear_matmul(node: Node, inputs: Inputs) -> Rule:
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         scales = [_per_row(required(node, values, 1), rank), _per_column(required(node, values, 4))]
         y_scale, y_zero = (_output_side(node, required(node, values, k)) for k in (6, 7))
-        total = _whole(sums(batch, values))
+        total = whole(sums(batch, values), INT32)
         result = _requantised(batch, total, scales, fixed or Divisor.of(batch, y_scale), y_zero, kind)
         return (settled(result, values, kind),)
 

@@ -6,23 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symbolic.enclosures import forms
-from symbolic.enclosures.values import Affine, Batch, Const, Range, Value, as_range, is_discrete, is_integer
+from symbolic.enclosures.ranges import aligned_ranges
+from symbolic.enclosures.values import (
+    Affine,
+    Batch,
+    Const,
+    Range,
+    Value,
+    as_range,
+    is_discrete,
+    is_integer,
+)
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.arithmetic import exact_integers
 
 Bools = NDArray[np.bool_]
-
-
-def aligned_ranges(batch: Batch, a: Value, b: Value) -> tuple[Range, Range]:
-    ranges = [as_range(batch, v) for v in (a, b)]
-    rank = max(r.lo.ndim for r in ranges)
-
-    def widen(x: Range) -> Range:
-        shape = (x.lo.shape[0], *(1,) * (rank - x.lo.ndim), *x.lo.shape[1:])
-        return Range(x.lo.reshape(shape), x.hi.reshape(shape))
-
-    return widen(ranges[0]), widen(ranges[1])
 
 
 def compare(difference: Affine, strict: bool) -> Range:

@@ -10,6 +10,7 @@ from symbolic.enclosures.rounding import UP, Array, gamma
 from symbolic.enclosures.values import Affine, Batch, Const, Range, Value
 from symbolic.errors import ModelError
 from symbolic.node import Absorbing, Inputs, Node, Rule, one_moves, operator, required
+from symbolic.operators.casting import WHOLE
 
 
 @operator("Gemm", exact=one_moves, homogeneous=one_moves, wraps=True)
@@ -19,6 +20,8 @@ def gemm(node: Node, inputs: Inputs) -> Rule:
     flip_a, flip_b = node.flag("transA"), node.flag("transB")
     if any(len(required(node, inputs, k).shape) != 2 for k in (0, 1)):
         raise ModelError(f"{node.label} needs two matrices.")
+    if node.input_type(0) in WHOLE and not (alpha.is_integer() and beta.is_integer()):
+        raise ModelError(f"{node.label}: what fractions make of integers is not clear.")
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         a, b = (_transposed(required(node, values, k), flip) for k, flip in enumerate((flip_a, flip_b)))

@@ -18,7 +18,7 @@ def _curve_rule(node: Node, curve: Curve) -> Rule:
     return rule
 
 
-@operator("Relu")
+@operator("Relu", wraps=True)
 def relu_node(node: Node, inputs: Inputs) -> Rule:
     """max(x, 0)."""
     return lambda batch, values: (relu(batch.lift(required(node, values))),)
@@ -31,7 +31,7 @@ def leaky_relu(node: Node, inputs: Inputs) -> Rule:
     return _curve_rule(node, Curve((below, Piece(np.inf, "linear", slope=1.0))))
 
 
-@operator("PRelu")
+@operator("PRelu", wraps=True)
 def prelu(node: Node, inputs: Inputs) -> Rule:
     """slope x below 0, one slope per channel or element."""
     slope = constant(node, inputs, 1, "slope")
@@ -71,7 +71,7 @@ def hard_swish(node: Node, inputs: Inputs) -> Rule:
     return _curve_rule(node, Curve((Piece(-3.0, "linear"), parabola, Piece(np.inf, "linear", slope=1.0))))
 
 
-@operator("Clip")
+@operator("Clip", wraps=True)
 def clip(node: Node, inputs: Inputs) -> Rule:
     """min(max(x, low), high) with constant bounds: attributes before opset 11, float32's range by default."""
     low, high = (_clip_bound(node, inputs, k + 1, name) for k, name in enumerate(("min", "max")))

@@ -13,7 +13,7 @@ from symbolic.enclosures.convex import log_sum_exp, norm
 from symbolic.enclosures.curves import Curve, Piece, relax
 from symbolic.enclosures.linear import overflow_blurred
 from symbolic.enclosures.rounding import UP, Array, gamma
-from symbolic.enclosures.values import Affine, Batch, Const, Value, is_integer
+from symbolic.enclosures.values import Affine, Batch, Const, Value, holds_integers, is_integer
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
 from symbolic.operators.arithmetic import divide, exact_integers
@@ -23,6 +23,8 @@ from symbolic.operators.smooth import LOG
 __all__ = ["ABSOLUTE", "Places", "mean", "reduced_axes", "total"]
 
 ABSOLUTE = Curve((Piece(0.0, "linear", slope=-1.0), Piece(np.inf, "linear", slope=1.0)))
+WHOLE = ("ReduceSum", "ReduceL1", "ReduceSumSquare", "ReduceProd")
+"""Reductions that make integers of integers."""
 Places = tuple[int, ...]
 """Axes of arrays whose first is the batch axis; what is reduced over them is kept with length 1."""
 
@@ -96,7 +98,7 @@ def _register(
 ) -> None:
     """Register a reduction; ``empty`` is what it makes of no elements."""
 
-    @operator(name, exact=exact, homogeneous=homogeneous, wraps=True)
+    @operator(name, exact=exact, homogeneous=homogeneous, wraps=name in WHOLE)
     def build(node: Node, inputs: Inputs) -> Rule:
         x = required(node, inputs)
         axes = reduced_axes(node, inputs, len(x.shape))
@@ -107,7 +109,7 @@ def _register(
             form = reduce(batch, batch.lift(required(node, values)), places)
             return (form if keep else Affine(*(np.squeeze(v, places) for v in (form.c, form.d, form.r))),)
 
-        if is_integer(x):
+        if holds_integers(x):
             return _on_integers(node, inputs)
         if prod(x.shape[a] for a in axes) == 0:
             kept = [1 if k in axes else n for k, n in enumerate(x.shape) if keep or k not in axes]
@@ -117,7 +119,7 @@ def _register(
 
 def _on_integers(node: Node, inputs: Inputs) -> Rule:
     """Constant integers, where the reference operator is exact."""
-    x = constant(node, inputs, 0, "input")
+    x = constant(node, inputs, 0, "integers")
     size = 0 if x is None else sum(abs(int(v)) for v in x.value.reshape(-1))
     if node.op_type in ("ReduceL2", "ReduceLogSum", "ReduceLogSumExp") or size >= 2**53:
         raise ModelError(f"{node.label}: what it makes of these integers is not exact.")

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symbolic.enclosures import forms
+from symbolic.enclosures.ranges import aligned_ranges
 from symbolic.enclosures.rounding import UP, Array, sum_error
 from symbolic.enclosures.values import ANYTHING, Affine, Batch, Const, Range, Value, is_discrete, is_integer
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.arithmetic import divide, exact_integers
-from symbolic.operators.logic import aligned_ranges
 from symbolic.operators.steps import CEIL, FLOOR, NEAREST, TRUNC, Step, blurred, of_quotient, tight_bounds
 
 __all__ = ["staircase"]

@@ -15,8 +15,9 @@ from symbolic.enclosures.hulls import Candidates, Integers, explicit, grouped_hu
 from symbolic.enclosures.moves import gather_map, joined
 from symbolic.enclosures.values import Affine, Batch, Const, Range, Value, is_discrete, map_value
 from symbolic.errors import ModelError
-from symbolic.node import Inputs, Node, Rule, constant, operator, required
+from symbolic.node import Inputs, Node, Rule, constant, moves_integers, operator, required
 from symbolic.operators.gathering import reshaped
+from symbolic.operators.integer_arithmetic import on_integers
 from symbolic.operators.places import Indexed, Places, by_element, by_tuple
 from symbolic.operators.shapes import bounded
 
@@ -117,17 +118,15 @@ def scatter(node: Node, inputs: Inputs) -> Rule:
         return _placed(node, inputs, (0, 1, 2), places, data.shape)
     if not isinstance(indices, Const):
         raise ModelError(f"{node.label}: its indices must not depend on the audited input.")
-    return _reduced(node, how, inputs, places.numbers(node, indices.value).reshape(-1))
+    targets = places.numbers(node, indices.value).reshape(-1)
+    if how in ("add", "mul") and moves_integers(inputs):
+        return on_integers(node, inputs, lambda node, values: _reduced(node, how, values, targets))
+    return _reduced(node, how, inputs, targets)
 
 
 def _reduced(node: Node, how: str, inputs: Inputs, targets: Integers) -> Rule:
     """Updates merged with the data, in places that are known."""
     size, shape = prod(required(node, inputs).shape), required(node, inputs).shape
-    if how in ("add", "mul") and any(isinstance(v, Range) and v.lo.dtype.kind in "iu" for v in inputs):
-        raise ModelError(
-            f"{node.label}: integer arithmetic on data wraps around in ONNX and is not supported; "
-            "cast to a float type first."
-        )
     order = Knockout.of(np.concatenate([np.arange(size), targets]))
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
