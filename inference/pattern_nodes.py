@@ -159,7 +159,7 @@ class _PatternMaker:
             elif kind in JUMPS and self.pieces.tensor(node.input[0]).elem_type not in _WIDE:
                 self._refuse(place)
             elif not (own and kind in DISCRETE):
-                self.pieces.add(node, kind)
+                self.pieces.add(node, kind, data)
         elif kind in _BILINEAR:
             if node.input[0] in self.moving and node.input[1] in self.moving:
                 self._refuse(place)

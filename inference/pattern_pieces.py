@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import onnx
@@ -75,8 +75,8 @@ class Pieces:
         """A discrete tensor is its own pattern."""
         self.graph.node("Identity", [result.name], self._next(result.elem_type, result.shape))
 
-    def add(self, node: onnx.NodeProto, kind: str) -> None:
-        """Outputs that name the piece of every element of a node's result."""
+    def add(self, node: onnx.NodeProto, kind: str, moving: Collection[str]) -> None:
+        """Outputs that name the piece of every element of a node's result; which of its inputs move."""
         x = node.input[0]
         if kind in SIGN_PIECES:
             of_type = self.tensor(x).elem_type
@@ -93,7 +93,7 @@ class Pieces:
         elif kind in JUMPS:
             self._jumps(node, kind)
         elif kind == "Clip":
-            self._clip(node)
+            self._clip(node, moving)
         elif kind == "HardSigmoid":
             self._hard_sigmoid(node)
         elif kind in ("Max", "Min"):
@@ -120,12 +120,14 @@ class Pieces:
             bound = self._scalar(f"{PREFIX}bound{len(self.outputs)}", value, x.elem_type)
             self._compare(x.name, bound, op_type)
 
-    def _clip(self, node: onnx.NodeProto) -> None:
+    def _clip(self, node: onnx.NodeProto, moving: Collection[str]) -> None:
         x = node.input[0]
         if self.graph.opset >= 11:
-            for bound in node.input[1:3]:
-                if bound:
-                    self._compare(x, bound)
+            bounds = [name for name in node.input[1:3] if name]
+            for bound in bounds:
+                self._compare(x, bound)
+            if len(bounds) == 2 and any(bound in moving for bound in bounds):
+                self._compare(*bounds)
             return
         of_type = self.tensor(x).elem_type
         for key in ("min", "max"):

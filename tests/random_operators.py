@@ -78,6 +78,9 @@ def clip(b: Builder) -> object:
     if b.coin(0.05):
         low, high = high, low
     ends = [b.constant(NUMPY[b.type](v)) if b.coin(0.8) else None for v in (low, high)]
+    if b.coin(0.3):  # a limit that moves
+        k = b.integer(0, 1)
+        ends[k] = b.node("ReduceMean", [b.pick()], keepdims=0)[0]
     return b.node("Clip", [x, *ends])
 
 

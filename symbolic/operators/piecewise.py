@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from symbolic.enclosures import forms
 from symbolic.enclosures.curves import Curve, Piece, relax, relu
-from symbolic.enclosures.values import Batch, Const, Range, Value
+from symbolic.enclosures.values import Batch, Const, Range, Value, map_value
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
 
@@ -73,11 +75,14 @@ def hard_swish(node: Node, inputs: Inputs) -> Rule:
 
 @operator("Clip", wraps=True)
 def clip(node: Node, inputs: Inputs) -> Rule:
-    """min(max(x, low), high) with constant bounds: attributes before opset 11, float32's range by default."""
-    low, high = (_clip_bound(node, inputs, k + 1, name) for k, name in enumerate(("min", "max")))
+    """min(max(x, low), high): attributes before opset 11, float32's range by default; later scalars that may
+    move. Where low exceeds high that is high."""
+    for k in (1, 2):
+        _clip_bound(node, inputs, k)
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         x = batch.lift(required(node, values))
+        low, high = (_clip_bound(node, values, k) for k in (1, 2))
         if low is not None:
             x = forms.maximum(x, batch.lift(low))
         if high is not None:
@@ -87,10 +92,15 @@ def clip(node: Node, inputs: Inputs) -> Rule:
     return rule
 
 
-def _clip_bound(node: Node, inputs: Inputs, index: int, name: str) -> Const | None:
-    if node.opset >= 11:
-        return constant(node, inputs, index, name)
-    return Const(np.array(node.number(name))) if name in node.attributes else None
+def _clip_bound(node: Node, inputs: Inputs, index: int) -> Value | None:
+    """The least (1) or the greatest value (2)."""
+    name = ("min", "max")[index - 1]
+    if node.opset < 11:
+        return Const(np.array(node.number(name))) if name in node.attributes else None
+    value = inputs[index] if index < len(inputs) else None
+    if value is not None and prod(value.shape) != 1:
+        raise ModelError(f"{node.label}: its {name} is not a scalar.")
+    return None if value is None else map_value(value, lambda array, lead: array.reshape(array.shape[:lead]))
 
 
 @operator("Sign")

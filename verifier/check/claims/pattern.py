@@ -146,7 +146,7 @@ class _Maker:
                 return False
             self.jumps(op, x, attributes, kind)
         elif op == "Clip":
-            self.clip(node, attributes, kind)
+            self.clip(node, attributes, kind, moved)
         elif op == "HardSigmoid":
             self.hard_sigmoid(x, attributes, kind)
         elif op in ("Max", "Min"):
@@ -193,12 +193,14 @@ class _Maker:
         else:
             self.compare(x, self.scalar("bound", attributes.get("alpha", 1.0), kind, numbered=True))
 
-    def clip(self, node: onnx.NodeProto, attributes: dict[str, Any], kind: int) -> None:
+    def clip(self, node: onnx.NodeProto, attributes: dict[str, Any], kind: int, moved: list[bool]) -> None:
         x = node.input[0]
         if self.rebuilt.opset >= 11:
             for bound in node.input[1:3]:
                 if bound:
                     self.compare(x, bound)
+            if len(node.input) > 2 and all(node.input[1:3]) and any(moved[1:3]):
+                self.compare(node.input[1], node.input[2])
         else:
             for key in ("min", "max"):
                 if key in attributes:

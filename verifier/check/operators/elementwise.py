@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -92,7 +93,10 @@ def _clipped(ctx: Context, v: Form, low: Value | None, high: Value | None) -> Fo
 
 @operator("Clip", elementwise=True)
 def _clip(ctx: Context, node: Node, inputs: list[Any]) -> Value:
-    low, high = ([*inputs, None, None] + [None])[1:3]
+    low, high = [*inputs, None, None][1:3]
+    if any(v is not None and math.prod(v.shape) != 1 for v in (low, high)):
+        raise node.refuse("its min or its max is not a scalar")
+    low, high = (v if v is None else v.each(lambda a: a.reshape(a.shape[-1])) for v in (low, high))
     if node.opset < 11:
         low, high = (None if node.get(k) is None else ctx.number(node.get(k)) for k in ("min", "max"))
     out = _clipped(ctx, to_form(ctx.ar, inputs[0]), low, high)
