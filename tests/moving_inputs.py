@@ -20,12 +20,13 @@ from unrolled_models import checked_at, runtime
 
 from symbolic.bounds import enclose
 from symbolic.network import Network
-from verifier.check.errors import Undecided
+from verifier.check.errors import NotHomogeneous, Undecided
 from verifier.check.numbers.integers import EXACT, FAST
 
-__all__ = ["Operator", "failures", "halvings", "tight_at_points"]
+__all__ = ["Operator", "failures", "halvings", "on_rays_of_the_checker", "tight_at_points"]
 
 CELLS = (1.0, 2.0**-4, 2.0**-20, 0.0)
+RAYS = [(4.0, math.inf), (-math.inf, -4.0)]
 PRECISIONS = (FAST, 256, EXACT)
 
 
@@ -51,10 +52,10 @@ class Operator:
         stored = {name: np.asarray(self.inputs[name]) for name in self.still}
         for name in moving:
             size = self.inputs[name].size
-            stored[f"{name}/from"], stored[f"{name}/to"] = np.array([start]), np.array([start + size])
+            stored[f"{name}/places"] = np.arange(start, start + size)
             stored[f"{name}/shape"] = np.array(self.inputs[name].shape, dtype=np.int64)
             nodes += [
-                helper.make_node("Slice", ["x", f"{name}/from", f"{name}/to"], [f"{name}/flat"]),
+                helper.make_node("Gather", ["x", f"{name}/places"], [f"{name}/flat"]),
                 helper.make_node("Reshape", [f"{name}/flat", f"{name}/shape"], [name]),
             ]
             start += size
@@ -101,16 +102,24 @@ def failures(operator: Operator, seed: int = 0, rays: bool = False) -> list[str]
             tau = Fraction(1, 3)
             exact = case.at((a + b) / 2 + (b - a) / 2 * tau)
             found += [f"checker, {hi - lo}: {text}" for text in contradictions(values, exact, 0, tau)]
-    return found + (_on_rays(case, graph, rng) if rays else [])
+    return found + (_on_rays(case, rng) + on_rays_of_the_checker(operator, seed) if rays else [])
 
 
-def _on_rays(case: Case, graph: Any, rng: np.random.Generator) -> list[str]:
+def _on_rays(case: Case, rng: np.random.Generator) -> list[str]:
     assert Network(case.model, {"x": case.observed}, "x", ["above"]).homogeneous
-    ends = [(4.0, math.inf), (-math.inf, -4.0)]
-    found = [text for end in ends for text in failures_of(case, [end], rng, points=3)]
-    for lo, hi in ends:
+    return [text for end in RAYS for text in failures_of(case, [end], rng, points=3)]
+
+
+def on_rays_of_the_checker(operator: Operator, seed: int = 0) -> list[str]:
+    """What the checker says against the twin on rays, where it says anything."""
+    case, found = operator.case(seed), list[str]()
+    graph = graph_of(case.model, {"x": case.observed}, "x", case.direction)
+    for lo, hi in RAYS:
         cell = (lo if math.isinf(lo) else Fraction(lo), hi if math.isinf(hi) else Fraction(hi))
-        values = values_on(graph, [cell], FAST)  # type: ignore[list-item]
+        try:
+            values = values_on(graph, [cell], FAST)  # type: ignore[list-item]
+        except (NotHomogeneous, Undecided):
+            continue
         for t in (Fraction(9, 2), Fraction(1000)):
             s = 1 / t  # in (0, 1/4): tau runs from -1 to 1
             exact = case.at(t if math.isinf(hi) else -t)

@@ -3,6 +3,7 @@
 from symbolic.operators import (
     activations,
     arithmetic,
+    batch_normalisation,
     bits,
     casting,
     columns,
@@ -44,6 +45,7 @@ from symbolic.operators import (
 __all__ = [
     "activations",
     "arithmetic",
+    "batch_normalisation",
     "bits",
     "casting",
     "columns",

@@ -1,12 +1,8 @@
-"""Sums, differences, products, quotients, and normalisation by constants."""
+"""Sums, differences, products and quotients."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from onnx import TensorProto
 
 from symbolic.enclosures import forms
@@ -18,7 +14,6 @@ from symbolic.node import (
     Inputs,
     Node,
     Rule,
-    constant,
     evaluate_exactly,
     moves_integers,
     one_moves,
@@ -142,41 +137,3 @@ def divide(batch: Batch, a: Value, b: Value) -> Affine:
         r = np.where((c != 0) | (d != 0) | (form.r != 0) | (form.c != 0), r + 2.0**-1060, r) * UP
         return Affine(np.where(ok, c, np.nan), d, r)
     return forms.product(batch.lift(a), reciprocal(batch.lift(b)))
-
-
-@operator("BatchNormalization", irrational=True)
-def batch_normalization(node: Node, inputs: Inputs) -> Rule:
-    """(x - mean) scale / sqrt(var + epsilon) + bias, with constant statistics."""
-    if node.flag("training_mode"):
-        raise ModelError(f"{node.label}: training mode is not a function of the input alone.")
-    names = ("scale", "bias", "mean", "variance")
-    scale, bias, mean, variance = (constant(node, inputs, k + 1, name) for k, name in enumerate(names))
-    x = required(node, inputs)
-    if scale is None or bias is None or mean is None or variance is None:
-        raise ModelError(f"{node.label} lacks an input.")
-    epsilon = np.array(node.number("epsilon"))
-    one = Batch(1)
-    spread = forms.add(one.lift(variance), one.lift(Const(np.broadcast_to(epsilon, variance.shape))))
-    with np.errstate(all="ignore"):
-        root = np.sqrt(spread.c)
-        # sqrt is correctly rounded; its argument's error e moves it by at most e / sqrt(v - e)
-        radius = (spread.r / np.sqrt(spread.c - spread.r) + 2 * U * root) * UP
-    factor = forms.product(one.lift(scale), reciprocal(Affine(root, np.zeros_like(root), radius)))
-    shape = (-1, *(1,) * (len(x.shape) - 2))
-    shape = shape if len(x.shape) > 1 else (-1,)
-
-    def channels(v: NDArray[Any]) -> NDArray[Any]:
-        return v.reshape(shape)
-
-    weight, weight_radius = channels(factor.c[0]), channels(factor.r[0])
-
-    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        centred = forms.subtract(batch.lift(required(node, values)), batch.lift(_moved(mean, channels)))
-        scaled = forms.scale(centred, weight, weight_radius)
-        return (forms.add(scaled, batch.lift(_moved(bias, channels))),)
-
-    return rule
-
-
-def _moved(value: Const, move: Callable[[NDArray[Any]], NDArray[Any]]) -> Const:
-    return Const(move(value.value), None if value.radius is None else move(value.radius))

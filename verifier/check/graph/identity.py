@@ -220,8 +220,8 @@ def _outputs(
     if node.op == "BatchNormalization" and len(values[first].shape) > 1:
         x = operand(node.inputs[0])
         channel = np.broadcast_to(np.arange(x.shape[1]).reshape(-1, *(1,) * (x.ndim - 2)), x.shape)
-        rows = np.stack([numbers.new(np.ones(x.shape[1], dtype=bool))[channel], x], axis=-1)
-        return {first: numbers.rows(node.index, rows.reshape(-1, 2)).reshape(x.shape)}
+        rows = np.stack([x, *(operand(name)[channel] for name in node.inputs[1:])], axis=-1)
+        return {first: numbers.rows(node.index, rows.reshape(x.size, -1)).reshape(x.shape)}
     cut = node.get("coordinate_transformation_mode") == b"tf_crop_and_resize"  # with a constant beyond
     if node.op in RESIZED and node.index in maps and not cut:
         x, found = operand(node.inputs[0]), maps[node.index]

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from verifier.check.errors import InvalidCertificate
+from verifier.check.errors import InvalidCertificate, NotHomogeneous
 from verifier.check.numbers.rationals import quotient
 
 __all__ = [
@@ -46,6 +46,14 @@ RATIONAL = 1 << 30  # exact, and what no power of two divides is no ball but a r
 GONE = 1  # the mark of an exact -inf
 EXACT_FILL = 192  # in exact mode only relaxations round; they do so at this many bits
 SLOPE = 30  # bits of a relaxation's slope
+
+
+def _of_one_degree(forms: list[Form]) -> list[Form]:
+    """On a ray what scales is neither added to what does not, nor compared with it; a zero has any degree."""
+    degrees = {f.degree for f in forms if f.size}
+    if len(degrees) > 1:
+        raise NotHomogeneous("a sum")
+    return [replace(f, degree=max(degrees, default=0)) for f in forms]
 
 
 def magnitude(a: Array) -> int:
@@ -188,7 +196,9 @@ class Arithmetic:
         return replace(a, c=c, d=d, r=r, e=e)
 
     def aligned(self, forms: list[Form]) -> list[Form]:
-        """The forms at one exponent, all below 2**60 in the fast carrier."""
+        """The forms at one exponent, all below 2**60 in the fast carrier, and of one degree."""
+        if len({f.degree for f in forms}) > 1:
+            forms = _of_one_degree(forms)
         if self.rational:
             e = min(f.e for f in forms)
             return [self.at(f, e) for f in forms]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from verifier.check.numbers.discrete import Discrete, to_form, to_integer
 from verifier.check.numbers.integers import Array, Form
 from verifier.check.numbers.products import Weights, linear
 from verifier.check.numbers.smooth import smooth
+from verifier.check.numbers.smooth_power import power
 from verifier.check.operators.registry import Context, Node, Value, operator
 from verifier.check.operators.structure import gather
 from verifier.check.operators.windows import channelled, transposed, windows
@@ -164,18 +166,25 @@ def _times_constant(ctx: Context, node: Node, a: Form, b: Form) -> Form:
     return _reshaped(y, (*lead, rows, columns))
 
 
-@operator("BatchNormalization", still=(1, 2, 3, 4))
+@operator("BatchNormalization")
 def _batch_normalization(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     if node.get("training_mode") or len([o for o in node.outputs if o]) > 1:
         raise node.refuse("training mode")
-    x, scale, bias, mean, variance = inputs
+    x, *given = inputs
+    shape = (-1,) + (1,) * (len(x.shape) - 2)
+    scale, bias, mean, variance = (_reshaped(v, shape) for v in given)
+
+    def factor() -> Form:
+        spread = ctx.ar.add(*ctx.alike(variance, ctx.number(node.get("epsilon"))))
+        if node.inputs[4] in ctx.moves:
+            return ctx.product(scale, smooth(ctx.ar, power(Fraction(-1, 2)), spread))
+        return ctx.quotient(scale, smooth(ctx.ar, "Sqrt", spread))
 
     def constants() -> tuple[Form, Form]:
-        root = smooth(ctx.ar, "Sqrt", ctx.ar.add(variance, ctx.number(node.get("epsilon"))))
-        factor = ctx.quotient(scale, root)
-        offset = ctx.ar.subtract(bias, ctx.product(mean, factor))
-        shape = (-1,) + (1,) * (len(x.shape) - 2)
-        return _reshaped(factor, shape), _reshaped(offset, shape)
+        return factor(), ctx.ar.subtract(bias, ctx.product(mean, factor()))
 
-    factor, offset = ctx.once(node, constants)
-    return ctx.ar.add(*ctx.alike(ctx.product(x, factor), offset))
+    if not ctx.moves & set(node.inputs[1:]):
+        slope, offset = ctx.once(node, constants)
+        return ctx.ar.add(*ctx.alike(ctx.product(x, slope), offset))
+    y = ctx.product(ctx.ar.subtract(*ctx.alike(x, mean)), factor())
+    return ctx.ar.add(*ctx.alike(y, bias))

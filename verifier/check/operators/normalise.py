@@ -71,7 +71,7 @@ def _at_most(y: Form, square: int) -> Form:
 
 def _scaled(ctx: Context, y: Form, scale: Form, bias: Form | None) -> Form:
     y = ctx.product(y, scale)
-    return y if bias is None else ctx.ar.add(y, bias)
+    return y if bias is None else ctx.ar.add(*ctx.alike(y, bias))
 
 
 def _require_wide(node: Node) -> None:
