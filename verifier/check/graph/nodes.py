@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 
 from verifier.check.errors import InvalidCertificate
-from verifier.check.numbers.discrete import Discrete
 from verifier.check.numbers.infinities import evaluated, is_special
 from verifier.check.numbers.integers import Form
+from verifier.check.operators.cast import WHOLE
 from verifier.check.operators.registry import OPERATORS, TRAITS, Context, Node
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
 
 Versioned = tuple[onnx.NodeProto, int]
 """A node, and the operator set by which it is read."""
+DISCRETE = {*WHOLE, onnx.TensorProto.BOOL}
 SHAPE_ONLY = {"Shape", "Size", "EyeLike"}
 STANDARD = ("", "ai.onnx")
 ML = "ai.onnx.ml"  # no operator of it has the name of one of the default domain
@@ -92,11 +93,9 @@ def hollow(shape: tuple[int, ...]) -> Form:
 
 def applied(ctx: Context, node: Node, inputs: list[Any]) -> list[Any]:
     """The outputs of a node."""
-    if TRAITS[node.op].wraps and any(
-        isinstance(value, Discrete) and name in ctx.moves
-        for name, value in zip(node.inputs, inputs, strict=True)
-    ):
-        raise node.refuse("integer arithmetic on data wraps around")
+    for name, kind, value in zip(node.inputs, node.kinds, inputs, strict=False):
+        if kind in DISCRETE and isinstance(value, Form) and name in ctx.moves:
+            raise node.refuse("real numbers stand where integers are expected")
     try:
         special = any(is_special(value) for value in inputs) and node.op not in SHAPE_ONLY
         out = (evaluated if special else OPERATORS[node.op])(ctx, node, inputs)

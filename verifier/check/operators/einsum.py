@@ -12,12 +12,13 @@ import numpy as np
 
 from verifier.check.errors import NotHomogeneous
 from verifier.check.numbers.contractions import contract
-from verifier.check.numbers.discrete import Discrete
+from verifier.check.numbers.discrete import Discrete, to_form
 from verifier.check.numbers.integers import Array, Form
 from verifier.check.numbers.products import Weights, linear
 from verifier.check.operators.reduce import total
 from verifier.check.operators.registry import LARGEST_TENSOR, Context, Node, Value, operator, whole_numbers
 from verifier.check.operators.structure import bounded, gather
+from verifier.check.operators.whole import held, like
 
 __all__: list[str] = []
 
@@ -34,7 +35,7 @@ class Part:
     moves: bool
 
 
-@operator("Einsum", wraps=True)
+@operator("Einsum")
 def _einsum(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     terms, output = _equation(node, [v.shape for v in inputs])
     sizes: dict[str, int] = {}
@@ -45,8 +46,16 @@ def _einsum(ctx: Context, node: Node, inputs: list[Any]) -> Value:
                 raise node.refuse(f"the lengths of index {label!r} differ")
             sizes[label] = n if n != 1 else sizes.get(label, 1)
     bounded(node, [sizes[label] for label in output])
-    if all(isinstance(v, Discrete) for v in inputs):
-        return _whole(node, terms, output, sizes, inputs)
+    if isinstance(inputs[0], Discrete) and not ctx.moves & set(node.inputs):
+        return _of_constants(ctx, node, terms, output, sizes, inputs)
+    forms = [to_form(ctx.ar, v) for v in inputs]
+    return like(ctx, node, inputs[0], _summed(ctx, node, terms, output, sizes, forms))
+
+
+def _summed(
+    ctx: Context, node: Node, terms: list[Labels], output: Labels, sizes: dict[str, int], inputs: list[Form]
+) -> Form:
+    """The sums of products of real numbers."""
     # an axis of length 1 where the index is longer is not there at all
     full = [
         {label for label, n in zip(term, v.shape, strict=True) if n == sizes[label]}
@@ -93,8 +102,13 @@ def _equation(node: Node, shapes: list[tuple[int, ...]]) -> tuple[list[Labels], 
     return terms, output
 
 
-def _whole(
-    node: Node, terms: list[Labels], output: Labels, sizes: dict[str, int], inputs: list[Any]
+def _of_constants(
+    ctx: Context,
+    node: Node,
+    terms: list[Labels],
+    output: Labels,
+    sizes: dict[str, int],
+    inputs: list[Any],
 ) -> Discrete:
     """The sums of constants, in Python's integers."""
     if math.prod(sizes.values()) > LARGEST_TENSOR:
@@ -105,9 +119,7 @@ def _whole(
     words = ["".join(ALPHABET[order.index(label)] for label in term) for term in (*terms, output)]
     values = [whole_numbers(node, v).astype(object) for v in inputs]
     found = np.asarray(np.einsum(f"{','.join(words[:-1])}->{words[-1]}", *values), dtype=object)
-    if any(abs(v) >= 1 << 52 for v in found.flat):
-        raise node.refuse("an integer is beyond 2**52")
-    return Discrete.known(found.astype(np.int64))
+    return held(ctx, node, found[..., None], found[..., None])
 
 
 def _places(part: Part, labels: Iterable[str], sizes: dict[str, int]) -> Array:

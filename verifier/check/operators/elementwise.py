@@ -21,7 +21,8 @@ from verifier.check.numbers.discrete import (
 from verifier.check.numbers.integers import Arithmetic, Form
 from verifier.check.numbers.relaxations import absolute, maximum, minimum, relu, select
 from verifier.check.numbers.smooth import FUNCTIONS, smooth
-from verifier.check.operators.registry import Context, Node, Value, operator, whole_numbers
+from verifier.check.operators.registry import Context, Node, Value, operator
+from verifier.check.operators.whole import divided_integers, like, whole
 
 __all__: list[str] = []
 
@@ -39,18 +40,16 @@ STEPS: dict[str, Callable[[Arithmetic, Form, Form], Form]] = {
 
 
 @operator("Max", "Min", elementwise=True, ties=True)
-@operator("Sub", elementwise=True, ties=True, wraps=True)
-@operator("Add", "Mul", "Div", "Sum", "Neg", "Abs", elementwise=True, wraps=True)
-@operator("Relu", "Mean", elementwise=True)
+@operator("Sub", elementwise=True, ties=True)
+@operator("Add", "Mul", "Div", "Sum", "Neg", "Abs", "Relu", "Mean", elementwise=True)
 def _arithmetic(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     ar = ctx.ar
     if _integers_only(inputs):
-        if node.op == "Div" or node.op == "Mean":
-            a, b = (whole_numbers(node, v) for v in inputs)
-            if not b.all():
-                raise node.refuse("division of integers by zero")
-            return Discrete.known(np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b)))
-        return to_integer(ar, _reals(ctx, node, [to_form(ar, v) for v in inputs]), truncate=False)
+        if node.op == "Div":
+            return divided_integers(ctx, node, *inputs)
+        if node.op == "Mean":
+            raise node.refuse("a mean of integers is not defined")
+        return whole(ctx, node, _reals(ctx, node, [to_form(ar, v) for v in inputs]))
     return _reals(ctx, node, [to_form(ar, v) for v in inputs])
 
 
@@ -73,9 +72,14 @@ def _reals(ctx: Context, node: Node, v: list[Form]) -> Form:
 
 @operator("LeakyRelu", elementwise=True)
 @operator("PRelu", still=(1,), elementwise=True)
-def _two_slopes(ctx: Context, node: Node, inputs: list[Any]) -> Form:
-    v = inputs[0]
-    slope = inputs[1] if node.op == "PRelu" else ctx.number(node.get("alpha"))
+def _two_slopes(ctx: Context, node: Node, inputs: list[Any]) -> Value:
+    v = to_form(ctx.ar, inputs[0])
+    slope = to_form(ctx.ar, inputs[1]) if node.op == "PRelu" else ctx.number(node.get("alpha"))
+    return like(ctx, node, inputs[0], _bent(ctx, v, slope))
+
+
+def _bent(ctx: Context, v: Form, slope: Form) -> Form:
+    """v above zero, slope * v below."""
     below = ctx.product(v, slope)
     one = ctx.number(1)
     less = COMPARISONS["LessOrEqual"](ctx.ar, slope, one)

@@ -10,13 +10,14 @@ import numpy as np
 
 from verifier.check.errors import NotHomogeneous
 from verifier.check.numbers.contractions import contract
-from verifier.check.numbers.discrete import Discrete, to_form, to_integer
+from verifier.check.numbers.discrete import Discrete, to_form
 from verifier.check.numbers.integers import Array, Form
 from verifier.check.numbers.products import Weights, linear
 from verifier.check.numbers.smooth import smooth
 from verifier.check.numbers.smooth_power import power
 from verifier.check.operators.registry import Context, Node, Value, operator
 from verifier.check.operators.structure import gather
+from verifier.check.operators.whole import like, whole
 from verifier.check.operators.windows import channelled, transposed, windows
 
 __all__: list[str] = []
@@ -104,8 +105,17 @@ def _conv_transpose(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     return _biased(ctx, node, y, inputs)  # type: ignore[arg-type]
 
 
-@operator("Gemm", wraps=True, absorbs=(0, 1))
-def _gemm(ctx: Context, node: Node, inputs: list[Any]) -> Form:
+@operator("Gemm", absorbs=(0, 1))
+def _gemm(ctx: Context, node: Node, inputs: list[Any]) -> Value:
+    if not isinstance(inputs[0], Discrete):
+        return _affine(ctx, node, inputs)
+    if any(node.get(name) % 1 for name in ("alpha", "beta")):
+        raise node.refuse("what fractions make of integers is not clear")
+    return whole(ctx, node, _affine(ctx, node, [v if v is None else to_form(ctx.ar, v) for v in inputs]))
+
+
+def _affine(ctx: Context, node: Node, inputs: list[Any]) -> Form:
+    """alpha a' b' + beta c."""
     a, b = (
         v.each(lambda x: np.swapaxes(x, 0, 1)) if node.get(flag) else v
         for v, flag in zip(inputs[:2], ("transA", "transB"), strict=True)
@@ -119,7 +129,7 @@ def _gemm(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     return y
 
 
-@operator("MatMul", wraps=True, absorbs=(0, 1))
+@operator("MatMul", absorbs=(0, 1))
 def _matmul(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     a, b = (to_form(ctx.ar, v) for v in inputs)
     row, column = len(a.shape) == 1, len(b.shape) == 1
@@ -128,7 +138,7 @@ def _matmul(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     y = _product(ctx, node, a, b)
     shape = y.shape[:-2] + (() if row else y.shape[-2:-1]) + (() if column else y.shape[-1:])
     y = _reshaped(y, shape)
-    return to_integer(ctx.ar, y, truncate=False) if isinstance(inputs[0], Discrete) else y
+    return like(ctx, node, inputs[0], y)
 
 
 def _product(ctx: Context, node: Node, a: Form, b: Form) -> Form:

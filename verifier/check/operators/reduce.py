@@ -16,6 +16,7 @@ from verifier.check.numbers.smooth import smooth
 from verifier.check.numbers.vectors import log_sum_exp, norm
 from verifier.check.operators.registry import Context, Node, Value, operator, whole_numbers
 from verifier.check.operators.structure import gather
+from verifier.check.operators.whole import like
 from verifier.check.operators.windows import Windows, windows
 
 __all__ = ["pool", "reduction_axes", "rows", "total"]
@@ -51,9 +52,10 @@ def reduction_axes(node: Node, inputs: list[Any], rank: int) -> tuple[int, ...]:
     return tuple(sorted({int(a) % rank for a in axes}))
 
 
-@operator("ReduceSum", "ReduceMean", still=(1,), wraps=True)
 @operator("ReduceMax", "ReduceMin", still=(1,), ties=True)
 @operator(
+    "ReduceSum",
+    "ReduceMean",
     "ReduceL1",
     "ReduceL2",
     "ReduceSumSquare",
@@ -61,13 +63,13 @@ def reduction_axes(node: Node, inputs: list[Any], rank: int) -> tuple[int, ...]:
     "ReduceLogSumExp",
     "ReduceProd",
     still=(1,),
-    wraps=True,
 )
 def _reduce(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     v = to_form(ctx.ar, inputs[0])
     axes = reduction_axes(node, inputs, len(v.shape))
     shape = tuple(1 if i in axes else n for i, n in enumerate(v.shape))
-    if node.op in INEXACT and isinstance(inputs[0], Discrete):
+    inexact = node.op in INEXACT or node.op == "ReduceMean" and bool(ctx.moves & set(node.inputs))
+    if inexact and isinstance(inputs[0], Discrete):
         raise node.refuse("what it makes of integers is not exact")
     if math.prod(v.shape[a] for a in axes):
         out = _reduced(ctx, node, v, axes)
@@ -79,7 +81,7 @@ def _reduce(ctx: Context, node: Node, inputs: list[Any]) -> Value:
         lambda a: a.reshape(*shape, a.shape[-1]),
         same=None if out.same is None else out.same.reshape(*shape, out.same.shape[-1]),
     )
-    return to_integer(ctx.ar, out, truncate=False) if isinstance(inputs[0], Discrete) else out
+    return like(ctx, node, inputs[0], out)
 
 
 INEXACT = ("ReduceL2", "ReduceLogSum", "ReduceLogSumExp")
@@ -125,7 +127,7 @@ def _of_nothing(ctx: Context, node: Node, shape: tuple[int, ...]) -> Form:
     return ctx.ar.constant(np.full(shape, int(node.op == "ReduceProd")))
 
 
-@operator("CumSum", "CumProd", still=(1,), wraps=True)
+@operator("CumSum", "CumProd", still=(1,))
 def _running(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     """Sums or products of all elements up to each, or before it."""
     v = to_form(ctx.ar, inputs[0])
@@ -138,7 +140,7 @@ def _running(ctx: Context, node: Node, inputs: list[Any]) -> Value:
         line = _sums(ctx, node, line) if node.op == "CumSum" else _products(ctx, node, line)
     line = line.each(lambda x: x[::-1]) if node.get("reverse") else line
     out = line.each(lambda x: np.moveaxis(x, 0, axis % len(v.shape)))
-    return to_integer(ctx.ar, out, truncate=False) if isinstance(inputs[0], Discrete) else out
+    return like(ctx, node, inputs[0], out)
 
 
 def _sums(ctx: Context, node: Node, v: Form) -> Form:

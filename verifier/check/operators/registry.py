@@ -112,7 +112,6 @@ class Traits:
     still: tuple[int, ...] = ()
     elementwise: bool = False
     ties: bool = False
-    wraps: bool = False
     absorbs: tuple[int, ...] = ()
 
 
@@ -124,7 +123,6 @@ def operator(
     still: tuple[int, ...] = (),
     elementwise: bool = False,
     ties: bool = False,
-    wraps: bool = False,
     absorbs: tuple[int, ...] = (),
 ) -> Callable[[Operator], Operator]:
     """Register an operator under the names of the standard.
@@ -132,14 +130,14 @@ def operator(
     `still`: the inputs that must not depend on the moving input (weights, and what fixes shapes and places
     of elements): only of these may anything be cached. `elementwise`: each element of the one output is a
     function of the operands at its place, so that equal operands give equal results. `ties`: what it does
-    depends on which of two inputs is greater, so that it must know where they are the same. `wraps`: on
-    integers it overflows, silently and by type. `absorbs`: inputs of which, where they are constant, only the
-    shape is looked at once `Context.once` holds what was made of them.
+    depends on which of two inputs is greater, so that it must know where they are the same. `absorbs`: inputs
+    of which, where they are constant, only the shape is looked at once `Context.once` holds what was made of
+    them.
     """
 
     def register(function: Operator) -> Operator:
         OPERATORS.update(dict.fromkeys(names, function))
-        TRAITS.update(dict.fromkeys(names, Traits(still, elementwise, ties, wraps, absorbs)))
+        TRAITS.update(dict.fromkeys(names, Traits(still, elementwise, ties, absorbs)))
         return function
 
     return register

@@ -16,6 +16,7 @@ from verifier.check.operators.places import Axis, Pairs, Places, by_axis, by_ele
 from verifier.check.operators.reduce import total
 from verifier.check.operators.registry import Context, Node, Value, fractions, operator, whole_numbers
 from verifier.check.operators.structure import bounded, gather
+from verifier.check.operators.whole import like
 
 __all__: list[str] = []
 
@@ -123,8 +124,6 @@ def _scatter(ctx: Context, node: Node, inputs: list[Any]) -> Value:
         return _placed(ctx, node, [data, updates], indices, node.inputs[1], places)
     if how not in ("add", "mul", "max", "min"):
         raise node.refuse(f"the reduction {how!r} is not known")
-    if how in ("add", "mul") and isinstance(data, Discrete) and ctx.moves & {node.inputs[0], node.inputs[2]}:
-        raise node.refuse("integer arithmetic on data wraps around")
     if node.inputs[1] in ctx.moves:
         raise node.refuse("its indices move with the input")
     table = ctx.once(
@@ -132,6 +131,9 @@ def _scatter(ctx: Context, node: Node, inputs: list[Any]) -> Value:
         lambda: _table(node, places.numbers(node, whole_numbers(node, indices)), math.prod(data.shape), how),
         exact=True,
     )
+    if how in ("add", "mul"):
+        merged = _merged(ctx, to_form(ctx.ar, data), to_form(ctx.ar, updates), table, how)
+        return like(ctx, node, data, merged)  # type: ignore[arg-type]
     return _merged(ctx, data, updates, table, how)
 
 
@@ -156,8 +158,8 @@ def _table(node: Node, targets: Array, size: int, how: str) -> Array:
 def _merged(ctx: Context, data: Value, updates: Value, table: Array, how: str) -> Value:
     """Sums, products or extremes of the elements in each column of the table."""
     if isinstance(data, Discrete):
-        rows = gather(ctx, [data, updates, Discrete.known(int(how == "mul"))], table)
-        merge = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}[how]
+        rows = gather(ctx, [data, updates, Discrete.known(0)], table)
+        merge = {"max": np.maximum, "min": np.minimum}[how]
         return rows.each(lambda a: merge.reduce(a, axis=0).reshape(*data.shape, a.shape[-1]))
     forms = ctx.alike(data, updates)
     if how == "mul" and forms[0].degree:

@@ -72,10 +72,12 @@ def _thresholded(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     return select(ctx.ar, above.lo, above.hi, v, _nothing(v))
 
 
-@operator("Shrink", elementwise=True, wraps=True)
+@operator("Shrink", elementwise=True)
 def _shrink(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     """x + bias where x < -lambd, else x - bias where x > lambd, else 0."""
     ar, lambd, bias = ctx.ar, node.get("lambd"), node.get("bias")
+    if isinstance(inputs[0], Discrete):
+        raise node.refuse("what a bias of real numbers makes of integers is not clear")
     v, edge, shift = ctx.alike(inputs[0], ctx.number(lambd), ctx.number(bias))
     low, high = ar.negative(ar.add(v, edge)), ar.subtract(v, edge)
     if bias == lambd >= 0:  # continuous
