@@ -8,7 +8,7 @@ import numpy as np
 
 from symbolic.enclosures import forms
 from symbolic.enclosures.curves import Curve, Piece, relax, relu
-from symbolic.enclosures.values import Batch, Const, Range, Value, map_value
+from symbolic.enclosures.values import ANYTHING, Batch, Const, Range, Value, map_value
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
 
@@ -113,10 +113,11 @@ def sign(node: Node, inputs: Inputs) -> Rule:
             return (Const(np.sign(value.value)),)
         x = batch.lift(value)
         h = x.half_width()
-        finite = h < np.inf
-        lo = np.where((x.c > h) & finite, 1, np.where((x.c >= h) & finite, 0, -1))
-        hi = np.where((-x.c > h) & finite, -1, np.where((-x.c >= h) & finite, 0, 1))
+        known = (h < np.inf) & ~np.isnan(x.c)
+        lo = np.where(x.c > h, 1, np.where(x.c >= h, 0, -1))
+        hi = np.where(-x.c > h, -1, np.where(-x.c >= h, 0, 1))
         whole = isinstance(value, Range) and value.lo.dtype.kind in "iu"
-        return (Range(lo, hi) if whole else Range(lo.astype(np.float64), hi.astype(np.float64)),)
+        limit = ANYTHING if whole else np.inf
+        return (Range(np.where(known, lo, -limit), np.where(known, hi, limit)),)
 
     return rule

@@ -6,9 +6,12 @@ import itertools
 from fractions import Fraction
 
 import numpy as np
+from onnx import TensorProto
 
 from .call import Call, operator
 from .exact import Array, divide, float32, square_root
+
+INTEGERS = (TensorProto.INT32, TensorProto.INT64, TensorProto.UINT32, TensorProto.UINT64)
 
 
 def dot(pairs: list[tuple[object, object]]) -> object:
@@ -31,6 +34,8 @@ def gemm(call: Call) -> list[Array]:
     a = call[0].T if call.attribute("transA", 0) else call[0]
     b = call[1].T if call.attribute("transB", 0) else call[1]
     alpha, beta = call.attribute("alpha", Fraction(1)), call.attribute("beta", Fraction(1))
+    if call.types and call.types[0] in INTEGERS:
+        alpha, beta = int(alpha), int(beta)
     product = _matrix_product(a, b)
     out = np.empty(product.shape, dtype=object)
     bias = np.broadcast_to(call[2], out.shape) if call.has(2) else None

@@ -1,0 +1,209 @@
+"""Integer arithmetic on data: real arithmetic where the type holds every result, no claim elsewhere."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import check_values
+import numpy as np
+import onnx
+import pytest
+import twin
+from onnx import TensorProto, helper, numpy_helper
+
+import sureline as sl
+from symbolic.enclosures.values import ANYTHING, Range
+from symbolic.network import Line, Network
+from verifier.check.errors import InvalidCertificate, Undecided
+from verifier.check.graph.graph import CheckedGraph
+from verifier.check.numbers.discrete import Discrete
+from verifier.check.numbers.integers import EXACT, FAST
+
+INT8, INT32, INT64 = TensorProto.INT8, TensorProto.INT32, TensorProto.INT64
+BOUND = {INT8: 2**7, INT32: 2**31, INT64: 2**63}
+Nodes = list[onnx.NodeProto]
+
+
+class Growing:
+    """A graph of integers that move, all of one shape (2, 3) or less."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng, self.kind = rng, int(rng.choice([INT8, INT8, INT32, INT64]))
+        self.nodes: Nodes = []
+        self.constants: dict[str, np.ndarray] = {}
+        self.shapes = {"x": (2, 3)}
+        if rng.random() < 0.5:
+            self.put("Cast", ["x"], (2, 3), to=self.kind)
+        else:
+            level = self.constant(np.float32(rng.integers(-8, 9) / 4))
+            self.put("Cast", [self.put("Greater", ["x", level], (2, 3))], (2, 3), to=self.kind)
+        self.integers = [self.nodes[-1].output[0]]
+
+    def constant(self, value: Any) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants[name] = np.asarray(value)
+        return name
+
+    def whole(self, *shape: int) -> str:
+        return self.constant(
+            self.rng.integers(-4, 9, size=shape).astype(helper.tensor_dtype_to_np_dtype(self.kind))
+        )
+
+    def put(self, op: str, inputs: list[str], shape: tuple[int, ...], **attributes: Any) -> str:
+        name = f"n{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [name], **attributes))
+        self.shapes[name] = shape
+        return name
+
+    def grow(self) -> None:
+        """One more operator."""
+        a = str(self.rng.choice(self.integers))
+        shape = self.shapes[a]
+        others = [n for n in self.integers if self.shapes[n] == shape]
+        b = str(self.rng.choice(others)) if self.rng.random() < 0.4 else self.whole(*shape)
+        ways = [*BINARY, *UNARY, "ReduceMax", "ReduceMin", "Einsum", "ScatterElements"]
+        if self.kind != INT8:  # no type of the others
+            ways += [*REDUCTIONS, "CumSum", "MatMul", "Gemm"]
+        op = str(self.rng.choice(ways))
+        if op in BINARY:
+            made = self.put(op, [a, b] if self.rng.random() < 0.7 else [b, a], shape)
+        elif op in UNARY:
+            made = self.put(op, [a], shape)
+        elif op.startswith("Reduce") and len(shape) == 2:
+            axis = int(self.rng.integers(0, 2))
+            made = self.put(op, [a, self.constant(np.array([axis]))], shape[1 - axis : 2 - axis], keepdims=0)
+        elif op == "CumSum" and shape:
+            flags = {k: int(self.rng.integers(0, 2)) for k in ("exclusive", "reverse")}
+            made = self.put(op, [a, self.constant(np.int64(0))], shape, **flags)
+        elif op == "MatMul" and len(shape) == 2:
+            made = self.put(op, [a, self.whole(shape[1], 2)], (shape[0], 2))
+        elif op == "Gemm" and len(shape) == 2:
+            made = self.put(op, [a, b], (shape[0], shape[0]), transB=1, alpha=2.0)
+        elif op == "Einsum" and len(shape) == 2:
+            made = self.put(op, [a, b], (shape[1],), equation="ij,ij->j")
+        elif op == "ScatterElements" and len(shape) == 1:
+            places = self.constant(self.rng.integers(0, shape[0], size=shape))
+            made = self.put(
+                op, [b, places, a], shape, axis=0, reduction=str(self.rng.choice(["add", "mul", "max"]))
+            )
+        else:
+            return
+        self.integers.append(made)
+
+    def model(self) -> onnx.ModelProto:
+        graph = helper.make_graph(
+            self.nodes,
+            "whole",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 3])],
+            [
+                helper.make_tensor_value_info(name, self.kind, list(self.shapes[name]))
+                for name in self.integers
+            ],
+            [numpy_helper.from_array(v, k) for k, v in self.constants.items()],
+        )
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+BINARY = ("Add", "Sub", "Mul", "Div", "Max", "Min")
+UNARY = ("Neg", "Abs", "Relu", "Sign")
+REDUCTIONS = ("ReduceSum", "ReduceProd", "ReduceL1", "ReduceSumSquare")
+
+
+def _grown(seed: int) -> tuple[Growing, onnx.ModelProto, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng([3, seed])
+    growing = Growing(rng)
+    for _ in range(int(rng.integers(2, 7))):
+        growing.grow()
+    x, direction = (rng.integers(-24, 25, size=(2, 3)).astype(np.float32) / 8 for _ in range(2))
+    return growing, growing.model(), x, direction
+
+
+def _exact(model: onnx.ModelProto, x: np.ndarray, direction: np.ndarray, t: Fraction) -> dict[str, Any]:
+    return twin.evaluate(model, {"x": twin.exact_array(x) + twin.exact_array(direction) * t})
+
+
+def _segments(rng: np.random.Generator) -> list[tuple[Fraction, Fraction]]:
+    starts = [Fraction(int(v), 4) for v in rng.integers(-40, 41, size=4)]
+    return [(s, s + Fraction(int(w), 8)) for s, w in zip(starts, [0, 1, 4, 16], strict=True)]
+
+
+def _points(lo: Fraction, hi: Fraction) -> list[Fraction]:
+    return [lo] if lo == hi else [lo + (hi - lo) * Fraction(k, 7) for k in range(1, 7)]
+
+
+def _fits(exact: Any, bound: int) -> bool:
+    return all(v is twin.UNKNOWN or -bound <= v < bound for v in exact.reshape(-1))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_engine_encloses_exact_integers_and_claims_nothing_beyond_the_type(seed: int) -> None:
+    growing, model, x, direction = _grown(seed)
+    network = Network(model, {"x": x}, "x", growing.integers)
+    line = Line.of(*(list(twin.exact_array(v).reshape(-1)) for v in (x, direction)), x.shape)
+    segments = _segments(np.random.default_rng(seed))
+    found = network.enclose(line, [(float(lo), float(hi)) for lo, hi in segments], keep_all=True)
+    for name in growing.integers:
+        value = found[name]
+        assert isinstance(value, Range) and value.lo.dtype.kind == "i"
+        for k, (lo, hi) in enumerate(segments):
+            at = k if len(value.lo) > 1 else 0
+            for t in _points(lo, hi):
+                exact = _exact(model, x, direction, t)[name]
+                for index in np.ndindex(exact.shape):
+                    low, high, v = value.lo[(at, *index)], value.hi[(at, *index)], exact[index]
+                    claimed = high != ANYTHING
+                    assert not claimed or (
+                        v is not twin.UNKNOWN and low <= v <= high and high < BOUND[growing.kind]
+                    )
+
+
+@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("bits", [FAST, EXACT])
+def test_checker_encloses_exact_integers_and_is_undecided_beyond_the_type(
+    seed: int, bits: int | None
+) -> None:
+    growing, model, x, direction = _grown(seed)
+    try:
+        graph = check_values.graph_of(model, {"x": x}, "x", direction)
+    except InvalidCertificate:  # at the observed input something overflows, or is divided by zero
+        at_start = _exact(model, x, direction, Fraction(0))
+        assert not all(
+            _fits(at_start[n], BOUND[growing.kind]) and twin.UNKNOWN not in at_start[n]
+            for n in growing.integers
+        )
+        return
+    for lo, hi in _segments(np.random.default_rng(seed)):
+        try:
+            values = check_values.values_on(graph, [(lo, hi)], bits)
+        except Undecided:
+            continue
+        for t in _points(lo, hi):
+            exact = _exact(model, x, direction, t)
+            assert all(_fits(exact[name], BOUND[growing.kind]) for name in growing.integers)
+            tau = (2 * t - lo - hi) / (hi - lo) if hi > lo else Fraction(0)
+            assert check_values.contradictions(values, exact, 0, tau) == []
+        assert all(isinstance(values[name], Discrete) for name in growing.integers if name in values)
+
+
+def test_known_at_points() -> None:
+    """Where nothing overflows both sides know every result at a point."""
+    decided = 0
+    for seed in range(60):
+        growing, model, x, direction = _grown(seed)
+        exact = _exact(model, x, direction, Fraction(0))
+        if any(
+            twin.UNKNOWN in exact[n] or not _fits(exact[n], BOUND[growing.kind]) for n in growing.integers
+        ):
+            continue
+        decided += 1
+        found = sl.enclose(model, x, direction, 0, 0)
+        beta = [Fraction(v) for v in direction.reshape(-1).tolist()]
+        verdicts = CheckedGraph.build(model, {"x": x}, "x", beta, growing.integers).evaluate(
+            [(Fraction(0), Fraction(0))]
+        )
+        for name, (lo, hi) in zip(growing.integers, verdicts, strict=True):
+            wanted = exact[name].astype(np.int64)
+            assert np.array_equal(found[name][0], wanted) and np.array_equal(found[name][1], wanted), name
+            assert np.array_equal(lo[0], wanted) and np.array_equal(hi[0], wanted), name
+    assert decided >= 20
