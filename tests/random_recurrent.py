@@ -33,6 +33,14 @@ def functions(b: Builder, name: str, directions: int) -> dict[str, object]:
     return attributes
 
 
+def weights(b: Builder, shape: list[int]) -> Tensor:
+    """Constant ones, or sometimes such that all move together."""
+    found = b.weights(shape)
+    if b.coin(0.15):
+        return b.node("Mul", [found, b.node("ReduceMean", [small(b)], keepdims=0)[0]])[0]
+    return found
+
+
 @maker("RNN", "GRU", "LSTM")
 def recurrent(b: Builder, name: str) -> object:
     x = small(b)
@@ -59,9 +67,9 @@ def recurrent(b: Builder, name: str) -> object:
     state = (batch, ways, hidden) if batchwise else (ways, batch, hidden)
     inputs: list[Tensor | None] = [
         x,
-        b.weights([ways, gates * hidden, size]),
-        b.weights([ways, gates * hidden, hidden]),
-        b.weights([ways, 2 * gates * hidden]) if b.coin(0.7) else None,
+        weights(b, [ways, gates * hidden, size]),
+        weights(b, [ways, gates * hidden, hidden]),
+        weights(b, [ways, 2 * gates * hidden]) if b.coin(0.7) else None,
         b.constant(b.rng.integers(1, steps + 1, size=batch).astype(np.int32)) if b.coin(0.3) else None,
     ]
     for _ in range(2 if name == "LSTM" else 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from small_nets import image, model
 import sureline as sl
 from inference.pattern_nodes import append_pattern
 from symbolic.bounds import enclose
+from symbolic.errors import ModelError
 
 RNG = np.random.default_rng(3)
 IMAGE = RNG.normal(size=(2, 3, 2, 2)).astype(np.float32)
@@ -124,6 +126,97 @@ def test_other_normalisations_with_moving_scales(name: str, still: str) -> None:
         tight_at_points(operator, runs="RMS" not in name)
 
 
+@pytest.mark.parametrize("opset", [18, 20])
+@pytest.mark.parametrize("still", [("scale", "bias"), ("scale",), ()])
+def test_group_normalization_before_operator_set_21(opset: int, still: tuple[str, ...]) -> None:
+    """Scale and bias are per group: "scale and bias should be specified for each group of channels"."""
+    data = np.random.default_rng(7).normal(size=(2, 6, 2, 1)).astype(np.float32)
+    scale, bias = np.array([0.5, -1.25, 2.0], np.float32), np.array([0.25, 0.0, -1.0], np.float32)
+    inputs = {"a": data, "scale": scale, "bias": bias}
+    operator = Operator(
+        "GroupNormalization", inputs, still, opset, attributes={"num_groups": 3, "epsilon": 0.125}
+    )
+    assert not failures(operator)
+    tight_at_points(operator)
+    groups = data.astype(np.float64).reshape(2, 3, 4)
+    spread = groups - groups.mean(axis=2, keepdims=True)
+    y = spread / np.sqrt((spread**2).mean(axis=2, keepdims=True) + 0.125) * scale[:, None] + bias[:, None]
+    x = operator.observed()
+    asked = operator.model()
+    asked.graph.output.add(name="y")
+    found = enclose(asked, {"x": x}, {"x": np.zeros(x.shape)}, 0, 0)["y"]
+    np.testing.assert_allclose(found[0], y.reshape(data.shape), atol=1e-12)
+
+
+@pytest.mark.parametrize("opset", [18, 21])
+def test_an_audit_of_group_normalization(opset: int, tmp_path: Path) -> None:
+    parts = 2 if opset < 21 else 4
+    constants = {
+        "K": np.random.default_rng(1).normal(size=(4, 1, 3, 3)).astype(np.float32),
+        "scale": np.linspace(0.5, 1.5, parts, dtype=np.float32),
+        "bias": np.linspace(-0.5, 0.5, parts, dtype=np.float32),
+        "L": np.ones((1, 4, 1, 1), np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "K"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("GroupNormalization", ["c", "scale", "bias"], ["n"], num_groups=2),
+        helper.make_node("Relu", ["n"], ["r"]),
+        helper.make_node("Conv", ["r", "L"], ["y"]),
+    ]
+    path = tmp_path / "model.onnx"
+    onnx.save(model(nodes, constants, [1, 1, 4, 4], [1, 1, 4, 4], opset), path)
+    hypothesis = sl.BackMeanDiff(threshold=1.5)
+    found = sl.audit(path, image(2, 4), hypothesis=hypothesis, var=1.0, precision=1e-2)
+    assert found.runtime_agrees and found.sup_p - found.inf_p <= 1e-2
+    found.certificate.save(tmp_path / "audit")
+    assert sl.check(tmp_path / "audit", model=path).model_checked
+
+
+def test_a_withdrawn_operator_must_be_whole() -> None:
+    net = model(
+        [helper.make_node("GroupNormalization", ["x", "s", "s"], ["y"])], {}, [1, 2, 2], [1, 2, 2], 18
+    )
+    net.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(1, np.float32), "s"))
+    with pytest.raises(ModelError, match="GroupNormalization"):
+        enclose(net, np.zeros((1, 2, 2)), None, 0, 0)
+
+
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+
+
+def layer(kind: str, still: tuple[str, ...], ways: int = 1, **attributes: object) -> Operator:
+    """A recurrent layer over three steps of two sequences."""
+    rng, rows = np.random.default_rng(6), GATES[kind] * 2
+    shapes = {"a": (3, 2, 2), "w": (ways, rows, 2), "r": (ways, rows, 2), "b": (ways, 2 * rows)}
+    given = {name: rng.normal(0, 0.7, shape).astype(np.float32) for name, shape in shapes.items()}
+    return Operator(kind, given, still, attributes={"hidden_size": 2, **attributes})
+
+
+@pytest.mark.parametrize("still", [(), ("a",), ("a", "w", "b"), ("a", "r", "b"), ("r", "b"), ("w", "b")])
+@pytest.mark.parametrize("kind", GATES)
+def test_recurrent_layers_with_moving_weights(kind: str, still: tuple[str, ...]) -> None:
+    operator = layer(kind, still)
+    assert not failures(operator, 2)
+    tight_at_points(operator)
+
+
+def test_variants_of_recurrent_layers_with_moving_weights() -> None:
+    for operator in (
+        layer("GRU", ("a",), linear_before_reset=1),
+        layer("LSTM", ("a",), input_forget=1),
+        layer("LSTM", (), ways=2, direction="bidirectional"),
+        layer("RNN", ("w",), direction="reverse"),
+    ):
+        assert not failures(operator, 3)
+        tight_at_points(operator)
+
+
+def test_rays_of_recurrent_layers_whose_weights_move() -> None:
+    """With constant inputs and no recurrence the states are linear in the weights; else there are no rays."""
+    for still in (("a", "r", "b"), ("a", "w", "b"), ("a", "b"), ("b",)):
+        assert not on_rays_of_the_checker(layer("RNN", still, activations=["Relu"]))
+
+
 def clipping_net(seed: int = 0) -> onnx.ModelProto:
     """Conv, clipped between the mean and the maximum of its first channel, and a sum over channels."""
     rng = np.random.default_rng(seed)
@@ -168,3 +261,58 @@ def test_the_pattern_of_moving_limits() -> None:
         ("Greater", "c", "high"),
         ("Greater", "low", "high"),
     ]
+
+
+def hypernetwork() -> onnx.ModelProto:
+    """A GRU over the rows of an image, whose weights are scaled by the mean of the image."""
+    rng = np.random.default_rng(8)
+    constants = {
+        "W": rng.normal(size=(1, 6, 4)).astype(np.float32),
+        "R": rng.normal(size=(1, 6, 2)).astype(np.float32),
+        "V": rng.normal(size=(2, 4)).astype(np.float32),
+        "rows": np.array([4, 1, 4], dtype=np.int64),
+        "image": np.array([1, 1, 4, 4], dtype=np.int64),
+    }
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["m"], keepdims=0),
+        helper.make_node("Mul", ["W", "m"], ["w"]),
+        helper.make_node("Add", ["R", "m"], ["r"]),
+        helper.make_node("Reshape", ["x", "rows"], ["sequence"]),
+        helper.make_node("GRU", ["sequence", "w", "r"], ["states"], hidden_size=2),
+        helper.make_node("MatMul", ["states", "V"], ["read"]),
+        helper.make_node("Reshape", ["read", "image"], ["y"]),
+    ]
+    return model(nodes, constants, [1, 1, 4, 4], [1, 1, 4, 4])
+
+
+def conditional_normalisation() -> onnx.ModelProto:
+    """Conv and batch normalisation, whose scale and bias are linear in the means of the channels."""
+    rng = np.random.default_rng(9)
+    constants = {
+        "K": rng.normal(size=(3, 1, 3, 3)).astype(np.float32),
+        "S": rng.normal(size=(3, 3)).astype(np.float32),
+        "L": rng.normal(size=(1, 3, 1, 1)).astype(np.float32),
+        "mean": np.array([0.25, 0.0, -0.5], np.float32),
+        "variance": np.array([1.5, 0.5, 2.0], np.float32),
+        "channels": np.array([3], dtype=np.int64),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "K"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("GlobalAveragePool", ["c"], ["p"]),
+        helper.make_node("Reshape", ["p", "channels"], ["means"]),
+        helper.make_node("MatMul", ["means", "S"], ["scale"]),
+        helper.make_node("BatchNormalization", ["c", "scale", "means", "mean", "variance"], ["n"]),
+        helper.make_node("Conv", ["n", "L"], ["y"]),
+    ]
+    return model(nodes, constants, [1, 1, 4, 4], [1, 1, 4, 4])
+
+
+@pytest.mark.parametrize("net", [hypernetwork, conditional_normalisation])
+def test_audits_of_smooth_nets(net: Callable[[], onnx.ModelProto], tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(net(), path)
+    hypothesis = sl.BackMeanDiff(threshold=0.8, post_process=[sl.InputDiff(), sl.Abs()])
+    found = sl.audit(path, image(2, 4), hypothesis=hypothesis, var=1.0, precision=1e-2)
+    assert found.runtime_agrees and found.sup_p - found.inf_p <= 1e-2
+    found.certificate.save(tmp_path / "audit")
+    assert sl.check(tmp_path / "audit", model=path).model_checked

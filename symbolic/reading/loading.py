@@ -19,6 +19,7 @@ from symbolic.reading.static_shapes import free_inputs, inferred_shapes, static_
 from symbolic.reading.tensors import all_tensors, require_consistent
 from symbolic.reading.unstated import fill_gaps, require_input_types, state_types
 from symbolic.reading.wire import scan
+from symbolic.reading.withdrawn import disguise
 
 __all__ = [
     "DEFAULT_MAX_BYTES",
@@ -172,6 +173,7 @@ def _require_valid(proto: onnx.ModelProto) -> None:
     require_input_types(proto.graph)
     slim = without_large_tensors(proto)
     fill_gaps(slim.graph)
+    disguise(slim)
     try:
         onnx.checker.check_model(slim)
     except Exception as error:  # the C++ side raises several types

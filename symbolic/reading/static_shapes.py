@@ -10,6 +10,7 @@ from onnx import TensorProto
 
 from symbolic.errors import InputError, ModelError
 from symbolic.reading.ml_types import hidden, restored
+from symbolic.reading.withdrawn import disguise
 
 __all__ = [
     "copied",
@@ -124,14 +125,19 @@ def inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.ClearField("shape")
     _take_constants(proto.graph, graph, _KEPT_ELEMENTS)
-    some_hidden = hidden(slim)
+    some_hidden, some_disguised = hidden(slim), disguise(slim)
     try:
         found = onnx.shape_inference.infer_shapes(slim)
         if not _has_long_vector(found.graph):  # following values takes memory for every entry of a vector
             found = onnx.shape_inference.infer_shapes(slim, data_prop=True)
     except Exception as error:  # the C++ side raises several types, some of them bare
         raise ModelError(f"The shapes in the model contradict each other ({_first_line(error)}).") from None
-    return restored(found) if some_hidden else found
+    found = restored(found) if some_hidden else found
+    if some_disguised:
+        for target, source in ((found.graph.node, proto.graph.node), (found.functions, proto.functions)):
+            del target[:]
+            target.extend(source)
+    return found
 
 
 def _has_long_vector(graph: onnx.GraphProto) -> bool:

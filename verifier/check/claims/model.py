@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from verifier.check.claims.reading import file_bytes
 from verifier.check.errors import InvalidCertificate, UnusableCertificate
-from verifier.check.graph.inference import contradicts, inferred
+from verifier.check.graph.inference import contradicts, inferred, without_withdrawn
 from verifier.check.numbers.integers import Array
 from verifier.check.operators.registry import LARGEST_TENSOR
 
@@ -39,7 +39,7 @@ def parse_model(content: bytes, name: str) -> onnx.ModelProto:
             onnx.numpy_helper.to_array(tensor)
         if any(contradicts(body.node) for body in (model.graph, *model.functions)):
             raise UnusableCertificate(f"{name} has a Split with another number of outputs than it says")
-        onnx.checker.check_model(_with_types(model))
+        onnx.checker.check_model(_with_types(without_withdrawn(model)))
     except UnusableCertificate:
         raise
     except Exception as error:  # protobuf and onnx raise many kinds

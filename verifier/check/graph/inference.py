@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import onnx
 from onnx import TensorProto, helper
 
 from verifier.check.graph.subgraphs import all_nodes
 
-__all__ = ["contradicts", "inferred", "node_types"]
+__all__ = ["contradicts", "inferred", "node_types", "without_withdrawn"]
 
 ML = "ai.onnx.ml"
+DEFAULT = ("", "ai.onnx")
 UNREAD = "unread"
 SMALL = 1024  # constants of at most so many elements say something about shapes
 FLOATS = {"FeatureVectorizer", "LinearRegressor", "Normalizer", "Scaler", "TreeEnsembleRegressor"}
@@ -43,6 +44,8 @@ def node_types(
     """What is inferred of the outputs of one node; it may raise what the C++ side raises."""
     if _crashes(node):
         return {name: helper.make_tensor_type_proto(kind, None) for name, kind in _declared(node).items()}
+    if is_withdrawn(node, opset):
+        node = _renamed(node)
     schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
     imports = [helper.make_opsetid(node.domain, opset)]
     return onnx.shape_inference.infer_node_outputs(schema, node, dict(known), None, None, imports)
@@ -52,7 +55,7 @@ def inferred(model: onnx.ModelProto) -> onnx.GraphProto:
     """The graph with the types of its tensors, large weights as inputs; it may raise what the C++ side
     raises.
     """
-    copy = _light(model)
+    copy = without_withdrawn(_light(model))
     bodies = (model.graph, *model.functions)
     if not any(_crashes(node) for body in bodies for node in all_nodes(body.node)):
         return onnx.shape_inference.infer_shapes(copy, strict_mode=False).graph
@@ -69,6 +72,41 @@ def inferred(model: onnx.ModelProto) -> onnx.GraphProto:
     for holder in (copy, *copy.functions):
         holder.opset_import.append(helper.make_opsetid(UNREAD, 1))
     return onnx.shape_inference.infer_shapes(copy, strict_mode=False).graph
+
+
+def is_withdrawn(node: onnx.NodeProto, opset: int) -> bool:
+    """A GroupNormalization of the operator sets 18 to 20: onnx refuses it, but the standard defines it."""
+    if node.op_type != "GroupNormalization" or node.domain not in DEFAULT or not 18 <= opset <= 20:
+        return False
+    return [a.type for a in node.attribute if a.name == "num_groups"] == [onnx.AttributeProto.INT]
+
+
+def without_withdrawn(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model, or a copy in which such nodes are of an operator with the same inputs and output."""
+    if not any(is_withdrawn(node, opset) for node, opset in _versioned(model)):
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for node, opset in _versioned(copy):
+        if is_withdrawn(node, opset):
+            node.CopyFrom(_renamed(node))
+    return copy
+
+
+def _versioned(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, int]]:
+    """All nodes with the version of the default operator set by which they are read."""
+    for body, imports in ((model.graph, model), *((f, f) for f in model.functions)):
+        opset = next((o.version for o in imports.opset_import if o.domain in DEFAULT), 0)
+        yield from ((node, opset) for node in all_nodes(body.node))
+
+
+def _renamed(node: onnx.NodeProto) -> onnx.NodeProto:
+    kept = [a for a in node.attribute if a.name != "num_groups"]
+    made = onnx.NodeProto(op_type="InstanceNormalization", name=node.name)
+    made.input.extend(node.input)
+    made.output.extend(node.output)
+    made.attribute.extend(kept)
+    return made
 
 
 def contradicts(nodes: Iterable[onnx.NodeProto]) -> bool:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import onnx
 
+from verifier.check.errors import NotHomogeneous
+from verifier.check.numbers.contractions import contract
 from verifier.check.numbers.integers import Array, Form
 from verifier.check.numbers.products import Weights, linear
 from verifier.check.numbers.relaxations import select
@@ -17,6 +19,7 @@ from verifier.check.operators.structure import gather
 
 __all__: list[str] = []
 
+MATRICES = {"W": 1, "R": 2}
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 USUAL = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh")}
 PARAMETERS = {
@@ -30,7 +33,7 @@ States = list[Form]
 
 @dataclass(frozen=True)
 class Direction:
-    """A layer in one direction: its constants, rows of the hidden units gate by gate."""
+    """A layer in one direction: its weights, rows of the hidden units gate by gate."""
 
     ctx: Context
     node: Node
@@ -54,6 +57,12 @@ class Direction:
         """x times the transposed rows of some gates: (rows, K) -> (rows, gates * hidden)."""
         key = (self.node.index, self.number, which, gates.start)
         rows = slice(gates.start * self.hidden, gates.stop * self.hidden)
+        if self.node.inputs[MATRICES[which]] in self.ctx.moves:
+            if matrix.degree + x.degree > 1:
+                raise NotHomogeneous(self.node.op)
+            columns = x.each(lambda a: a.swapaxes(0, 1)[None])
+            y = contract(self.ctx.ar, matrix.each(lambda a: a[None, rows]), columns)
+            return y.each(lambda a: a[0].swapaxes(0, 1))
         if key not in self.ctx.cache:
             part = matrix.each(lambda a: a[None, rows])
             self.ctx.cache[key] = Weights.of(self.ctx.ar, part)
@@ -133,7 +142,7 @@ def _long(d: Direction, x: Form, states: States) -> States:
 CELLS: dict[str, Callable[[Direction, Form, States], States]] = {"RNN": _simple, "GRU": _gated, "LSTM": _long}
 
 
-@operator(*GATES, still=(1, 2, 4))
+@operator(*GATES, still=(4,))
 def _recurrent(ctx: Context, node: Node, inputs: list[Any]) -> list[Any]:
     x, w, r, b, lengths, *initial, p = [*inputs, *[None] * 8][:8]
     if node.get("layout"):
