@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import check_values
@@ -20,7 +21,7 @@ from verifier.check.graph.graph import CheckedGraph
 from verifier.check.numbers.discrete import Discrete
 from verifier.check.numbers.integers import EXACT, FAST
 
-INT8, INT32, INT64 = TensorProto.INT8, TensorProto.INT32, TensorProto.INT64
+INT8, INT32, INT64, BOOL = TensorProto.INT8, TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL
 BOUND = {INT8: 2**7, INT32: 2**31, INT64: 2**63}
 Nodes = list[onnx.NodeProto]
 
@@ -207,3 +208,86 @@ def test_known_at_points() -> None:
             assert np.array_equal(found[name][0], wanted) and np.array_equal(found[name][1], wanted), name
             assert np.array_equal(lo[0], wanted) and np.array_equal(hi[0], wanted), name
     assert decided >= 20
+
+
+def _cast(given: str, made: str, kind: int) -> onnx.NodeProto:
+    return helper.make_node("Cast", [given], [made], to=kind)
+
+
+ABOVE = helper.make_node("Greater", ["y", "level"], ["above"])
+WHOLE = _cast("above", "n", INT64)
+SUM = helper.make_node("ReduceSum", ["n", "last"], ["sum"], keepdims=0)
+EXPORTED: dict[str, tuple[Nodes, int]] = {  # as exporters write them
+    "how many": ([ABOVE, WHOLE, helper.make_node("ReduceSum", ["n", "last"], ["out"])], INT64),
+    "(y > t).sum() > 2": ([ABOVE, WHOLE, SUM, helper.make_node("Greater", ["sum", "two"], ["out"])], BOOL),
+    "any, by sums": ([ABOVE, WHOLE, SUM, helper.make_node("Greater", ["sum", "none"], ["out"])], BOOL),
+    "all, by sums": (
+        [
+            helper.make_node("Greater", ["y", "level"], ["is"]),
+            helper.make_node("Not", ["is"], ["above"]),
+            WHOLE,
+            SUM,
+            helper.make_node("Greater", ["sum", "none"], ["other"]),
+            helper.make_node("Not", ["other"], ["out"]),
+        ],
+        BOOL,
+    ),
+    "any, by maxima": (
+        [ABOVE, WHOLE, helper.make_node("ReduceMax", ["n"], ["m"], keepdims=0), _cast("m", "out", BOOL)],
+        BOOL,
+    ),
+    "bucketize": (
+        [
+            helper.make_node("Greater", ["y", "edges"], ["above"]),
+            WHOLE,
+            helper.make_node("ReduceSum", ["n", "first"], ["out"], keepdims=0),
+        ],
+        INT64,
+    ),
+    "(y > t).float().mean() >= 0.4": (
+        [
+            ABOVE,
+            WHOLE,
+            SUM,
+            _cast("sum", "f", TensorProto.FLOAT),
+            helper.make_node("Div", ["f", "five"], ["mean"]),
+            helper.make_node("GreaterOrEqual", ["mean", "share"], ["out"]),
+        ],
+        BOOL,
+    ),
+    "running count": ([ABOVE, WHOLE, helper.make_node("CumSum", ["n", "one"], ["out"])], INT64),
+    "weighted count": ([ABOVE, WHOLE, helper.make_node("MatMul", ["n", "votes"], ["out"])], INT64),
+}
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_counts_are_audited_and_checked(name: str, tmp_path: Path) -> None:
+    nodes, kind = EXPORTED[name]
+    rng = np.random.default_rng(0)
+    constants = {
+        "weights": rng.normal(size=(6, 5)).astype(np.float32),
+        "level": np.float32(0.3),
+        "edges": np.array([-1, 0, 1], dtype=np.float32).reshape(3, 1, 1),
+        "five": np.float32(5),
+        "share": np.float32(0.4),
+        "first": np.array([0]),
+        "last": np.array([-1]),
+        "none": np.int64(0),
+        "one": np.int64(1),
+        "two": np.int64(2),
+        "votes": rng.integers(-3, 4, size=(5, 2)),
+    }
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "weights"], ["y"]), *nodes],
+        "count",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 6])],
+        [helper.make_tensor_value_info("out", kind, None)],
+        [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    model = onnx.shape_inference.infer_shapes(model)
+    rule = sl.Selection(model, output="out", eta=lambda selection: np.array([1.0, 0, 0, 0, 0, -1]))
+    result = sl.audit(None, rng.normal(size=(1, 6)).astype(np.float32), hypothesis=rule, var=1)
+    assert result.runtime_agrees and result.sup_p - result.inf_p < 1e-5 and not result.warnings
+    result.certificate.save(tmp_path / "audit")
+    sl.check(tmp_path / "audit")
