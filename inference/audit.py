@@ -257,11 +257,13 @@ def _plain(x: Any, name: str) -> NDArray[Any]:
     """An exact array that a .npy file can hold."""
     array = as_exact_array(x, name)
     if array.dtype.kind == "O":
-        floats = array.astype(np.float64)
-        if any(
-            Fraction(f) != v
-            for f, v in zip(floats.reshape(-1).tolist(), array.reshape(-1).tolist(), strict=True)
-        ):
+        try:
+            floats = array.astype(np.float64)
+            pairs = zip(floats.reshape(-1).tolist(), array.reshape(-1).tolist(), strict=True)
+            same = all(Fraction(f) == v for f, v in pairs)
+        except OverflowError:
+            same = False
+        if not same:
             raise InputError(f"{name} holds fractions that no double can hold; round them first.")
         return floats
     return array

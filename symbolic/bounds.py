@@ -107,7 +107,9 @@ def _by_name(value: Any, names: list[str], what: str) -> dict[str, Any]:
 
 
 def _holds_numbers(value: onnx.ValueInfoProto) -> bool:
-    return value.type.HasField("tensor_type") and value.type.tensor_type.elem_type != onnx.TensorProto.STRING
+    """Whether it may: an output without a type is looked at."""
+    kind = value.type.WhichOneof("value")
+    return kind in (None, "tensor_type") and value.type.tensor_type.elem_type != onnx.TensorProto.STRING
 
 
 def _movable(names: list[str], arrays: Mapping[str, NDArray[Any]]) -> str:

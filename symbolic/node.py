@@ -116,6 +116,26 @@ class Node:
         """A float attribute that has a value or a default."""
         return float(self.attributes[name])
 
+    def finite(self, name: str) -> float:
+        """Such an attribute; a ModelError if it is no real number."""
+        value = self.number(name)
+        if not np.isfinite(value):
+            raise ModelError(f"{self.label}: its {name} is {value}, no real number.")
+        return value
+
+    def axis(self, rank: int, given: int | None = None) -> int:
+        """An axis (by default the attribute of this name) of a tensor, counted from the front.
+
+        Raises
+        ------
+        ModelError
+            If there is no such axis.
+        """
+        axis = int(self.attributes["axis"]) if given is None else given
+        if not -rank <= axis < rank:
+            raise ModelError(f"{self.label}: there is no axis {axis} in rank {rank}.")
+        return axis % rank
+
     def integers(self, name: str, default: Sequence[int]) -> tuple[int, ...]:
         """A list of integers."""
         return tuple(int(v) for v in self.attributes.get(name, default))

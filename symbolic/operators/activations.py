@@ -34,8 +34,8 @@ def _curve_rule(node: Node, curve: Curve) -> Rule:
 @operator("Elu", "Selu", exact=False, homogeneous=False)
 def elu(node: Node, inputs: Inputs) -> Rule:
     """gamma alpha (exp(x) - 1) below 0, gamma x above; gamma is 1 for Elu."""
-    gamma = node.number("gamma") if node.op_type == "Selu" else 1.0
-    scale = gamma * node.number("alpha")  # exact: both are float32
+    gamma = node.finite("gamma") if node.op_type == "Selu" else 1.0
+    scale = gamma * node.finite("alpha")  # exact: both are float32
     flushed = FLUSHED * max(1.0, abs(scale))
     below = Piece(
         0.0,
@@ -51,7 +51,7 @@ def elu(node: Node, inputs: Inputs) -> Rule:
 @operator("Celu", exact=False, homogeneous=False)
 def celu(node: Node, inputs: Inputs) -> Rule:
     """max(0, x) + min(0, alpha (exp(x / alpha) - 1)): the second term is 0 above 0, whatever alpha's sign."""
-    alpha = node.number("alpha")
+    alpha = node.finite("alpha")
     if alpha == 0:
         raise ModelError(f"{node.label}: alpha is 0, and x is divided by it.")
     below = Piece(
@@ -163,7 +163,7 @@ SWISH = _hill(
 @operator("Swish", exact=False, homogeneous=False)
 def swish(node: Node, inputs: Inputs) -> Rule:
     """x sigmoid(alpha x) = u sigmoid(u) / alpha with u = alpha x."""
-    alpha = node.number("alpha")
+    alpha = node.finite("alpha")
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         x = batch.lift(required(node, values))
@@ -196,7 +196,7 @@ def _nothing(x: Affine) -> Affine:
 @operator("ThresholdedRelu")
 def thresholded_relu(node: Node, inputs: Inputs) -> Rule:
     """x where x > alpha, else 0."""
-    alpha = Const(np.array(node.number("alpha")))
+    alpha = Const(np.array(node.finite("alpha")))
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         x = batch.lift(required(node, values))
@@ -210,7 +210,7 @@ def thresholded_relu(node: Node, inputs: Inputs) -> Rule:
 @operator("Shrink")
 def shrink(node: Node, inputs: Inputs) -> Rule:
     """x + bias where x < -lambd, else x - bias where x > lambd, else 0."""
-    lambd, bias = (Const(np.array(node.number(name))) for name in ("lambd", "bias"))
+    lambd, bias = (Const(np.array(node.finite(name))) for name in ("lambd", "bias"))
     if holds_integers(required(node, inputs)):
         raise ModelError(f"{node.label}: what a bias of real numbers makes of integers is not clear.")
 

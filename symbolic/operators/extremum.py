@@ -127,7 +127,7 @@ def rivals(node: Node, form: Affine) -> Affine:
     """What competes for each index that a node puts out, on a new first axis: the greatest is named."""
     if node.op_type == "MaxPool":
         return _seen(form, _pooled(node, form.shape))
-    axis = int(node.attributes["axis"]) % len(form.shape)
+    axis = node.axis(len(form.shape))
     return _stacked(forms.negative(form) if node.op_type == "ArgMin" else form, (axis,))
 
 
@@ -202,7 +202,7 @@ def reduce_extremum(node: Node, inputs: Inputs) -> Rule:
 def position(node: Node, inputs: Inputs) -> Rule:
     """Where the largest or smallest entry of an axis stands; unknown while two may tie."""
     x = required(node, inputs)
-    axis = int(node.attributes["axis"]) % len(x.shape)
+    axis = node.axis(len(x.shape))
     lower, keep = node.op_type == "ArgMin", node.flag("keepdims")
     last = node.flag("select_last_index")
     numbers = np.arange(x.shape[axis], dtype=np.int64).reshape(-1, *(1,) * len(x.shape))

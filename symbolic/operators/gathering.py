@@ -29,11 +29,8 @@ def reshaped(value: Affine | Range, shape: tuple[int, ...]) -> Affine | Range:
 def _places(node: Node, data: Value, indices: Value) -> Places:
     if node.op_type == "GatherND":
         return by_tuple(node, data.shape, indices.shape, int(node.attributes.get("batch_dims", 0)))
-    axis = int(node.attributes["axis"])
-    if not -len(data.shape) <= axis < len(data.shape):
-        raise ModelError(f"{node.label}: there is no axis {axis}.")
     how = along_axis if node.op_type == "Gather" else by_element
-    return how(node, data.shape, indices.shape, axis % len(data.shape))
+    return how(node, data.shape, indices.shape, node.axis(len(data.shape)))
 
 
 @operator("Gather", "GatherElements", "GatherND")
@@ -70,10 +67,7 @@ def one_hot(node: Node, inputs: Inputs) -> Rule:
     if depth is None or depth.value.size != 1 or switch.shape != (2,):
         raise ModelError(f"{node.label} needs one depth and two values.")
     count, rank = int(depth.value.reshape(-1)[0]), len(indices.shape)
-    axis = int(node.attributes["axis"])
-    if not -rank - 1 <= axis <= rank:
-        raise ModelError(f"{node.label}: there is no axis {axis}.")
-    axis %= rank + 1
+    axis = node.axis(rank + 1)
     shape = (*indices.shape[:axis], count, *indices.shape[axis:])
     bounded(node, shape)
     wheel = np.arange(count).reshape(-1, *(1,) * (rank - axis))

@@ -16,7 +16,7 @@ from symbolic.operators.extremum import contenders
 def hardmax(node: Node, inputs: Inputs) -> Rule:
     """Along one axis; before opset 13 along that axis and all behind it together."""
     shape = required(node, inputs).shape
-    axis = int(node.attributes["axis"]) % max(len(shape), 1)
+    axis = node.axis(max(len(shape), 1))
     last = axis + 1 if node.opset >= 13 else len(shape)
     length = prod(shape[axis:last])
 

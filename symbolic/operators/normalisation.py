@@ -99,10 +99,7 @@ def rms_normalization(node: Node, inputs: Inputs) -> Rule:
 
 def _trailing(node: Node, inputs: Inputs) -> Places:
     rank = len(required(node, inputs).shape)
-    axis = int(node.attributes["axis"])
-    if not -rank <= axis < rank:
-        raise ModelError(f"{node.label}: there is no axis {axis} in rank {rank}.")
-    return tuple(range(axis % rank + 1, rank + 1))
+    return tuple(range(node.axis(rank) + 1, rank + 1))
 
 
 @operator("InstanceNormalization", exact=False, homogeneous=False)
@@ -147,7 +144,7 @@ def group_normalization(node: Node, inputs: Inputs) -> Rule:
 def mean_variance_normalization(node: Node, inputs: Inputs) -> Rule:
     """(x - mean) / (standard deviation + 1e-9), as the standard's definition has it."""
     rank = len(required(node, inputs).shape)
-    places = tuple(sorted({a % rank + 1 for a in node.integers("axes", (0, 2, 3))}))
+    places = tuple(sorted({node.axis(rank, a) + 1 for a in node.integers("axes", (0, 2, 3))}))
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         z, _ = _centred(batch, batch.lift(required(node, values)), places)
@@ -167,7 +164,7 @@ def lp_normalization(node: Node, inputs: Inputs) -> Rule:
     p, rank = int(node.attributes["p"]), len(required(node, inputs).shape)
     if p not in (1, 2):
         raise ModelError(f"{node.label}: the standard knows the norms 1 and 2, not {p}.")
-    places = (int(node.attributes["axis"]) % rank + 1,)
+    places = (node.axis(rank) + 1,)
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         x = batch.lift(required(node, values))

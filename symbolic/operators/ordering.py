@@ -142,11 +142,10 @@ def top_k(node: Node, inputs: Inputs) -> Rule:
     x = required(node, inputs)
     given = constant(node, inputs, 1, "number of entries") if node.opset >= 10 else None
     count = int(node.attributes.get("k", 0) if given is None else given.value.reshape(-1)[0])
-    axis, largest = int(node.attributes["axis"]), bool(node.attributes.get("largest", 1))
+    axis, largest = node.axis(len(x.shape)), bool(node.attributes.get("largest", 1))
     in_order = bool(node.attributes.get("sorted", 1)) or count == 1
-    if not -len(x.shape) <= axis < len(x.shape) or not 0 < count <= x.shape[axis]:
+    if not 0 < count <= x.shape[axis]:
         raise ModelError(f"{node.label}: there are no {count} entries on axis {axis} of {list(x.shape)}.")
-    axis %= len(x.shape)
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
         value = required(node, values)

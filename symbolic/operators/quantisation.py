@@ -71,8 +71,7 @@ def granular(node: Node, value: Value, shape: tuple[int, ...]) -> Value:
     given, rank = value.shape, len(shape)
     if int(np.prod(given)) == 1 and len(given) < 2:
         return map_value(value, lambda v, lead: v.reshape(v.shape[:lead]))
-    axis = int(node.attributes.get("axis", 1))
-    axis = axis % rank if rank > 1 else 0
+    axis = node.axis(rank, int(node.attributes.get("axis", 1))) if rank > 1 else 0
     block = int(node.attributes.get("block_size", 0))
     if len(given) == 1 and given[0] == shape[axis] and not block:
         wide = tuple(shape[axis] if k == axis else 1 for k in range(rank))

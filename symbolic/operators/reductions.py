@@ -39,9 +39,7 @@ def reduced_axes(node: Node, inputs: Inputs, rank: int) -> tuple[int, ...]:
         axes = None if value is None else value.value.reshape(-1).tolist()
     if axes is None or len(axes) == 0:
         return () if node.flag("noop_with_empty_axes") else tuple(range(rank))
-    if any(not -rank <= int(a) < rank for a in axes):
-        raise ModelError(f"{node.label}: there are no axes {list(axes)} in rank {rank}.")
-    return tuple(sorted({int(a) % rank for a in axes}))
+    return tuple(sorted({node.axis(rank, int(a)) for a in axes}))
 
 
 def _count(x: Affine, places: Places) -> int:
@@ -173,9 +171,9 @@ def mean_of_several(node: Node, inputs: Inputs) -> Rule:
 def _running_axis(node: Node, inputs: Inputs) -> int:
     axis = constant(node, inputs, 1, "axis")
     rank = len(required(node, inputs).shape)
-    if axis is None or axis.value.size != 1 or not -rank <= int(axis.value.reshape(-1)[0]) < rank:
+    if axis is None or axis.value.size != 1:
         raise ModelError(f"{node.label} needs one axis of its input.")
-    return int(axis.value.reshape(-1)[0]) % rank + 1
+    return node.axis(rank, int(axis.value.reshape(-1)[0])) + 1
 
 
 @operator("CumSum", wraps=True)

@@ -22,6 +22,8 @@ from symbolic.operators.casting import WHOLE
 from symbolic.operators.shapes import bounded
 
 HALF = Fraction(1, 2)
+LONGEST_AXIS = 1 << 16
+"""Coordinates are Fractions, a few microseconds each."""
 
 
 def coordinate(
@@ -125,6 +127,8 @@ def resize(node: Node, inputs: Inputs) -> Rule:
     rank = len(x.shape)
     axes = _axes(node, inputs, x.shape)
     bounded(node, [axis.n_out for axis in axes])
+    if any(axis.n_out > LONGEST_AXIS for axis in axes):
+        raise ModelError(f"{node.label} makes an axis longer than {LONGEST_AXIS}.")
     where = node.text("coordinate_transformation_mode", "asymmetric")  # what it was before opset 11
     how = node.text("nearest_mode", "floor")
     kernel = _kernel(node)
@@ -181,7 +185,7 @@ def _axes(node: Node, inputs: Inputs, shape: tuple[int, ...]) -> list[Axis]:
     """Every axis; those that are not named keep their elements."""
     rank = len(shape)
     scales, sizes, roi = _parameters(node, inputs, rank)
-    named = [a % rank for a in node.integers("axes", range(rank))]
+    named = [node.axis(rank, a) for a in node.integers("axes", range(rank))]
     if sizes is None:
         scales = scales or []
         sizes = [floor(shape[a] * scale) for a, scale in zip(named, scales, strict=True)]

@@ -105,10 +105,9 @@ def scatter(node: Node, inputs: Inputs) -> Rule:
     if node.op_type == "ScatterND":
         places = by_tuple(node, data.shape, indices.shape)
     else:
-        axis = int(node.attributes["axis"])
-        if len(indices.shape) != len(data.shape) or not -len(data.shape) <= axis < len(data.shape):
-            raise ModelError(f"{node.label}: its indices and its axis do not fit the data.")
-        places = by_element(node, data.shape, indices.shape, axis % len(data.shape))
+        if len(indices.shape) != len(data.shape):
+            raise ModelError(f"{node.label}: its indices do not fit the data.")
+        places = by_element(node, data.shape, indices.shape, node.axis(len(data.shape)))
     if updates.shape != places.start.shape:
         raise ModelError(f"{node.label}: its updates have shape {list(updates.shape)}.")
     how = node.text("reduction", "none")

@@ -43,8 +43,7 @@ def unique(node: Node, inputs: Inputs) -> Rule:
     axis = node.attributes.get("axis")
     if axis is None:
         x, axis = x.reshape(-1), 0
-    if not -x.ndim <= axis < x.ndim:
-        raise ModelError(f"{node.label}: there is no axis {axis}.")
+    axis = node.axis(x.ndim, axis)
     _, first, which, count = np.unique(
         x, return_index=True, return_inverse=True, return_counts=True, axis=axis
     )

@@ -8,7 +8,6 @@ from symbolic.enclosures import forms
 from symbolic.enclosures.convex import log_sum_exp
 from symbolic.enclosures.curves import relax
 from symbolic.enclosures.values import Affine, Batch, Value
-from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.smooth import EXP
 
@@ -17,10 +16,7 @@ from symbolic.operators.smooth import EXP
 def softmax(node: Node, inputs: Inputs) -> Rule:
     """x - log sum exp(x), which is at most 0, and its exponential; an exact -inf has the weight 0."""
     rank = len(required(node, inputs).shape)
-    axis = int(node.attributes["axis"])
-    if not -rank <= axis < max(rank, 1):
-        raise ModelError(f"{node.label}: there is no axis {axis} in rank {rank}.")
-    first = axis % max(rank, 1) + 1
+    first = node.axis(max(rank, 1)) + 1
     last = first + 1 if node.opset >= 13 else rank + 1  # one axis, or all from there on as one
     places = tuple(range(first, last))
 

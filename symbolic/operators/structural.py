@@ -118,19 +118,19 @@ def _rearranged(node: Node, arrays: Arrays) -> list[NDArray[Any]]:
         pads = np.zeros(0, dtype=np.int64) if arrays[1] is None else arrays[1]
         padded = evaluate_exactly(node, [data, np.maximum(pads, 0), *arrays[2:]])
         cut: list[slice] = [slice(None)] * data.ndim
-        for axis, before, after in _padded_axes(arrays):
+        for axis, before, after in _padded_axes(node, arrays):
             cut[axis] = slice(max(-before, 0), padded[0].shape[axis] - max(-after, 0))
         return [padded[0][tuple(cut)]]
     return evaluate_exactly(node, arrays)
 
 
-def _padded_axes(arrays: Arrays) -> list[tuple[int, int, int]]:
+def _padded_axes(node: Node, arrays: Arrays) -> list[tuple[int, int, int]]:
     """(axis, elements before, elements after) of a Pad as of opset 11; negative numbers cut."""
     data, pads = arrays[0], arrays[1]
     if data is None or pads is None:
         return []
     given = arrays[3] if len(arrays) > 3 else None
-    axes = range(data.ndim) if given is None else [int(a) % data.ndim for a in given.reshape(-1)]
+    axes = range(data.ndim) if given is None else [node.axis(data.ndim, int(a)) for a in given.reshape(-1)]
     amounts = [int(v) for v in pads.reshape(-1)]
     return list(zip(axes, amounts[: len(axes)], amounts[len(axes) :], strict=True))
 
@@ -151,13 +151,17 @@ def _require_moderate(node: Node, arrays: Arrays) -> None:
             bounded(node, [*data.shape, *numbers])
         else:
             shape = list(data.shape)
-            for axis, before, after in _padded_axes(arrays):
+            for axis, before, after in _padded_axes(node, arrays):
                 shape[axis] += max(before, 0) + max(after, 0)
             bounded(node, shape)
 
 
 def _require_defined(node: Node, arrays: Arrays) -> None:
-    """Lengths and places within the tensor: the reference goes on without them."""
+    """Axes, lengths and places within the tensor: the reference goes on without them."""
+    if arrays[0] is not None and node.attributes.get("axis") is not None:
+        rank, axis = arrays[0].ndim, int(node.attributes["axis"])
+        if node.op_type != "Flatten" or axis != rank:  # it may stand behind the last
+            node.axis(rank)
     if node.op_type == "ReverseSequence":
         data, lengths = arrays[0], arrays[1]
         batch, time = (int(node.attributes[name]) for name in ("batch_axis", "time_axis"))
@@ -171,6 +175,6 @@ def _require_defined(node: Node, arrays: Arrays) -> None:
         past, update, starts = arrays[:3]
         if past is None or update is None or starts is None or node.text("mode") == "circular":
             return
-        axis = int(node.attributes["axis"]) % past.ndim
+        axis = node.axis(past.ndim)
         if starts.size and not 0 <= starts.min() <= starts.max() <= past.shape[axis] - update.shape[axis]:
             raise ModelError(f"{node.label}: it writes beyond the end of the cache.")

@@ -84,7 +84,7 @@ def dft(node: Node, inputs: Inputs) -> Rule:
     shape = required(node, inputs).shape
     rank, parts = len(shape), shape[-1]
     stored = _scalar(node, inputs, 2, "axis") if node.opset >= 20 else int(node.attributes["axis"])
-    axis = (-2 if stored is None else stored) % rank
+    axis = node.axis(rank, -2 if stored is None else stored)
     inverse, onesided = node.flag("inverse"), node.flag("onesided")
     if rank < 2 or axis == rank - 1 or parts not in (1, 2) or (onesided and parts != (2 if inverse else 1)):
         raise ModelError(f"{node.label}: a signal of shape {list(shape)} does not fit its attributes.")

@@ -239,7 +239,7 @@ def _stacked(
         raise ModelError(f"{node.label} runs no iteration, and its output {target!r} declares no shape.")
     if min(dims, default=0) < 0 or prod(dims) > LONGEST:
         raise ModelError(f"{node.label}: its output {target!r} declares the shape {dims}.")
-    dims.insert(axis % (len(dims) + 1), 0)
+    dims.insert(node.axis(len(dims) + 1, axis), 0)
     empty = np.zeros(dims, dtype=helper.tensor_dtype_to_np_dtype(tensor.elem_type))
     yield from unrolling.bind(target, (yield from unrolling.constant(empty, f"{target}/empty")))
 

@@ -106,7 +106,7 @@ def split(unrolling: Unrolling, node: Node, scope: Scope) -> Nodes:
     """Parts along an axis: of one length (the last may be shorter), or of given lengths."""
     source, target = node.proto.input[0], node.proto.output[0]
     shape = unrolling.shape(node, source)
-    axis = int(node.attributes["axis"]) % max(1, len(shape))
+    axis = node.axis(len(shape))
     sizes = yield from _sizes(unrolling, node, shape[axis])
     parts = [unrolling.fresh(f"{target}/{k}") for k in range(len(sizes))]
     if parts:

@@ -183,11 +183,11 @@ def _hypothesis(entry: dict[str, Any]) -> list[dict[str, Any]]:
     rational(entry["threshold"], "hypothesis.threshold")
     require(len(entry["post_process"]) <= 100, "hypothesis.post_process has more than 100 steps")
     for step in entry["post_process"]:
-        options = STEPS.get(step.get("name") if isinstance(step, dict) else None)  # type: ignore[arg-type]
-        require(options is not None, "a step of hypothesis.post_process is not known")
-        fields(
-            step, "a step", **{"name": str, **{key: str if key == "sigma" else int for key in options or ()}}
-        )
+        name = step.get("name") if isinstance(step, dict) else None
+        if not isinstance(name, str) or name not in STEPS:
+            raise InvalidCertificate("a step of hypothesis.post_process is not known")
+        options = {key: str if key == "sigma" else int for key in STEPS[name]}
+        fields(step, "a step", **{"name": str, **options})
         require(1 <= step.get("kernel_size", 1) <= 255, "a kernel_size is not between 1 and 255")
         require("sigma" not in step or rational(step["sigma"], "sigma") > 0, "sigma is not positive")
     return []

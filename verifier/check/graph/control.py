@@ -183,6 +183,6 @@ def _collect(
     dims = [d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim]
     if not tensor.elem_type or min(dims, default=0) < 0 or np.prod(dims, dtype=float) > LARGEST_TENSOR:
         raise refused(node, "it runs no iteration, and its body declares no shape")
-    dims.insert(axis % (len(dims) + 1), 0)
+    dims.insert(range(len(dims) + 1)[axis], 0)
     kind = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     reader.alias(name, reader.constant(np.zeros(dims, dtype=kind), name))

@@ -163,7 +163,7 @@ def _lowered(ctx: Context, value: Form) -> Form:
 def _place(ctx: Context, node: Node, inputs: list[Any]) -> Discrete:
     """ArgMax, of lines that hold a real number."""
     marks = _marks(inputs[0])
-    axis = node.get("axis") % len(inputs[0].shape)
+    axis = node.axis(len(inputs[0].shape))
     _leave((marks == UNDEFINED).any(axis=axis) | (marks == GONE).all(axis=axis))
     return OPERATORS[node.op](ctx, node, [_lowered(ctx, inputs[0])])  # type: ignore[no-any-return]
 

@@ -36,7 +36,7 @@ def _unique(ctx: Context, node: Node, inputs: list[Any]) -> list[Value]:
     x = _comparable(node, inputs[0])
     axis = node.get("axis")
     numbers = np.arange(x.size).reshape(x.shape) if axis is not None else np.arange(x.size)
-    axis = 0 if axis is None else axis % x.ndim
+    axis = 0 if axis is None else node.axis(x.ndim, axis)
     rows = np.moveaxis(x.reshape(numbers.shape), axis, 0)
     keys = [tuple(row.reshape(-1).tolist()) for row in rows]
     first: dict[Any, int] = {}

@@ -80,10 +80,8 @@ def _require_wide(node: Node) -> None:
 
 
 def _trailing(node: Node, v: Form) -> Axes:
-    rank, axis = len(v.shape), node.get("axis")
-    if not -rank <= axis < rank:
-        raise node.refuse("there is no such axis")
-    return tuple(range(axis % rank, rank))
+    rank = len(v.shape)
+    return tuple(range(node.axis(rank), rank))
 
 
 @operator("LayerNormalization")
@@ -128,7 +126,7 @@ def _group(ctx: Context, node: Node, inputs: list[Any]) -> Form:
 def _mean_variance(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     """(v - mean) / (standard deviation + 1e-9), as the standard's definition has it."""
     rank, ar = len(inputs[0].shape), ctx.ar
-    axes = tuple(sorted({a % rank for a in node.get("axes", (0, 2, 3))}))
+    axes = tuple(sorted({node.axis(rank, a) for a in node.get("axes", (0, 2, 3))}))
     v, _ = _centred(ctx, inputs[0], axes)
     if v.degree:
         raise NotHomogeneous(node.op)
@@ -143,7 +141,7 @@ def _mean_variance(ctx: Context, node: Node, inputs: list[Any]) -> Form:
 def _lp_normalization(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     """v / norm of v; 0 where that is 0."""
     v, ar, p = inputs[0], ctx.ar, node.get("p")
-    axes = (node.get("axis") % len(v.shape),)
+    axes = (node.axis(len(v.shape)),)
     if v.degree:
         raise NotHomogeneous(node.op)
     if p not in (1, 2):
@@ -230,8 +228,5 @@ def softmax(ctx: Context, node: Node, v: Form, gone: Array | None) -> Form:
 
 def softmax_axes(node: Node, rank: int) -> Axes:
     """One axis; before opset 13 that and all behind it as one."""
-    axis = node.get("axis")
-    if not -rank <= axis < max(rank, 1):
-        raise node.refuse("there is no such axis")
-    first = axis % max(rank, 1)
+    first = node.axis(max(rank, 1))
     return (first,) if node.opset >= 13 else tuple(range(first, rank))

@@ -18,10 +18,9 @@ __all__: list[str] = []
 def _top_k(ctx: Context, node: Node, inputs: list[Any]) -> list[Value]:
     x = inputs[0]
     count = int(node.get("k") if node.opset < 10 else whole_numbers(node, inputs[1]).reshape(-1)[0])
-    rank, axis = len(x.shape), node.get("axis")
-    if not -rank <= axis < rank or not 0 < count <= x.shape[axis]:
+    axis, least = node.axis(len(x.shape)), node.get("largest", 1) == 0
+    if not 0 < count <= x.shape[axis]:
         raise node.refuse(f"there are no {count} entries on axis {axis}")
-    axis, least = axis % rank, node.get("largest", 1) == 0
     rows = _each(to_form(ctx.ar, x), lambda a: np.moveaxis(a, axis, 0))
     rows = replace(ctx.ar.negative(rows), same=rows.same) if least else rows
     found = _contenders(ctx.ar, rows, count)

@@ -31,7 +31,7 @@ def _granular(node: Node, v: Value, shape: tuple[int, ...]) -> Value:
     given, rank = v.shape, len(shape)
     if math.prod(given) == 1 and len(given) < 2:
         return _moved(v, lambda a: a.reshape(a.shape[-1:]))
-    axis = node.get("axis", 1) % rank if rank > 1 else 0
+    axis = node.axis(rank, node.get("axis", 1)) if rank > 1 else 0
     block = node.get("block_size") or 0
     if len(given) == 1 and given[0] == shape[axis] and not block:
         return _moved(v, lambda a: a.reshape(-1, *(1,) * (rank - axis - 1), a.shape[-1]))

@@ -49,7 +49,7 @@ def reduction_axes(node: Node, inputs: list[Any], rank: int) -> tuple[int, ...]:
         axes = whole_numbers(node, inputs[1]).tolist()
     if not axes:
         return () if node.get("noop_with_empty_axes") else tuple(range(rank))
-    return tuple(sorted({int(a) % rank for a in axes}))
+    return tuple(sorted({node.axis(rank, a) for a in axes}))
 
 
 @operator("ReduceMax", "ReduceMin", still=(1,), ties=True)
@@ -131,15 +131,13 @@ def _of_nothing(ctx: Context, node: Node, shape: tuple[int, ...]) -> Form:
 def _running(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     """Sums or products of all elements up to each, or before it."""
     v = to_form(ctx.ar, inputs[0])
-    axis = int(whole_numbers(node, inputs[1]).reshape(-1)[0])
-    if not -len(v.shape) <= axis < len(v.shape):
-        raise node.refuse("there is no such axis")
-    line = v.each(lambda x: np.moveaxis(x, axis % len(v.shape), 0))
+    axis = node.axis(len(v.shape), whole_numbers(node, inputs[1]).reshape(-1)[0])
+    line = v.each(lambda x: np.moveaxis(x, axis, 0))
     line = line.each(lambda x: x[::-1]) if node.get("reverse") else line
     if line.shape[0]:
         line = _sums(ctx, node, line) if node.op == "CumSum" else _products(ctx, node, line)
     line = line.each(lambda x: x[::-1]) if node.get("reverse") else line
-    out = line.each(lambda x: np.moveaxis(x, 0, axis % len(v.shape)))
+    out = line.each(lambda x: np.moveaxis(x, 0, axis))
     return like(ctx, node, inputs[0], out)
 
 
@@ -248,7 +246,7 @@ def _by_columns(shape: tuple[int, ...]) -> Array:
 @operator("ArgMax", "ArgMin", ties=True)
 def _arg_best(ctx: Context, node: Node, inputs: list[Any]) -> Discrete:
     v = to_form(ctx.ar, inputs[0])
-    axis = node.get("axis") % len(v.shape)
+    axis = node.axis(len(v.shape))
     rows = v.each(
         lambda a: np.moveaxis(a, axis, 0), same=None if v.same is None else np.moveaxis(v.same, axis, 0)
     )

@@ -47,6 +47,13 @@ class Node:
         """The attribute called `name`."""
         return self.attributes.get(name, default)
 
+    def axis(self, rank: int, given: int | None = None) -> int:
+        """An axis of a tensor (the attribute, if none is given), counted from the front."""
+        axis = int(self.get("axis", 0) if given is None else given)
+        if axis not in range(-rank, rank):
+            raise self.refuse(f"a tensor of rank {rank} has no axis {axis}")
+        return axis % rank
+
     def refuse(self, why: str) -> InvalidCertificate:
         """An error that names this node."""
         return InvalidCertificate(f"cannot evaluate {self.op} node {self.name or self.outputs[0]!r}: {why}")

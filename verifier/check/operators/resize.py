@@ -96,7 +96,7 @@ def _scales(ctx: Context, node: Node, inputs: list[Any]) -> tuple[list[Fraction]
     given = [v if v is not None and v.shape != (0,) else None for v in given] + [None, None]
     if 0 in shape:
         raise node.refuse("an axis without elements")
-    axes = [int(a) % len(shape) for a in node.get("axes") or range(len(shape))]
+    axes = [node.axis(len(shape), a) for a in node.get("axes") or range(len(shape))]
     scales, sizes = [Fraction(1)] * len(shape), list(shape)
     if given[1] is not None:
         wanted = whole_numbers(node, given[1]).tolist()
@@ -122,7 +122,7 @@ def _regions(node: Node, inputs: list[Any], rank: int) -> list[tuple[Fraction, F
     regions = [(Fraction(0), Fraction(1))] * rank
     if node.get("coordinate_transformation_mode") == b"tf_crop_and_resize" and node.opset >= 11:
         given = fractions(node, inputs[1])
-        axes = [int(a) % rank for a in node.get("axes") or range(rank)]
+        axes = [node.axis(rank, a) for a in node.get("axes") or range(rank)]
         for k, axis in enumerate(axes):
             regions[axis] = given[k], given[k + len(axes)]
     return regions

@@ -21,13 +21,6 @@ from verifier.check.operators.whole import like
 __all__: list[str] = []
 
 
-def _axis(node: Node, rank: int) -> int:
-    axis = int(node.get("axis", 0))
-    if not -rank <= axis < rank:
-        raise node.refuse(f"there is no axis {axis}")
-    return axis % rank
-
-
 def _flat(value: Value) -> Any:
     """All elements on one axis."""
     return value.each(lambda a: a.reshape(-1, a.shape[-1]))
@@ -48,7 +41,7 @@ def _gather(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     def places() -> Places:
         if node.op == "GatherND":
             return by_tuple(node, data.shape, indices.shape, node.get("batch_dims", 0))
-        axis = _axis(node, len(data.shape))
+        axis = node.axis(len(data.shape))
         if node.op == "Gather":
             bounded(node, data.shape[:axis] + indices.shape + data.shape[axis + 1 :])
             return by_axis(data.shape, indices.shape, axis)
@@ -77,7 +70,7 @@ def _one_hot(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     depths = fractions(node, given) if isinstance(given, Form) else whole_numbers(node, given).reshape(-1)
     depth = int(depths[0])
     rank = len(indices.shape)
-    axis = _axis(node, rank + 1)
+    axis = node.axis(rank + 1)
     shape = indices.shape[:axis] + (depth,) + indices.shape[axis:]
     bounded(node, shape)
     if isinstance(indices, Form) and indices.degree:
@@ -116,7 +109,7 @@ def _scatter(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     if node.op == "ScatterND":
         places = by_tuple(node, data.shape, indices.shape, 0)
     else:
-        places = by_element(node, data.shape, indices.shape, _axis(node, len(data.shape)))
+        places = by_element(node, data.shape, indices.shape, node.axis(len(data.shape)))
     if updates.shape != places.start.shape:
         raise node.refuse("updates do not fit the indices")
     how = (node.get("reduction") or b"none").decode()

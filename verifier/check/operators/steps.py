@@ -108,7 +108,7 @@ def _hardmax(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     """1 where the first maximum of an axis stands (before opset 13: of that axis and all behind it)."""
     x = to_form(ctx.ar, inputs[0])
     rank = len(x.shape)
-    axis = node.get("axis", -1 if node.opset >= 13 else 1) % max(rank, 1)
+    axis = node.axis(max(rank, 1))
     last = axis + 1 if node.opset >= 13 else rank
     shape = (math.prod(x.shape[:axis]), math.prod(x.shape[axis:last]), math.prod(x.shape[last:]))
 

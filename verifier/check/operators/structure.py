@@ -136,6 +136,9 @@ def run_reference(node: Node, proto: onnx.NodeProto, feeds: dict[str, Array]) ->
 
 def _require_defined(node: Node, feeds: dict[str, Array]) -> None:
     """What the reference implementation does beyond the ends of a tensor is not the standard's."""
+    axis = node.get("axis")
+    if axis is not None and not (node.op == "Flatten" and axis == feeds["in0"].ndim):
+        node.axis(feeds["in0"].ndim)
     if node.op == "ReverseSequence":
         x, lengths = feeds["in0"], feeds["in1"]
         if {node.get("time_axis"), node.get("batch_axis")} != {0, 1}:
@@ -145,7 +148,7 @@ def _require_defined(node: Node, feeds: dict[str, Array]) -> None:
         if ((lengths < 0) | (lengths > x.shape[node.get("time_axis")])).any():
             raise node.refuse("a sequence is longer than the tensor")
     if node.op == "TensorScatter" and "in2" in feeds and node.get("mode") != b"circular":
-        axis = node.get("axis") % feeds["in0"].ndim
+        axis = node.axis(feeds["in0"].ndim)
         ends = feeds["in2"] + feeds["in1"].shape[axis]
         if (feeds["in2"] < 0).any() or (ends > feeds["in0"].shape[axis]).any():
             raise node.refuse("it writes beyond the end of the cache")
@@ -157,7 +160,7 @@ def _pad(node: Node, feeds: dict[str, Array], inputs: list[Any]) -> Array:
     pads = node.get("pads", node.get("paddings")) if node.opset < 11 else feeds["in1"].tolist()
     axes = list(range(x.ndim))
     if len(inputs) > 3 and inputs[3] is not None:
-        axes = [int(a) % x.ndim for a in whole_numbers(node, inputs[3])]
+        axes = [node.axis(x.ndim, a) for a in whole_numbers(node, inputs[3])]
     widths = [(0, 0)] * x.ndim
     for i, axis in enumerate(axes):
         widths[axis] = (int(pads[i]), int(pads[i + len(axes)]))

@@ -81,7 +81,7 @@ def _dft(context: Context, node: Node, inputs: list[Any]) -> Form:
     v, rank = inputs[0], len(inputs[0].shape)
     inverse, onesided, parts = bool(node.get("inverse")), bool(node.get("onesided")), inputs[0].shape[-1]
     given = _number(node, inputs, 2) if node.opset >= 20 else node.get("axis")
-    axis = (-2 if given is None else given) % rank
+    axis = node.axis(rank, -2 if given is None else given)
     real = onesided and inverse
     if rank < 2 or axis == rank - 1 or parts not in (1, 2) or onesided and parts != 1 + inverse:
         raise node.refuse("its signal does not fit its attributes")
