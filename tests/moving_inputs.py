@@ -143,9 +143,9 @@ def tight_at_points(operator: Operator, *, runs: bool = True, atol: float = 3e-6
         np.testing.assert_allclose(runtime(model, {"x": x})[0], wanted, rtol=atol, atol=atol)
 
 
-def halvings(operator: Operator, seed: int = 0) -> list[float]:
+def halvings(operator: Operator, seed: int = 0, scale: float = 0.25) -> list[float]:
     """By how much the engine's greatest radius shrinks as a cell is halved, again and again."""
-    case = operator.case(seed)
+    case = operator.case(seed, scale)
     radii = []
     for k in range(4, 8):
         width = 2.0**-k

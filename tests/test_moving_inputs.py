@@ -217,6 +217,65 @@ def test_rays_of_recurrent_layers_whose_weights_move() -> None:
         assert not on_rays_of_the_checker(layer("RNN", still, activations=["Relu"]))
 
 
+def deformed(
+    still: tuple[str, ...], *, shares: int = 1, group: int = 1, gaps: tuple[int, ...] = ()
+) -> Operator:
+    """A convolution of two images of two channels that reads around its places."""
+    rng = np.random.default_rng(10)
+    shapes = {
+        "a": (2, 2, 3, 3),
+        "w": (2, 2 // group, 2, 1),
+        "offset": (2, shares * 4, 2, 3),
+        "b": (2,),
+        "mask": (2, shares * 2, 2, 3),
+    }
+    names = [name for k, name in enumerate(shapes) if k not in gaps]
+    given = {name: rng.normal(0, 0.7, shapes[name]).astype(np.float32) for name in names}
+    kept = [name for name in still if name in given]
+    gaps = () if gaps == (3, 4) else gaps
+    attributes = {"offset_group": shares, "group": group, "kernel_shape": [2, 1]}
+    return Operator("DeformConv", given, kept, 22, gaps, attributes)
+
+
+OFFSETS: dict[str, Operator] = {
+    "offsets": deformed(("a", "w", "b", "mask")),
+    "offsets and data": deformed(("w", "b", "mask"), shares=2, group=2),
+    "everything": deformed((), shares=2),
+    "mask": deformed(("a", "w", "offset", "b")),
+    "mask and data": deformed(("w", "offset", "b"), shares=2),
+    "kernel": deformed(("a", "offset", "b", "mask"), group=2),
+    "kernel and data": deformed(("offset", "b", "mask")),
+    "kernel and offsets": deformed(("a", "b", "mask")),
+    "bias": deformed(("a", "w", "offset", "mask")),
+    "without a bias": deformed(("w",), gaps=(3,)),
+    "data and offsets alone": deformed(("w",), gaps=(3, 4)),
+}
+
+
+@pytest.mark.parametrize("name", OFFSETS)
+def test_deformable_convolutions_whose_offsets_move(name: str) -> None:
+    operator = OFFSETS[name]
+    assert not [text for seed in range(2) for text in failures(operator, seed, rays=name == "bias")]
+    assert not on_rays_of_the_checker(operator)
+    tight_at_points(operator)
+
+
+def test_deformable_convolutions_at_whole_offsets() -> None:
+    """Between the elements the weights bend: there too they are known at points."""
+    operator = deformed(("w", "b", "mask"))
+    whole = np.random.default_rng(1).integers(-3, 4, operator.inputs["offset"].shape).astype(np.float32)
+    operator = replace(operator, inputs={**operator.inputs, "offset": whole})
+    assert not failures(operator)
+    tight_at_points(operator)
+
+
+def test_deformable_convolutions_are_enclosed_to_the_second_order() -> None:
+    operator = deformed(("w", "b", "mask"), shares=2)
+    between = np.random.default_rng(1).integers(-2, 3, operator.inputs["offset"].shape) + np.float32(0.5)
+    operator = replace(operator, inputs={**operator.inputs, "offset": between.astype(np.float32)})
+    assert all(3.3 < ratio < 4.7 for ratio in halvings(operator))
+
+
 def clipping_net(seed: int = 0) -> onnx.ModelProto:
     """Conv, clipped between the mean and the maximum of its first channel, and a sum over channels."""
     rng = np.random.default_rng(seed)

@@ -16,7 +16,7 @@ from symbolic.enclosures.curves import Curve, Piece, relax
 from symbolic.enclosures.hulls import Candidates, grouped_hull
 from symbolic.enclosures.values import Affine
 
-__all__ = ["nearest_samples", "samples"]
+__all__ = ["nearest_samples", "samples", "samples_at"]
 
 HAT = Curve(
     (
@@ -70,8 +70,7 @@ def _coordinates(how: Sampler, points: Affine, size: int) -> Affine:
     return u
 
 
-def _along(how: Sampler, points: Affine, size: int) -> Along:
-    u = _coordinates(how, points, size)
+def _along(how: Sampler, u: Affine, size: int) -> Along:
     lo, hi = u.bounds()
     lost = ~(np.isfinite(lo) & np.isfinite(hi) & (hi - lo < WIDEST))
     # what is clipped belongs to a range that lies outside the image as a whole
@@ -86,15 +85,23 @@ def _along(how: Sampler, points: Affine, size: int) -> Along:
 def _axes(how: Sampler, x: Affine, grid: Affine) -> list[Along]:
     """The axes of the image; the grid is (segments, images, points, axes), its last axis reversed."""
     size = x.c.shape[3:]
-    return [
-        _along(how, Affine(*(v[..., -1 - k] for v in (grid.c, grid.d, grid.r))), n)
-        for k, n in enumerate(size)
-    ]
+    points = [Affine(*(v[..., -1 - k] for v in (grid.c, grid.d, grid.r))) for k in range(len(size))]
+    return [_along(how, _coordinates(how, at, n), n) for at, n in zip(points, size, strict=True)]
 
 
 def samples(how: Sampler, x: Affine, grid: Affine) -> Affine:
     """Linear interpolation of images (segments, images, channels, ...) at points: (..., channels, points)."""
-    axes = _axes(how, x, grid)
+    return _linear(how, x, _axes(how, x, grid))
+
+
+def samples_at(x: Affine, places: Sequence[Affine]) -> Affine:
+    """The same at coordinates (segments, images, points) that count elements, one for each axis; beyond the
+    image are zeros."""
+    how = Sampler("linear", "zeros", align=True)
+    return _linear(how, x, [_along(how, u, n) for u, n in zip(places, x.c.shape[3:], strict=True)])
+
+
+def _linear(how: Sampler, x: Affine, axes: Sequence[Along]) -> Affine:
     counts = [int(axis.count.max(initial=1)) for axis in axes]
     lost = np.logical_or.reduce([axis.lost for axis in axes])
     if prod(counts) * lost.size * x.c.shape[2] > MOST:

@@ -239,6 +239,8 @@ def deform_conv(call: Call) -> list[Array]:
     groups, shares = call.attribute("group", 1), call.attribute("offset_group", 1)
     taps = math.prod(kernel)
     out = np.empty((x.shape[0], w.shape[0], *out_size), dtype=object)
+    if any(exactly(v) is None for v in offset.reshape(-1)):
+        return [np.full(out.shape, UNKNOWN, dtype=object)]
     for index in np.ndindex(out.shape):
         total: Any = call[3][index[1]] if call.has(3) else Fraction(0)
         first = index[1] // (w.shape[0] // groups) * w.shape[1]

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from verifier.check.errors import NotHomogeneous
+from verifier.check.numbers.contractions import contract
 from verifier.check.numbers.integers import Array, Form
 from verifier.check.numbers.products import Weights, linear
+from verifier.check.operators.grids import samples_at
 from verifier.check.operators.registry import Context, Node, operator, whole_numbers
-from verifier.check.operators.structure import bounded
+from verifier.check.operators.structure import bounded, gather
 from verifier.check.operators.taps import Reader, Taps, constant, weighted
 
 __all__: list[str] = []
@@ -61,7 +64,7 @@ def _col2im(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     return _reshaped(y, shape)
 
 
-@operator("DeformConv", still=(1, 2, 3, 4))
+@operator("DeformConv")
 def _deform_conv(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     x, w, offset, bias, mask = [*inputs, None, None][:5]
     kernel, size, out = w.shape[2:], x.shape[2:], offset.shape[2:]
@@ -81,32 +84,64 @@ def _deform_conv(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     bounded(node, (batch, channels, taps, *out))
     each, positions = channels // shares, math.prod(out)
 
-    def weights() -> tuple[Any, Weights]:
-        taps = _deformed(node, x.shape, kernel, out, offset, mask)
-        whole = w.each(lambda a: a.reshape(groups, w.shape[0] // groups, -1, 1))
-        return taps.weights(ctx, node), Weights.of(ctx.ar, whole)
+    moved = [k < len(node.inputs) and node.inputs[k] in ctx.moves for k in range(5)]
 
-    read, product = ctx.once(node, weights)
-    first = np.arange(batch * shares)[:, None] * each + np.arange(each)  # planes of each image and share
-    planes = np.repeat(first * math.prod(size), taps * positions, axis=0)
-    columns = weighted(ctx, node, x, read, planes)
+    def constants() -> tuple[Any, Weights | None]:
+        """Of what stands still: where is read, with which weights, and the kernel."""
+        read, kernels = None, None
+        if not moved[2]:
+            read = _deformed(node, x.shape, kernel, out, offset, None if moved[4] else mask).weights(
+                ctx, node
+            )
+        if not moved[1]:
+            kernels = Weights.of(ctx.ar, w.each(lambda a: a.reshape(groups, w.shape[0] // groups, -1, 1)))
+        return read, kernels
+
+    read, kernels = ctx.once(node, constants)
+    if read is not None:
+        first = np.arange(batch * shares)[:, None] * each + np.arange(each)  # planes of each image and share
+        planes = np.repeat(first * math.prod(size), taps * positions, axis=0)
+        columns = weighted(ctx, node, x, read, planes)
+    else:
+        columns = _read_anywhere(ctx, node, x, kernel, offset, shares)
+    if mask is not None and (moved[2] or moved[4]):
+        columns = ctx.product(columns, _reshaped(mask, (-1, 1)))
     index = np.arange(batch * channels * taps * positions)
     index = np.moveaxis(index.reshape(batch, shares, taps, positions, each), 4, 2)
     index = np.moveaxis(index.reshape(batch, groups, -1, positions), 0, 2).reshape(
         groups, -1, batch * positions
     )
-    y = _reshaped(linear(ctx.ar, product, columns, index), (w.shape[0], batch, *out))
-    y = y.each(lambda a: np.moveaxis(a, 0, 1))
+    if kernels is not None:
+        y = linear(ctx.ar, kernels, columns, index)
+    elif w.degree + columns.degree > 1:
+        raise NotHomogeneous(node.op)
+    else:
+        y = contract(ctx.ar, _reshaped(w, (groups, w.shape[0] // groups, -1)), gather(ctx, [columns], index))  # type: ignore[arg-type]
+    y = _reshaped(y, (w.shape[0], batch, *out)).each(lambda a: np.moveaxis(a, 0, 1))
     if bias is None:
         return y
     return ctx.ar.add(*ctx.alike(y, _reshaped(bias, (-1, *(1,) * rank))))
 
 
-def _deformed(
-    node: Node, shape: tuple[int, ...], kernel: Any, out: Any, offset: Form, mask: Form | None
-) -> Taps:
-    """What every entry of the kernel reads at every position, for each image and share of the channels."""
-    rank, size = len(kernel), shape[2:]
+def _read_anywhere(ctx: Context, node: Node, x: Form, kernel: Array, offset: Form, shares: int) -> Form:
+    """What every entry of the kernel reads where the offsets move: rows for each image, share, entry and
+    position, columns for the channels of the share.
+    """
+    size, rank, taps, out = x.shape[2:], len(kernel), math.prod(kernel), offset.shape[2:]
+    split = _reshaped(offset, (x.shape[0] * shares, taps, rank, math.prod(out)))
+    places = []
+    for k, start in enumerate(_starts(node, size, kernel, out)):
+        u = ctx.ar.add(*ctx.alike(split.each(lambda a, k=k: a[:, :, k]), ctx.ar.constant(start)))
+        places.append(_reshaped(u, (u.shape[0], -1)))
+    readers = [Reader(node, n, b"linear", b"zeros", False) for n in size]
+    planes = _reshaped(x, (x.shape[0] * shares, x.shape[1] // shares, *size))
+    found = samples_at(ctx, node, planes, places, readers)
+    return found.each(lambda a: np.moveaxis(a, 1, 2).reshape(-1, found.shape[1], a.shape[-1]))
+
+
+def _starts(node: Node, size: Any, kernel: Any, out: Any) -> list[Array]:
+    """Where each entry of the kernel (rows) reads at each position (columns) before offsets, by axis."""
+    rank = len(kernel)
     strides, dilations = (node.get(name) or [1] * rank for name in ("strides", "dilations"))
     pads = node.get("pads") or [0] * 2 * rank
     for k, n in enumerate(size):
@@ -115,14 +150,22 @@ def _deformed(
         room = n + pads[k] + pads[k + rank] - dilations[k] * (kernel[k] - 1) - 1
         if room < 0 or room // strides[k] + 1 != out[k]:
             raise node.refuse("the offsets do not have the shape of the result")
+    entries, places = (np.indices(grid).reshape(rank, -1) for grid in (kernel, out))
+    return [entries[k][:, None] * dilations[k] + places[k] * strides[k] - pads[k] for k in range(rank)]
+
+
+def _deformed(
+    node: Node, shape: tuple[int, ...], kernel: Any, out: Any, offset: Form, mask: Form | None
+) -> Taps:
+    """What every entry of the kernel reads at every position, for each image and share of the channels."""
+    rank, size = len(kernel), shape[2:]
+    starts = _starts(node, size, kernel, out)
     c, r, e = constant(node, offset)
     unit = max(1, -e)  # coordinates are in units of 2**-unit
     c, r = (a.reshape(-1, math.prod(kernel), rank, math.prod(out)) << (e + unit) for a in (c, r))
-    entries, places = (np.indices(grid).reshape(rank, -1) for grid in (kernel, out))
     found: Taps | None = None
     for k, n in enumerate(size):
-        base = entries[k][:, None] * dilations[k] + places[k] * strides[k] - pads[k]
-        u = c[:, :, k] + (base.astype(object) << unit)
+        u = c[:, :, k] + (starts[k].astype(object) << unit)
         read = Reader(node, n, b"linear", b"zeros", False).read(u.reshape(-1), r[:, :, k].reshape(-1), unit)
         found = read if found is None else found.along(read, n)
     if mask is not None:

@@ -21,7 +21,7 @@ from verifier.check.operators.registry import LARGEST_TENSOR, Context, Node
 from verifier.check.operators.structure import gather
 from verifier.check.operators.taps import Reader, rounded
 
-__all__ = ["moving_samples"]
+__all__ = ["moving_samples", "samples_at"]
 
 WIDEST = 8  # elements along an axis that a coordinate may pass on a cell
 
@@ -43,13 +43,19 @@ class Along:
 
 def moving_samples(ctx: Context, node: Node, x: Form, grid: Form, readers: list[Reader]) -> Form:
     """The samples (images, channels, points) of images at a grid (images, points, axes)."""
-    if x.degree or grid.degree:
-        raise NotHomogeneous("GridSample")
-    axes = [
-        _along(ctx, reader, grid.each(lambda a, k=k: a[:, :, -1 - k])) for k, reader in enumerate(readers)
+    places = [
+        _place(ctx, reader, grid.each(lambda a, k=k: a[:, :, -1 - k])) for k, reader in enumerate(readers)
     ]
-    cells = max(x.c.shape[-1], grid.c.shape[-1])
-    size = grid.shape[0] * grid.shape[1] * x.shape[1] * cells
+    return samples_at(ctx, node, x, places, readers)
+
+
+def samples_at(ctx: Context, node: Node, x: Form, places: list[Form], readers: list[Reader]) -> Form:
+    """The same at coordinates (images, points) that count elements, one for each axis."""
+    if x.degree or any(u.degree for u in places):
+        raise NotHomogeneous(node.op)
+    axes = [_along(ctx, reader, u) for reader, u in zip(readers, places, strict=True)]
+    cells = max(v.c.shape[-1] for v in (x, *places))
+    size = math.prod(places[0].shape) * x.shape[1] * cells
     if math.prod(axis.most for axis in axes) * size > LARGEST_TENSOR:
         raise Undecided([])
     if readers[0].mode == b"nearest":
@@ -58,14 +64,22 @@ def moving_samples(ctx: Context, node: Node, x: Form, grid: Form, readers: list[
     return _linear(ctx, planes, axes, [])
 
 
-def _along(ctx: Context, reader: Reader, points: Form) -> Along:
+def _place(ctx: Context, reader: Reader, points: Form) -> Form:
+    """Coordinates between -1 and 1 as numbers of elements, brought back to the image as the padding asks."""
     n, ar = reader.size, ctx.ar
+    if points.degree:
+        raise NotHomogeneous("GridSample")
     step = Fraction(n if reader.edges else n - 1, 2)
     u = ar.add(ar.multiply(points, ctx.number(step)), ctx.number(Fraction(n - 1, 2)))
     if reader.padding == b"border":
         u = minimum(ar, maximum(ar, u, ctx.number(0)), ctx.number(n - 1))
     if reader.padding == b"reflection":
         u = _reflected(ctx, reader, u)
+    return u
+
+
+def _along(ctx: Context, reader: Reader, u: Form) -> Along:
+    n, ar = reader.size, ctx.ar
     lo, hi = (a.astype(object) for a in ar.bounds(u))
     s = max(1 - u.e, 1)  # bounds in units of 2**-s
     lo, hi = (a << (u.e + s) for a in (lo, hi))
