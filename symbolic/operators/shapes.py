@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from symbolic.enclosures.values import Batch, Const, Value
 from symbolic.errors import ModelError
@@ -98,6 +98,28 @@ def eye_like(node: Node, inputs: Inputs) -> Rule:
     return fixed(widened(np.eye(*shape, k=int(node.attributes["k"])).astype(kind)))
 
 
+BFLOAT16 = onnx.helper.tensor_dtype_to_np_dtype(TensorProto.BFLOAT16).type
+_PRECISIONS: dict[int, tuple[Any, ...]] = {
+    TensorProto.FLOAT: (np.float32, np.float64),
+    TensorProto.DOUBLE: (np.float64,),
+    TensorProto.FLOAT16: (np.float16, np.float32, np.float64),
+    TensorProto.BFLOAT16: (BFLOAT16, np.float32, np.float64),
+}
+"""In what runtimes compute how many elements a Range has, by element type."""
+
+
+def _rounded_counts(kind: int | None, start: Fraction, limit: Fraction, step: Fraction) -> set[int | None]:
+    """How many elements runtimes find: with a quotient of the type itself, or of double precision."""
+    found: set[int | None] = set()
+    with np.errstate(all="ignore"):
+        for precision in _PRECISIONS.get(kind or 0, (np.float32, np.float64)):
+            first, last, delta = (precision(float(v)) for v in (start, limit, step))
+            length = last - first
+            for quotient in (float(length / delta), np.float64(length) / np.float64(delta)):
+                found.add(max(0, ceil(quotient)) if np.isfinite(quotient) else None)
+    return found
+
+
 @operator("Range")
 def arithmetic_progression(node: Node, inputs: Inputs) -> Rule:
     """start, start + step, ... before the limit."""
@@ -109,11 +131,11 @@ def arithmetic_progression(node: Node, inputs: Inputs) -> Rule:
         raise ModelError(f"{node.label}: too many elements.")
     if not given[0].is_float:
         return fixed(*evaluate_exactly(node, [v.value for v in given]))
-    steps = (limit - start) / step
-    if 0 < abs(steps - round(steps)) < Fraction(1, 10**6):
-        raise ModelError(f"{node.label}: its limit is too close to an element to tell whether it is one.")
-    bounded(node, [max(0, ceil(steps)), 2**8])  # fractions are large
-    exact = [start + k * step for k in range(max(0, ceil(steps)))]
+    count = max(0, ceil((limit - start) / step))
+    if _rounded_counts(node.input_type(0), start, limit, step) != {count}:
+        raise ModelError(f"{node.label}: how many elements it has depends on the runtime's rounding.")
+    bounded(node, [count, 2**8])  # fractions are large
+    exact = [start + k * step for k in range(count)]
     values = np.array([float(v) for v in exact])
     radius = np.abs(values) * 2.0**-52
     whole = all(Fraction(float(v)) == v for v in exact)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from verifier.check.operators.registry import (
     Context,
     Node,
     Value,
-    fractions,
     operator,
     whole_numbers,
 )
@@ -30,7 +28,6 @@ from verifier.check.operators.registry import (
 __all__ = ["bounded", "gather", "make_constant"]
 
 ALL = "all"
-LONGEST_RANGE = 1 << 20  # of fractions
 MOVED: dict[str, Any] = {  # which inputs hold elements; the others are shapes, axes and indices
     "Concat": ALL,
     "Pad": (0, 2),
@@ -262,22 +259,3 @@ def _eye_like(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     rows, columns = inputs[0].shape
     dtype = np.float32 if to in (1, 10, 11, 16) else np.int64
     return make_constant(ctx, np.eye(rows, columns, node.get("k", 0), dtype=dtype))
-
-
-@operator("Range", still=(0, 1, 2))
-def _range(ctx: Context, node: Node, inputs: list[Any]) -> Value:
-    """start, start + delta, ... before the limit."""
-    if isinstance(inputs[0], Discrete):
-        start, limit, delta = (whole_numbers(node, v).item() for v in inputs)
-        bounded(node, [len(range(start, limit, delta))])
-        return Discrete.known(np.arange(start, limit, delta))
-    first, last, step = (fractions(node, v)[0] for v in inputs)
-    if not step:
-        raise node.refuse("its step is 0")
-    steps = (last - first) / step
-    if 0 < abs(steps - round(steps)) < Fraction(1, 10**6):
-        raise node.refuse("its limit is too close to an element to tell whether it is one")
-    count = max(0, math.ceil(steps))
-    if count > LONGEST_RANGE:
-        raise node.refuse("it has too many elements")
-    return ctx.ar.constant(np.array([first + k * step for k in range(count)], dtype=object))
