@@ -38,14 +38,16 @@ listed. `docs/make_operators_table.py` writes this page.
 - **rays**: whether the unbounded ends of the line can be decided; otherwise they are a gap, with a tiny
   mass. A dash: as its parts can.
 - **checker**: whether `sureline check` proves cells of graphs with this operator.
+- **must be constant**: inputs that must not depend on the audited input, found by letting each input of the
+  standard's node tests move; "(checker)": the engine lets it move, the checker does not.
 - **node tests**: the standard's own tests (onnx {onnx}, floating-point input) that pass in the engine and in
   the checker, of how many; `make conformance` runs them.
 
 Of the standard's {tests} node tests with a floating-point input, {engine} pass in the engine and {checker}
 in the checker.
 
-| operator | how it is decided | rays | checker | node tests |
-|---|---|---|---|---|
+| operator | how it is decided | must be constant | rays | checker | node tests |
+|---|---|---|---|---|---|
 """
 
 WHY_NOT = {
@@ -112,7 +114,9 @@ def table() -> str:
     for name in sorted(names | {name for name, known in operators.items() if known.domain == ""}):
         total, engine, checker = counts["operators"].get(name, (0, 0, 0))
         tests = f"{engine} and {checker} of {total}" if total else "-"
-        lines.append(f"| {' | '.join((name, *how(name, composites), tests))} |")
+        decided, *rest = how(name, composites)
+        constant = ", ".join(counts["constant"].get(name, ()))
+        lines.append(f"| {' | '.join((name, decided, constant, *rest, tests))} |")
     head = HEAD.format(opset=newest, **{k: counts[k] for k in ("onnx", "tests", "engine", "checker")})
     return head + "\n".join(lines) + "\n" + _ml_table()
 

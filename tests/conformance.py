@@ -32,6 +32,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 import numpy as np  # noqa: E402
 import onnx  # noqa: E402
 from conformance_checker import checker_outcome  # noqa: E402
+from conformance_moving import constant_inputs  # noqa: E402
 from onnx import TensorProto  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
@@ -94,6 +95,15 @@ class Outcome:
 @cache
 def cases() -> list[Case]:
     """Node tests of the default domain with a floating-point graph input."""
+    return [
+        case
+        for case in all_cases()
+        if any(i.type.tensor_type.elem_type in FLOATS for i in case.model.graph.input)
+    ]
+
+
+def all_cases() -> list[Case]:
+    """Node tests of the default domain."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import onnx.backend.test.case.node as case_node
@@ -102,8 +112,6 @@ def cases() -> list[Case]:
     kept = []
     for test in found:
         if test.model is None or any(n.domain not in ("", "ai.onnx") for n in test.model.graph.node):
-            continue
-        if not any(i.type.tensor_type.elem_type in FLOATS for i in test.model.graph.input):
             continue
         names = [item.name for item in test.model.graph.input]
         for inputs, outputs in test.data_sets:
@@ -289,6 +297,7 @@ def main() -> int:
             for name in sorted(set().union(*(o.operators for o in outcomes)))
             if (found := [o for o in outcomes if name in o.operators])
         }
+        counts["constant"] = constant_inputs(all_cases())
         FLOOR.write_text(json.dumps(counts, indent=2) + "\n")
     return int(any("wrong" in (o.engine, o.checker) for o in outcomes))
 
