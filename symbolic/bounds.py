@@ -55,7 +55,7 @@ def enclose(
     dict
         By output name the pair (lower, upper) of arrays of the output's shape: float64 rounded outward
         (infinite where no bound is known, or where the output is not a real number somewhere), or integers
-        and booleans. No rounding of the runtime's float32 is in them. Outputs of strings, sequences and maps
+        (from 1 - 2**63 to 2**63 - 1 there) and booleans. No rounding of the runtime's float32 is in them. Outputs of strings, sequences and maps
         are left out.
 
     Raises
@@ -139,13 +139,14 @@ def _outward(lo: Fraction, hi: Fraction) -> tuple[float, float]:
 
 
 def _bounds(value: Value) -> Bounds:
-    if isinstance(value, Const):
-        if value.radius is None:
-            return value.value, value.value
-        pair = value.value - value.radius, value.value + value.radius
-        lower, upper = (np.nextafter(v, s * np.inf) for v, s in zip(pair, (-1, 1), strict=True))
-    elif isinstance(value, Range):
+    if isinstance(value, Range):
         return value.lo.min(axis=0), value.hi.max(axis=0)
+    if isinstance(value, Const) and not value.is_float:
+        return value.value, value.value
+    if isinstance(value, Const):
+        lower, upper = value.value, value.value
+        if value.radius is not None:
+            lower, upper = (np.nextafter(lower + s * value.radius, s * np.inf) for s in (-1, 1))
     elif isinstance(value, Affine):
         with np.errstate(invalid="ignore"):  # of what is not known
             lows, highs = value.bounds()

@@ -80,6 +80,29 @@ def test_where_the_output_is_no_number() -> None:
     assert np.isfinite(lower[1:]).all() and upper[2] >= np.log(3)
 
 
+def test_the_sign_of_what_is_no_number() -> None:
+    nodes = [helper.make_node("Reciprocal", ["x"], ["r"]), helper.make_node("Sign", ["r"], ["y"])]
+    lower, upper = sl.enclose(model_of(nodes, {"y": FLOAT}), X, np.ones(3), -2, 0)["y"]
+    assert lower.tolist() == [-np.inf, -1, -np.inf] and upper.tolist() == [np.inf, -1, np.inf]
+
+
+def test_the_mean_of_nothing() -> None:
+    model = model_of(
+        [helper.make_node("ReduceMean", ["x"], ["y"], axes=[1], keepdims=0)], {"y": FLOAT}, {"x": [3, 0]}
+    )
+    lower, upper = sl.enclose(model, np.zeros((3, 0), dtype=np.float32))["y"]
+    assert lower.tolist() == [-np.inf] * 3 and upper.tolist() == [np.inf] * 3
+
+
+def test_integers_beyond_their_type() -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["n"], to=TensorProto.INT8),
+        helper.make_node("Mul", ["n", "n"], ["y"]),
+    ]
+    lower, upper = sl.enclose(model_of(nodes, {"y": TensorProto.INT8}), X, [12, 0.5, 0], 0, 1)["y"]
+    assert lower.tolist() == [1 - 2**63, 1, 0] and upper.tolist() == [2**63 - 1, 4, 0]
+
+
 def test_dynamic_axes_are_fixed_by_the_input() -> None:
     free = model_of([helper.make_node("Softmax", ["x"], ["y"])], {"y": FLOAT}, {"x": ["batch", "n"]})
     lower, upper = sl.enclose(free, np.zeros((2, 5)), np.ones((2, 5)), -3, 3)["y"]
