@@ -55,8 +55,8 @@ def enclose(
     dict
         By output name the pair (lower, upper) of arrays of the output's shape: float64 rounded outward
         (infinite where no bound is known, or where the output is not a real number somewhere), or integers
-        (from 1 - 2**63 to 2**63 - 1 there) and booleans. No rounding of the runtime's float32 is in them. Outputs of strings, sequences and maps
-        are left out.
+        (from 1 - 2**63 to 2**63 - 1 there) and booleans. No rounding of the runtime's float32 is in them.
+        Outputs of strings, sequences and maps are left out.
 
     Raises
     ------
