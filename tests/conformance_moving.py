@@ -53,6 +53,7 @@ def _try(case: Any, tried: Tried) -> None:
             continue
         sides = tried[node.op_type][declared[min(k, len(declared) - 1)].name]
         model, start = _moved(case.model, name, array)
+        start = np.where(np.isfinite(start), start, start.dtype.type(1))
         feeds = {**case.feeds, name: start}
         sides[0] = sides[0] or _engine_takes(model, feeds, name)
         sides[1] = sides[1] or _checker_takes(model, feeds, name)
