@@ -203,7 +203,10 @@ class Network:
         except (ModelError, MemoryError):
             raise
         except Exception as error:  # malformed attributes and shapes surface in many ways
-            raise ModelError(f"{node.label} cannot be interpreted: {error}.") from error
+            raise ModelError(
+                f"{node.label} cannot be interpreted: {_shapes(given)} do not fit each other, its "
+                f"attributes or operator set {node.opset}."
+            ) from error
         require_discrete(node, results)
         self._declared.hold(node, given, results)
         limits = limits_of(node, given, self._limits)
@@ -300,6 +303,12 @@ class Network:
     def elements(self) -> int:
         """Elements of all moving tensors together, of one segment."""
         return sum(step.elements for step in self.steps)
+
+
+def _shapes(given: Sequence[Value | None]) -> str:
+    """Shapes of inputs, for a sentence."""
+    shapes = ["none" if value is None else str(list(value.shape)) for value in given]
+    return f"inputs of the shapes {', '.join(shapes)}"
 
 
 def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
