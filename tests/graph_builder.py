@@ -72,6 +72,7 @@ class Builder:
     smooth: bool
     generic: bool
     wild: bool = False
+    restless: bool = False  # limits, weights and offsets move too
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: list[onnx.TensorProto] = field(default_factory=list)
     inputs: list[Tensor] = field(default_factory=list)

@@ -23,7 +23,14 @@ from symbolic.network import Network
 from verifier.check.errors import NotHomogeneous, Undecided
 from verifier.check.numbers.integers import EXACT, FAST
 
-__all__ = ["Operator", "failures", "halvings", "on_rays_of_the_checker", "tight_at_points"]
+__all__ = [
+    "Operator",
+    "failures",
+    "failures_of_case",
+    "halvings",
+    "on_rays_of_the_checker",
+    "tight_at_points",
+]
 
 CELLS = (1.0, 2.0**-4, 2.0**-20, 0.0)
 RAYS = [(4.0, math.inf), (-math.inf, -4.0)]
@@ -87,11 +94,20 @@ class Operator:
 
 def failures(operator: Operator, seed: int = 0, rays: bool = False) -> list[str]:
     """What engine and checker say against the twin, on cells of several widths (and on rays)."""
-    case, rng = operator.case(seed), np.random.default_rng(seed)
+    case = operator.case(seed)
+    found = failures_of_case(case, seed)
+    if rays:
+        found += _on_rays(case, np.random.default_rng(seed)) + on_rays_of_the_checker(operator, seed)
+    return found
+
+
+def failures_of_case(case: Case, seed: int) -> list[str]:
+    """What engine and checker say of all tensors against the twin, on cells of several widths."""
+    rng = np.random.default_rng(seed)
     start = float(rng.normal(0, 0.25))
     cells = [(start, start + width) for width in CELLS]
     found = failures_of(case, cells, rng, points=2)
-    graph = graph_of(case.model, {"x": case.observed}, "x", case.direction)
+    graph = graph_of(case.model, {case.moving: case.observed, **case.other}, case.moving, case.direction)
     for lo, hi in cells:
         a, b = Fraction(lo), Fraction(hi)
         for bits in PRECISIONS[: 2 if hi > lo else 3]:
@@ -102,7 +118,7 @@ def failures(operator: Operator, seed: int = 0, rays: bool = False) -> list[str]
             tau = Fraction(1, 3)
             exact = case.at((a + b) / 2 + (b - a) / 2 * tau)
             found += [f"checker, {hi - lo}: {text}" for text in contradictions(values, exact, 0, tau)]
-    return found + (_on_rays(case, rng) + on_rays_of_the_checker(operator, seed) if rays else [])
+    return found
 
 
 def _on_rays(case: Case, rng: np.random.Generator) -> list[str]:

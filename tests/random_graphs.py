@@ -65,6 +65,7 @@ def random_case(
     prefer: Sequence[str] = (),
     nodes: int | None = None,
     wild: bool = False,
+    restless: bool = False,
 ) -> Case:
     """A random network.
 
@@ -80,10 +81,12 @@ def random_case(
         About how many nodes; default 3 to 12.
     wild
         Subnormal and huge weights, neighbouring numbers, many zeros and duplicates.
+    restless
+        Limits, weights and offsets may move.
     """
     while True:
         try:
-            return _attempt(rng, smooth, list(prefer), nodes or int(rng.integers(3, 13)), wild)
+            return _attempt(rng, smooth, list(prefer), nodes or int(rng.integers(3, 13)), wild, restless)
         except Rejected:
             continue
 
@@ -102,7 +105,9 @@ def suite(count: int) -> tuple[Case, ...]:
     return tuple(made)
 
 
-def _attempt(rng: np.random.Generator, smooth: bool, prefer: list[str], nodes: int, wild: bool) -> Case:
+def _attempt(
+    rng: np.random.Generator, smooth: bool, prefer: list[str], nodes: int, wild: bool, restless: bool
+) -> Case:
     b = Builder(
         rng,
         opset=OPSETS[int(rng.integers(len(OPSETS)))],
@@ -110,6 +115,7 @@ def _attempt(rng: np.random.Generator, smooth: bool, prefer: list[str], nodes: i
         smooth=smooth,
         generic=bool(rng.random() < 0.5),
         wild=wild,
+        restless=restless,
     )
     rank = b.integer(1, 4)
     shape = (

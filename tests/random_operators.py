@@ -78,7 +78,7 @@ def clip(b: Builder) -> object:
     if b.coin(0.05):
         low, high = high, low
     ends = [b.constant(NUMPY[b.type](v)) if b.coin(0.8) else None for v in (low, high)]
-    if b.coin(0.3):  # a limit that moves
+    if b.restless and b.coin():
         k = b.integer(0, 1)
         ends[k] = b.node("ReduceMean", [b.pick()], keepdims=0)[0]
     return b.node("Clip", [x, *ends])
@@ -308,11 +308,18 @@ def gemm(b: Builder) -> object:
     return b.node("Gemm", factors, **attributes)
 
 
+def moving_ones(b: Builder, tensor: Tensor) -> Tensor:
+    """A constant, or it and the mean of something that moves."""
+    return b.node("Add", [tensor, b.node("ReduceMean", [small(b)], keepdims=0)[0]])[0] if b.coin() else tensor
+
+
 @maker("BatchNormalization")
 def batch_normalization(b: Builder) -> object:
     x = b.with_rank(2, 3, 4)
     channels = x.shape[1]
     tensors = [b.weights([channels]) for _ in range(3)]
+    if b.restless:
+        tensors = [moving_ones(b, tensor) for tensor in tensors]
     variance = b.constant((np.abs(b.numbers([channels])) + NUMPY[b.type](0.125)).astype(NUMPY[b.type]))
     attributes = {"epsilon": 0.015625} if b.coin() else {}
     return b.node("BatchNormalization", [x, *tensors, variance], **attributes)

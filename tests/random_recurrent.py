@@ -34,9 +34,9 @@ def functions(b: Builder, name: str, directions: int) -> dict[str, object]:
 
 
 def weights(b: Builder, shape: list[int]) -> Tensor:
-    """Constant ones, or sometimes such that all move together."""
+    """Constant ones, or such that all move together."""
     found = b.weights(shape)
-    if b.coin(0.15):
+    if b.restless and b.coin():
         return b.node("Mul", [found, b.node("ReduceMean", [small(b)], keepdims=0)[0]])[0]
     return found
 

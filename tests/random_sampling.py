@@ -157,7 +157,7 @@ def deform_conv(b: Builder) -> object:
     taps = kernel[0] * kernel[1]
     w = b.weights([group * b.integer(1, 2), channels // group, *kernel], 0.5)
     offset = points(b, [x.shape[0], shares * taps * 2, *out], 0.7)
-    if b.smooth and b.coin(0.3):  # all move together
+    if b.restless and b.coin():  # all move together
         offset = b.node("Add", [offset, b.node("ReduceMean", [x], keepdims=0)[0]])[0]
     bias = b.weights([w.shape[0]]) if b.coin() else None
     mask = b.weights([x.shape[0], shares * taps, *out]) if b.coin() else None

@@ -9,8 +9,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from moving_inputs import Operator, failures, halvings, on_rays_of_the_checker, tight_at_points
+from moving_inputs import (
+    Operator,
+    failures,
+    failures_of_case,
+    halvings,
+    on_rays_of_the_checker,
+    tight_at_points,
+)
 from onnx import helper
+from random_graphs import random_case
 from small_nets import image, model
 
 import sureline as sl
@@ -274,6 +282,18 @@ def test_deformable_convolutions_are_enclosed_to_the_second_order() -> None:
     between = np.random.default_rng(1).integers(-2, 3, operator.inputs["offset"].shape) + np.float32(0.5)
     operator = replace(operator, inputs={**operator.inputs, "offset": between.astype(np.float32)})
     assert all(3.3 < ratio < 4.7 for ratio in halvings(operator))
+
+
+RESTLESS = ["Clip", "BatchNormalization", "DeformConv", "RNN", "GRU", "LSTM"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_networks_whose_limits_and_weights_move(seed: int) -> None:
+    for number in range(4):
+        rng = np.random.default_rng([13, seed, number])
+        prefer = [str(rng.choice(RESTLESS)), "Clip"]
+        case = random_case(rng, smooth=True, prefer=prefer, nodes=5, restless=True)
+        assert not failures_of_case(case, seed)
 
 
 def clipping_net(seed: int = 0) -> onnx.ModelProto:
