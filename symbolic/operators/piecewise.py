@@ -111,13 +111,16 @@ def sign(node: Node, inputs: Inputs) -> Rule:
         value = required(node, values)
         if isinstance(value, Const) and not value.is_float:
             return (Const(np.sign(value.value)),)
-        x = batch.lift(value)
-        h = x.half_width()
-        known = (h < np.inf) & ~np.isnan(x.c)
-        lo = np.where(x.c > h, 1, np.where(x.c >= h, 0, -1))
-        hi = np.where(-x.c > h, -1, np.where(-x.c >= h, 0, 1))
-        whole = isinstance(value, Range) and value.lo.dtype.kind in "iu"
-        limit = ANYTHING if whole else np.inf
+        if isinstance(value, Range):
+            limit = ANYTHING if value.lo.dtype.kind in "iu" else np.inf
+            known = (value.lo > -limit) & (value.hi < limit)
+            lo, hi = np.sign(value.lo), np.sign(value.hi)
+        else:
+            x, limit = batch.lift(value), np.inf
+            h = x.half_width()
+            known = (h < np.inf) & ~np.isnan(x.c)
+            lo = np.where(x.c > h, 1.0, np.where(x.c >= h, 0.0, -1.0))
+            hi = np.where(-x.c > h, -1.0, np.where(-x.c >= h, 0.0, 1.0))
         return (Range(np.where(known, lo, -limit), np.where(known, hi, limit)),)
 
     return rule

@@ -93,7 +93,7 @@ def _merged(a: Affine | Range, b: Affine | Range, how: str) -> Affine | Range:
 
 
 def _without_products(node: Node, inputs: Inputs) -> bool:
-    return node.text("reduction", "none") != "mul"
+    return node.text("reduction", "none") != "mul" or moves_integers(inputs)
 
 
 @operator("Scatter", "ScatterElements", "ScatterND", homogeneous=_without_products)
