@@ -284,6 +284,20 @@ def test_deformable_convolutions_are_enclosed_to_the_second_order() -> None:
     assert all(3.3 < ratio < 4.7 for ratio in halvings(operator))
 
 
+SLOPES = {
+    "both": Operator("PRelu", {"a": IMAGE, "slope": np.array([[[0.25]], [[-0.5]], [[1.0]]], np.float32)}),
+    "slope": Operator("PRelu", {"a": IMAGE, "slope": np.full((3, 1, 1), 1, np.float32)}, still=["a"]),
+    "ties": Operator("PRelu", {"a": np.zeros(3, np.float32), "slope": np.ones(1, np.float32)}, opset=9),
+}
+
+
+@pytest.mark.parametrize("name", SLOPES)
+def test_prelu_with_moving_slopes(name: str) -> None:
+    assert not [text for seed in range(3) for text in failures(SLOPES[name], seed)]
+    assert not on_rays_of_the_checker(SLOPES[name])
+    tight_at_points(SLOPES[name])
+
+
 RESTLESS = ["Clip", "BatchNormalization", "DeformConv", "RNN", "GRU", "LSTM"]
 
 

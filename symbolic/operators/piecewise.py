@@ -10,7 +10,7 @@ from symbolic.enclosures import forms
 from symbolic.enclosures.curves import Curve, Piece, relax, relu
 from symbolic.enclosures.values import ANYTHING, Batch, Const, Range, Value, map_value
 from symbolic.errors import ModelError
-from symbolic.node import Inputs, Node, Rule, constant, operator, required
+from symbolic.node import Inputs, Node, Rule, operator, required
 
 
 def _curve_rule(node: Node, curve: Curve) -> Rule:
@@ -33,14 +33,26 @@ def leaky_relu(node: Node, inputs: Inputs) -> Rule:
     return _curve_rule(node, Curve((below, Piece(np.inf, "linear", slope=1.0))))
 
 
-@operator("PRelu", wraps=True)
+def _slope_stands(node: Node, inputs: Inputs) -> bool:
+    return isinstance(required(node, inputs, 1), Const)
+
+
+@operator("PRelu", exact=_slope_stands, homogeneous=_slope_stands, wraps=True)
 def prelu(node: Node, inputs: Inputs) -> Rule:
     """slope x below 0, one slope per channel or element."""
-    slope = constant(node, inputs, 1, "slope")
-    if slope is None or slope.radius is not None:
-        raise ModelError(f"{node.label} needs an exact constant slope.")
-    values = slope.value.astype(np.float64)
-    return _curve_rule(node, Curve((Piece(0.0, "linear", slope=values), Piece(np.inf, "linear", slope=1.0))))
+    slope = required(node, inputs, 1)
+    if isinstance(slope, Const) and slope.radius is None:
+        below = Piece(0.0, "linear", slope=slope.value.astype(np.float64))
+        return _curve_rule(node, Curve((below, Piece(np.inf, "linear", slope=1.0))))
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        """x + (1 - slope) max(-x, 0)."""
+        x = batch.lift(required(node, values))
+        here = Batch(batch.size)  # a factor has no scale on a ray
+        factor = forms.subtract(here.lift(Const(np.array(1.0))), here.lift(required(node, values, 1)))
+        return (forms.add(x, forms.product(factor, relu(forms.negative(x)))),)
+
+    return rule
 
 
 @operator("Abs", wraps=True)

@@ -71,11 +71,18 @@ def _reals(ctx: Context, node: Node, v: list[Form]) -> Form:
 
 
 @operator("LeakyRelu", elementwise=True)
-@operator("PRelu", still=(1,), elementwise=True)
+@operator("PRelu", elementwise=True)
 def _two_slopes(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     v = to_form(ctx.ar, inputs[0])
     slope = to_form(ctx.ar, inputs[1]) if node.op == "PRelu" else ctx.number(node.get("alpha"))
-    return like(ctx, node, inputs[0], _bent(ctx, v, slope))
+    moves = node.op == "PRelu" and node.inputs[1] in ctx.moves
+    return like(ctx, node, inputs[0], (_freely_bent if moves else _bent)(ctx, v, slope))
+
+
+def _freely_bent(ctx: Context, v: Form, slope: Form) -> Form:
+    """v + (1 - slope) max(-v, 0)."""
+    factor = ctx.ar.subtract(*ctx.alike(ctx.number(1), slope))
+    return ctx.ar.add(*ctx.alike(v, ctx.product(factor, relu(ctx.ar, ctx.ar.negative(v)))))
 
 
 def _bent(ctx: Context, v: Form, slope: Form) -> Form:
