@@ -22,7 +22,7 @@ from verifier.check.graph.graph import CheckedGraph
 from verifier.check.numbers.discrete import Discrete
 from verifier.check.numbers.integers import EXACT, FAST
 
-INT64, BOOL = TensorProto.INT64, TensorProto.BOOL
+INT32, INT64, BOOL = TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL
 Nodes = list[onnx.NodeProto]
 
 
@@ -227,3 +227,38 @@ def test_counts_are_audited_and_checked(name: str, tmp_path: Path) -> None:
     assert result.runtime_agrees and result.sup_p - result.inf_p < 1e-5 and not result.warnings
     result.certificate.save(tmp_path / "audit")
     sl.check(tmp_path / "audit")
+
+
+@pytest.mark.parametrize("op", ["MatMul", "Gemm", "Mul", "ReduceSumSquare"])
+@pytest.mark.parametrize("large", [False, True])
+def test_constants_beyond_their_type_are_wrapped_or_refused(op: str, large: bool) -> None:
+    a = np.array([[100000 if large else 100]], dtype=np.int32)
+    nodes = [
+        helper.make_node(op, ["a"] if op.startswith("Reduce") else ["a", "a"], ["b"]),
+        helper.make_node("Cast", ["b"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["x", "f"], ["y"]),
+        helper.make_node("ArgMax", ["y"], ["place"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "constant",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2])],
+        [
+            helper.make_tensor_value_info("b", INT32, [1, 1]),
+            helper.make_tensor_value_info("place", INT64, [1, 1]),
+        ],
+        [numpy_helper.from_array(a, "a")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    x = np.array([[1, 2]], dtype=np.float32)
+    wrapped = (100000**2 + 2**31) % 2**32 - 2**31 if large else 10000
+    try:
+        assert sl.enclose(model, x)["b"][0].tolist() == [[wrapped]]
+    except sl.ModelError as error:
+        assert large and ("does not fit" in str(error) or "not exact" in str(error))
+    try:
+        CheckedGraph.build(model, {"x": x}, "x", [Fraction(1), Fraction(0)], ["place"])
+    except InvalidCertificate as error:
+        assert large and "does not fit" in str(error)
+    else:
+        assert not large

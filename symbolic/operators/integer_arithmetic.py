@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from symbolic.enclosures.values import Affine, Batch, Const, Range, Value, holds_integers
+from symbolic.enclosures.values import Affine, Batch, Const, Range, Value, holds_integers, is_integer
 from symbolic.errors import ModelError
 from symbolic.node import Builder, Inputs, Node, Rule, moves_integers, operators
 from symbolic.operators.casting import WHOLE, Whole, as_reals, integers
@@ -25,9 +25,25 @@ TRUTH = Whole(0, 1, np.bool_)
 def built(node: Node, inputs: Inputs) -> Rule:
     """The rule of a node; of one that `wraps`, that for real numbers serves integers on data too."""
     how = operators[node.op_type]
-    if not how.wraps or not moves_integers(inputs):
-        return how.build(node, inputs)
-    return on_integers(node, inputs, how.build)
+    if how.wraps and moves_integers(inputs):
+        return on_integers(node, inputs, how.build)
+    rule = how.build(node, inputs)
+    return _of_constants(node, rule) if how.wraps and is_integer(inputs[0]) else rule
+
+
+def _of_constants(node: Node, rule: Rule) -> Rule:
+    """A rule of constant integers, some of whose results may be real numbers."""
+
+    def settled(value: Value) -> Value:
+        kind = WHOLE.get(node.output_type or node.input_type(0) or 0)
+        if not isinstance(value, Affine) or kind is None:
+            return value
+        found = whole(value, kind)
+        if not found.known.all():
+            raise ModelError(f"{node.label}: a value does not fit the integer type.")
+        return Const(found.lo[0].astype(kind.stored))
+
+    return lambda batch, values: tuple(settled(v) for v in rule(batch, values))
 
 
 def on_integers(node: Node, inputs: Inputs, build: Builder) -> Rule:
