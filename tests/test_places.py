@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+import small_nets
 from onnx import TensorProto, helper, numpy_helper
 
+import sureline as sl
 from symbolic.bounds import enclose
 from symbolic.errors import ModelError
 from symbolic.network import Network
@@ -196,6 +199,31 @@ def test_max_unpool_behind_a_pool() -> None:
             assert (lo - 1e-12 <= exact).all() and (exact <= hi + 1e-12).all()
         if width == 0:
             assert np.array_equal(lo, hi)
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_max_unpool_is_audited_and_checked(order: int, stride: int, tmp_path: Path) -> None:
+    """Its indices move, and stand twice where windows overlap: then for one element of the input."""
+    rng = np.random.default_rng(1)
+    sizes = {"kernel_shape": [2, 2], "strides": [stride, stride]}
+    nodes = [
+        helper.make_node("Conv", ["x", "before"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("MaxPool", ["c"], ["top", "at"], storage_order=order, **sizes),
+        helper.make_node("MaxUnpool", ["top", "at", "size"], ["back"], **sizes),
+        helper.make_node("Conv", ["back", "behind"], ["y"], pads=[1, 1, 1, 1]),
+    ]
+    constants = {
+        "before": (0.4 * rng.normal(size=(2, 1, 3, 3))).astype(np.float32),
+        "behind": (0.4 * rng.normal(size=(1, 2, 3, 3))).astype(np.float32),
+        "size": np.array([1, 2, 6, 6]),
+    }
+    model = small_nets.model(nodes, constants, [1, 1, 6, 6], [1, 1, 6, 6])
+    x = rng.normal(size=(1, 1, 6, 6)).astype(np.float32)
+    result = sl.audit(model, x, hypothesis=sl.BackMeanDiff(threshold=0.1), var=1)
+    assert result.runtime_agrees and result.sup_p - result.inf_p < 1e-5
+    result.certificate.save(tmp_path / "audit")
+    sl.check(tmp_path / "audit")
 
 
 # --- by columns ---
