@@ -31,11 +31,20 @@ def built(node: Node, inputs: Inputs) -> Rule:
     return _of_constants(node, rule) if how.wraps and is_integer(inputs[0]) else rule
 
 
+def _kind(node: Node) -> Whole | None:
+    """The type of the first operand, which is that of the result."""
+    kinds = {kind for kind in (node.input_type(0), node.output_type) if kind}
+    if len(kinds) > 1:
+        raise ModelError(f"{node.label}: its result must be of the type of its input.")
+    name = kinds.pop() if kinds else 0
+    return TRUTH if name == TensorProto.BOOL else WHOLE.get(name)
+
+
 def _of_constants(node: Node, rule: Rule) -> Rule:
     """A rule of constant integers, some of whose results may be real numbers."""
 
     def settled(value: Value) -> Value:
-        kind = WHOLE.get(node.output_type or node.input_type(0) or 0)
+        kind = _kind(node)
         if not isinstance(value, Affine) or kind is None:
             return value
         found = whole(value, kind)
@@ -51,8 +60,7 @@ def on_integers(node: Node, inputs: Inputs, build: Builder) -> Rule:
 
     Integers have no scale: on a ray, too, they are reckoned with as they are.
     """
-    name = node.output_type or node.input_type(0) or 0
-    kind = TRUTH if name == TensorProto.BOOL else WHOLE.get(name)
+    kind = _kind(node)
     if kind is None:
         raise ModelError(f"{node.label}: integer arithmetic on data wraps around, and its type is not known.")
     rule = build(node, _as_real(node, Batch(1), inputs))
