@@ -6,28 +6,23 @@ the observed input: constants are folded, shapes become known, and every node ge
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-import symbolic.operators  # noqa: F401  (fills the registry)
 from symbolic.enclosures.line import Line, Segment, centre
 from symbolic.enclosures.undefined import unclaimed, undefined_on
-from symbolic.enclosures.values import Affine, Batch, Const, Value
+from symbolic.enclosures.values import Const, Value
 from symbolic.errors import ModelError
 from symbolic.exactness import exactness_of
-from symbolic.limits import Limits, limits_of
-from symbolic.node import ML, Node, Rule, given_to, operators, require_types
-from symbolic.operators.integer_arithmetic import built, require_discrete
-from symbolic.operators.shapes import widened
+from symbolic.limits import Limits
+from symbolic.node import ML, Node, Rule, given_to, operators
+from symbolic.preparation import Preparation
 from symbolic.reading.static_shapes import element_types
-from symbolic.reading.stored import Stored
-from symbolic.rewriting.declared import DeclaredShapes
 from symbolic.rewriting.peeling import peeled
 from symbolic.rewriting.support import (
     default_opset,
@@ -103,51 +98,32 @@ class Network:
         self.inputs = (moving,) if isinstance(moving, str) else tuple(moving)
         self.moving = self.inputs[0]
         self.shape = tuple(inputs[self.moving].shape)
-        self.constants: dict[str, Const] = {
-            name: Const(widened(np.asarray(array)))
-            for name, array in inputs.items()
-            if name not in self.inputs
-        }
-        stored = Stored(model.graph.initializer)
-        values: dict[str, Value] = {}
-        for name in self.inputs:
-            start = widened(np.asarray(inputs[name])).astype(np.float64)
-            zero = np.zeros_like(start)[None]
-            values[name] = Affine(start[None], zero, zero)
-        types = _types(flat)
-        look = partial(self._value, values=values, stored=stored)
-        self._declared = DeclaredShapes(model)
-        self._limits: dict[str, Limits] = {}
-        unrolling = Unrolling(look, versions, types, require_nodes)
-        self._build(unrolling.flat(graph, outputs), values, stored)
+        preparation = Preparation(model, inputs, self.inputs)
+        unrolling = Unrolling(preparation.value, versions, _types(flat), require_nodes)
+        self._build(unrolling.flat(graph, outputs), preparation)
         for name in outputs:
-            found = look(name)
+            found = preparation.value(name)
             if name in unrolling.sequences:
                 raise ModelError(f"{name!r} is a sequence of tensors, not a tensor.")
             if found is None:
                 raise ModelError(f"the graph has no tensor {name!r}.")
             if isinstance(found, Const):
                 self.constants[name] = found
-        self.observed = {n: values[n] for n in values if n in outputs}
+        self.observed = {n: value for n, value in preparation.values.items() if n in outputs}
 
-    def _build(self, nodes: Iterable[Node], values: dict[str, Value], stored: Stored) -> None:
+    def _build(self, nodes: Iterable[Node], preparation: Preparation) -> None:
         """Fold constants, shorten the ways to the heads, and prepare the rules of the nodes that move."""
-        prepared = self._all_prepared(iter(nodes), values, stored)
-        found = peeled(prepared, {**values, **self.constants}, stored.infinite)
+        values, stored = preparation.values, preparation.stored
+        prepared = preparation.all_rules(iter(nodes))
+        found = peeled(prepared, {**values, **preparation.constants}, stored.infinite)
         rules = {id(node): rule for node, rule in prepared}
-        self.constants |= found.constants
-        changed = set(found.constants)
-        for name in changed:
-            values.pop(name, None)
-        for node in found.nodes:
-            if id(node) not in rules or changed & set(node.proto.input):
-                changed |= set(node.proto.output)
-                rules[id(node)] = self._prepared(node, values, stored)
+        preparation.again(found.nodes, rules, found.constants)
+        constants = preparation.constants
         moving = [node for node in found.nodes if any(name in values for name in node.proto.output)]
         event = {id(node) for node in _needed(moving, self.outputs)}
-        self.steps = self._steps([node for node in moving if id(node) in event], rules, values)
-        self.aside = self._steps([node for node in moving if id(node) not in event], rules, values)
-        known = {**stored.hollow, **values, **self.constants}
+        self.steps = self._steps([node for node in moving if id(node) in event], rules, preparation)
+        self.aside = self._steps([node for node in moving if id(node) not in event], rules, preparation)
+        known = {**stored.hollow, **values, **constants}
         upstream = reversed(_needed(list(found.nodes), self.outputs))
         self.exactness = exactness_of(
             upstream, {id(step.node) for step in self.steps}, known, found.constants
@@ -157,82 +133,19 @@ class Network:
             for step in self.steps
         )
         read = {*self.outputs, *(name for step in (*self.steps, *self.aside) for name in step.inputs)}
-        self.constants = {name: const for name, const in self.constants.items() if name in read}
+        self.constants = {name: const for name, const in constants.items() if name in read}
 
-    def _all_prepared(
-        self, nodes: Iterator[Node], values: dict[str, Value], stored: Stored
-    ) -> list[tuple[Node, Rule]]:
-        """The nodes with their rules, each prepared before the next one is made; refuses all that it must at
-        once."""
-        prepared: list[tuple[Node, Rule]] = []
-        refused: list[ModelError] = []
-        lost: set[str] = set()
-        while True:
-            node = None
-            try:
-                node = next(nodes, None)
-                if node is None:
-                    break
-                if lost.isdisjoint(node.proto.input):
-                    prepared.append((node, self._prepared(node, values, stored)))
-                    continue
-            except ModelError as error:
-                if node is None and refused:  # for want of what was refused before, it may be
-                    break
-                refused.append(error)
-                if node is None:
-                    break
-            lost.update(name for name in node.proto.output if name)
-        if len(refused) > 1:
-            raise ModelError(" ".join(map(str, refused)))
-        if refused:
-            raise refused[0]
-        return prepared
-
-    def _value(self, name: str, values: Mapping[str, Value], stored: Stored) -> Value | None:
-        return self.constants.get(name) or values.get(name) or stored.get(name)
-
-    def _prepared(self, node: Node, values: dict[str, Value], stored: Stored) -> Rule:
-        """The rule of a node; its outputs join the constants, or the values."""
-        given = [self._value(name, values, stored) if name else None for name in node.proto.input]
-        require_types(node, given)
-        try:
-            with np.errstate(all="ignore"):
-                rule = built(node, given)
-                results = rule(Batch(1), given)
-        except (ModelError, MemoryError):
-            raise
-        except Exception as error:  # malformed attributes and shapes surface in many ways
-            raise ModelError(
-                f"{node.label} cannot be interpreted: {_shapes(given)} do not fit each other, its "
-                f"attributes or operator set {node.opset}."
-            ) from error
-        require_discrete(node, results)
-        self._declared.hold(node, given, results)
-        limits = limits_of(node, given, self._limits)
-        self._limits.update(zip(node.proto.output, limits, strict=True))
-        for k, (name, value) in enumerate(zip(node.proto.input, given, strict=True)):
-            if isinstance(value, Const) and not stored.absorbed(rule, k, name):
-                self.constants[name] = value
-        still = all(v is None or isinstance(v, Const) for v in given)
-        for name, value in zip(node.proto.output, results, strict=False):
-            if name and (still or isinstance(value, Const)):
-                self.constants[name] = _folded(value)
-                values.pop(name, None)
-            elif name:
-                values[name] = self._limits[name].on(value)
-        return rule
-
-    def _steps(self, nodes: list[Node], rules: Mapping[int, Rule], values: Mapping[str, Value]) -> list[Step]:
+    def _steps(self, nodes: list[Node], rules: Mapping[int, Rule], preparation: Preparation) -> list[Step]:
         """Nodes that move, ready to run in this order."""
+        values = preparation.values
         uses = {name: k for k, node in enumerate(nodes) for name in node.proto.input}
-        keep = {*self.outputs, *self.constants}
+        keep = {*self.outputs, *preparation.constants}
         steps = []
         for k, node in enumerate(nodes):
             inputs, outputs = tuple(node.proto.input), tuple(node.proto.output)
             dead = tuple({name for name in inputs if uses[name] == k and name not in keep})
             size = sum(int(np.prod(values[name].shape)) for name in outputs if name in values)
-            limits = tuple(self._limits[name] for name in outputs)
+            limits = tuple(preparation.limits[name] for name in outputs)
             steps.append(Step(node, rules[id(node)], inputs, outputs, limits, dead, size))
         return steps
 
@@ -305,12 +218,6 @@ class Network:
         return sum(step.elements for step in self.steps)
 
 
-def _shapes(given: Sequence[Value | None]) -> str:
-    """Shapes of inputs, for a sentence."""
-    shapes = ["none" if value is None else str(list(value.shape)) for value in given]
-    return f"inputs of the shapes {', '.join(shapes)}"
-
-
 def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
     """The nodes that the outputs depend on, the last one first."""
     wanted, kept = set(outputs), []
@@ -327,15 +234,3 @@ def _types(model: onnx.ModelProto) -> dict[str, int]:
         return element_types(model)
     except ModelError:
         return {}
-
-
-def _folded(value: Value) -> Const:
-    """A value that does not move, without its batch axis."""
-    if isinstance(value, Const):
-        return value
-    if isinstance(value, Affine):
-        r = value.r[0] + np.abs(value.d[0])
-        return Const(np.array(value.c[0]), np.array(r) if r.any() else None)
-    if not value.known.all():
-        raise ModelError("a constant comparison is too close to call in float64.")
-    return Const(np.array(value.lo[0]))
