@@ -60,6 +60,25 @@ WHY_NOT = {
         ("NonMaxSuppression", "NonZero", "Unique"), "the shape of its result depends on the data"
     ),
 }
+RUNTIMES = """
+## Where runtimes do something else
+
+What is certified is what the standard says. Known places where ONNX Runtime or the `onnx` package's reference
+evaluator computes another number, so that `runtime_agrees` may be false there:
+
+- LSTM, GRU and RNN with `clip`: the standard clips the input of every activation; ONNX Runtime does not
+  clip that of h in an LSTM.
+- MeanVarianceNormalization: the standard's definition adds 1e-9 to the deviation, so a constant map gives 0;
+  ONNX Runtime gives NaN.
+- auto_pad SAME with dilations: ONNX Runtime finds other pads.
+- Pad in mode wrap with a negative pad on one side and a positive one on the other.
+- Resize of operator set 10, nearest: the standard does not say how to round; the floor is taken.
+- float16 and bfloat16: runtimes round after every node; here only Cast rounds.
+
+Refused, because the standard's words and runtimes give different shapes or different numbers: pools with
+auto_pad VALID and ceil_mode, align_corners and tf_crop_and_resize with scales that give no whole length, and
+Range of real numbers whose length depends on rounding.
+"""
 ML_HEAD = """
 ## ai.onnx.ml
 
@@ -118,7 +137,7 @@ def table() -> str:
         constant = ", ".join(counts["constant"].get(name, ()))
         lines.append(f"| {' | '.join((name, decided, constant, *rest, tests))} |")
     head = HEAD.format(opset=newest, **{k: counts[k] for k in ("onnx", "tests", "engine", "checker")})
-    return head + "\n".join(lines) + "\n" + _ml_table()
+    return head + "\n".join(lines) + "\n" + RUNTIMES + _ml_table()
 
 
 def _ml_table() -> str:
