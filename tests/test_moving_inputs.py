@@ -298,6 +298,44 @@ def test_prelu_with_moving_slopes(name: str) -> None:
     tight_at_points(SLOPES[name])
 
 
+def transposed(still: tuple[str, ...], group: int = 1, opset: int = 21, **attributes: object) -> Operator:
+    rng = np.random.default_rng(12)
+    shapes = {"a": (2, 2, 2, 3), "w": (2, 2, 2, 3), "b": (2 * group,)}
+    given = {name: rng.normal(0, 0.7, shape).astype(np.float32) for name, shape in shapes.items()}
+    return Operator("ConvTranspose", given, still, opset, attributes={"group": group, **attributes})
+
+
+TRANSPOSED = {
+    "kernel": transposed(("a", "b")),
+    "kernel and bias": transposed(("a",), group=2, opset=11),
+    "bias": transposed(("a", "w"), strides=[2, 1], pads=[1, 0, 0, 1]),
+    "everything": transposed((), strides=[2, 3], dilations=[2, 1], output_padding=[1, 0]),
+    "data and kernel": transposed(("b",), group=2, strides=[1, 2], auto_pad="SAME_LOWER"),
+}
+
+
+@pytest.mark.parametrize("name", TRANSPOSED)
+def test_transposed_convolutions_with_moving_kernels(name: str) -> None:
+    rays = name in ("kernel", "bias", "kernel and bias")
+    assert not [text for seed in range(2) for text in failures(TRANSPOSED[name], seed, rays=rays)]
+    assert not on_rays_of_the_checker(TRANSPOSED[name])
+    tight_at_points(TRANSPOSED[name])
+
+
+BIASED = {
+    "Conv": {"a": IMAGE, "w": IMAGE[:, :, :1, :1], "b": np.array([0.5, -0.25], np.float32)},
+    "Gemm": {"a": IMAGE[0, 0], "w": IMAGE[1, 0], "b": np.array([0.5, -0.25], np.float32)},
+}
+
+
+@pytest.mark.parametrize("still", [("a", "w"), ("a", "b"), ("w", "b"), ("a",), ("w",)])
+@pytest.mark.parametrize("kind", BIASED)
+def test_rays_where_bias_or_kernel_move(kind: str, still: tuple[str, ...]) -> None:
+    operator = Operator(kind, BIASED[kind], still)
+    assert not failures(operator, 1, rays=kind == "Conv" or "b" in still)
+    assert not on_rays_of_the_checker(operator)
+
+
 RESTLESS = ["Clip", "BatchNormalization", "DeformConv", "RNN", "GRU", "LSTM"]
 
 

@@ -12,7 +12,7 @@ from symbolic.enclosures.rounding import Array
 from symbolic.enclosures.values import Batch, Const, Value
 from symbolic.errors import ModelError
 from symbolic.node import Absorbing, Inputs, Node, Rule, constant, one_moves, operator, required
-from symbolic.operators.moving_kernels import moving_convolution
+from symbolic.operators.moving_kernels import moving_convolution, moving_transpose
 from symbolic.operators.shapes import bounded
 from symbolic.operators.windows import Window, transposed_window, whole_window, window_of
 
@@ -111,7 +111,7 @@ def _one_factor_moves(node: Node, inputs: Inputs) -> bool:
     return one_moves(node, inputs[:2])
 
 
-@operator("Conv", homogeneous=_one_factor_moves)
+@operator("Conv", exact=_one_factor_moves, homogeneous=_one_factor_moves)
 def conv(node: Node, inputs: Inputs) -> Rule:
     """Convolution, mostly with a constant kernel."""
     if not all(v is None or isinstance(v, Const) for v in inputs[1:]):
@@ -143,9 +143,11 @@ def _per_channel(bias: Const | None, spatial: int) -> Const | None:
     return Const(bias.value.reshape(shape), None if bias.radius is None else bias.radius.reshape(shape))
 
 
-@operator("ConvTranspose")
+@operator("ConvTranspose", exact=_one_factor_moves, homogeneous=_one_factor_moves)
 def conv_transpose(node: Node, inputs: Inputs) -> Rule:
     """The transpose of a convolution: every input element spreads its kernel."""
+    if not all(v is None or isinstance(v, Const) for v in inputs[1:]):
+        return moving_transpose(node, inputs)
     x, kernel, bias, groups = _given(node, inputs)
     _require_channels(node, x.shape[1] == kernel.shape[0] and kernel.shape[0] % groups == 0)
     size_in, taps = x.shape[2:], kernel.shape[2:]

@@ -1,4 +1,4 @@
-"""Convolutions whose kernel or bias moves: one batched matrix product of patches and kernels."""
+"""Convolutions and their transposes whose kernel or bias moves: batched matrix products of both factors."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, required
 from symbolic.operators.extremum import windowed
 from symbolic.operators.shapes import bounded
-from symbolic.operators.windows import window_of
+from symbolic.operators.windows import transposed_window, window_of
 
-__all__ = ["moving_convolution"]
+__all__ = ["moving_convolution", "moving_transpose"]
 
 
 def moving_convolution(node: Node, inputs: Inputs) -> Rule:
@@ -36,17 +36,54 @@ def moving_convolution(node: Node, inputs: Inputs) -> Rule:
         return np.asarray(made.reshape(len(made), a.shape[1], outputs, *window.size_out))
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        a, w = (_factor(batch, required(node, values, k)) for k in (0, 1))
-        y = bilinear_map(a, w, apply, terms)
-        bias = values[2] if len(values) > 2 else None
-        if bias is None:
-            return (y,)
-        column = map_value(bias, lambda a, lead: a.reshape(*a.shape, *(1,) * len(window.kernel)))
-        return (forms.add(y, batch.lift(column)),)
+        a, w = _factors(node, batch, values)
+        return (_biased(batch, bilinear_map(a, w, apply, terms), values),)
 
     return rule
 
 
-def _factor(batch: Batch, value: Value) -> Affine:
-    """A factor of a product: a constant one has no scale on a ray."""
-    return (Batch(batch.size) if isinstance(value, Const) else batch).lift(value)
+def moving_transpose(node: Node, inputs: Inputs) -> Rule:
+    """ConvTranspose for any mixture of constants and moving inputs."""
+    x, kernel = (required(node, inputs, k) for k in (0, 1))
+    groups, taps, size_in = int(node.attributes["group"]), kernel.shape[2:], x.shape[2:]
+    if x.shape[1] != kernel.shape[0] or kernel.shape[0] % groups:
+        raise ModelError(f"{node.label}: its kernel does not fit its input.")
+    window = transposed_window(node, size_in, taps)
+    per_in, outputs = kernel.shape[0] // groups, kernel.shape[1] * groups
+    bounded(node, [x.shape[0], outputs, *taps, *size_in])
+    bounded(node, [x.shape[0], outputs, *window.size_in])
+
+    def apply(a: Array, w: Array) -> Array:
+        folded = a.reshape(*a.shape[:2], groups, per_in, prod(size_in))
+        rows = np.moveaxis(w.reshape(len(w), 1, groups, per_in, -1), 3, 4)
+        spread = np.matmul(rows, folded)
+        spread = spread.reshape(*spread.shape[:2], outputs, *taps, *size_in)
+        y = np.zeros((*spread.shape[:2], outputs, *window.size_in))
+        lead = (slice(None),) * 3
+        for offset, source, target in window.places:
+            y[(*lead, *target)] += spread[(*lead, *offset, *source)]
+        return y
+
+    def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+        a, w = _factors(node, batch, values)
+        return (_biased(batch, bilinear_map(a, w, apply, per_in * prod(taps)), values),)
+
+    return rule
+
+
+def _biased(batch: Batch, y: Affine, values: Inputs) -> Affine:
+    """With a bias for every channel, if there is one."""
+    bias = values[2] if len(values) > 2 else None
+    if bias is None:
+        return y
+    column = map_value(bias, lambda a, lead: a.reshape(*a.shape, *(1,) * (len(y.shape) - 2)))
+    return forms.add(y, batch.lift(column))
+
+
+def _factors(node: Node, batch: Batch, values: Inputs) -> tuple[Affine, Affine]:
+    """Data and kernel: on a ray the product has the scale once, of what moves, or of constant data."""
+    x, kernel = (required(node, values, k) for k in (0, 1))
+    still = Batch(batch.size)
+    if isinstance(kernel, Const):
+        return batch.lift(x), still.lift(kernel)
+    return (still if isinstance(x, Const) else batch).lift(x), batch.lift(kernel)

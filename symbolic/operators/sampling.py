@@ -27,7 +27,7 @@ def _grid_stands(node: Node, inputs: Inputs) -> bool:
     return isinstance(inputs[1], Const)
 
 
-@operator("GridSample", homogeneous=_grid_stands)
+@operator("GridSample", exact=_grid_stands, homogeneous=_grid_stands)
 def grid_sample(node: Node, inputs: Inputs) -> Rule:
     """Elements of each image at points of a grid, by nearest element, or by linear or cubic interpolation."""
     x, grid = required(node, inputs), required(node, inputs, 1)

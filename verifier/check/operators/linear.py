@@ -53,17 +53,23 @@ def _conv(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     index, shape = ctx.once(node, table, exact=True)
     kernels = _reshaped(w, (groups, w.shape[0] // groups, -1))
     if node.inputs[1] in ctx.moves:
-        if w.degree + x.degree > 1:
-            raise NotHomogeneous(node.op)
-        zero = ctx.ar.form(np.zeros((1, 1), dtype=object), x.e, degree=x.degree)
-        y = contract(ctx.ar, kernels, gather(ctx, [x, zero], index))  # type: ignore[arg-type]
+        y = _moving_product(ctx, node, kernels, x, index)
     else:
         y = linear(ctx.ar, ctx.once(node, lambda: Weights.of(ctx.ar, kernels)), x, index)
     y = _reshaped(y, (w.shape[0], batch, *shape))
     return _biased(ctx, node, _moved(y, 0, 1), inputs)
 
 
-@operator("ConvTranspose", still=(1,), absorbs=(1,))
+def _moving_product(ctx: Context, node: Node, kernels: Form, x: Form, index: Array) -> Form:
+    """Kernels times what they see of x, the number behind its last element standing for padding."""
+    if kernels.degree + x.degree > 1:
+        raise NotHomogeneous(node.op)
+    zero = ctx.ar.form(np.zeros((1, 1), dtype=object), x.e, degree=x.degree)
+    seen: Any = gather(ctx, [x, zero], index)
+    return contract(ctx.ar, kernels, seen)
+
+
+@operator("ConvTranspose", absorbs=(1,))
 def _conv_transpose(ctx: Context, node: Node, inputs: list[Any]) -> Form:
     x, w = inputs[0], inputs[1]
     batch, channels, *spatial = x.shape
@@ -89,18 +95,21 @@ def _conv_transpose(ctx: Context, node: Node, inputs: list[Any]) -> Form:
         ]
         return parts, found.shape, np.moveaxis(np.concatenate(blocks, axis=2)[:, :, back], 0, 1)
 
-    def weights() -> list[Weights]:
-        flat = w.each(lambda a: np.moveaxis(a.reshape(groups, channels // groups, each, -1, 1), 2, 1))
+    def kernels() -> list[Form]:
+        split = (groups, channels // groups, each, math.prod(w.shape[2:]))
+        flat = _moved(_reshaped(w, split), 2, 1)
         return [
-            Weights.of(ctx.ar, flat.each(lambda a, t=taps: a[:, :, :, t].reshape(groups, each, -1, 1)))
-            for taps, _ in parts
+            flat.each(lambda a, t=t: a[:, :, :, t].reshape(groups, each, -1, a.shape[-1])) for t, _ in parts
         ]
 
     parts, shape, back = ctx.once(node, table, exact=True)
-    forms = [
-        linear(ctx.ar, weight, x, index)
-        for weight, (_, index) in zip(ctx.once(node, weights), parts, strict=True)
-    ]
+    if node.inputs[1] in ctx.moves:
+        forms = [
+            _moving_product(ctx, node, a, x, index) for a, (_, index) in zip(kernels(), parts, strict=True)
+        ]
+    else:
+        weights = ctx.once(node, lambda: [Weights.of(ctx.ar, a) for a in kernels()])
+        forms = [linear(ctx.ar, a, x, index) for a, (_, index) in zip(weights, parts, strict=True)]
     y = gather(ctx, forms, back.reshape(batch, groups * each, *shape))
     return _biased(ctx, node, y, inputs)  # type: ignore[arg-type]
 
