@@ -79,12 +79,6 @@ def _two_slopes(ctx: Context, node: Node, inputs: list[Any]) -> Value:
     return like(ctx, node, inputs[0], (_freely_bent if moves else _bent)(ctx, v, slope))
 
 
-def _freely_bent(ctx: Context, v: Form, slope: Form) -> Form:
-    """v + (1 - slope) max(-v, 0)."""
-    factor = ctx.ar.subtract(*ctx.alike(ctx.number(1), slope))
-    return ctx.ar.add(*ctx.alike(v, ctx.product(factor, relu(ctx.ar, ctx.ar.negative(v)))))
-
-
 def _bent(ctx: Context, v: Form, slope: Form) -> Form:
     """v above zero, slope * v below."""
     below = ctx.product(v, slope)
@@ -93,6 +87,12 @@ def _bent(ctx: Context, v: Form, slope: Form) -> Form:
     if less.lo.all():
         return maximum(ctx.ar, v, below)
     return select(ctx.ar, less.lo, less.hi, maximum(ctx.ar, v, below), minimum(ctx.ar, v, below))
+
+
+def _freely_bent(ctx: Context, v: Form, slope: Form) -> Form:
+    """v + (1 - slope) max(-v, 0)."""
+    factor = ctx.ar.subtract(*ctx.alike(ctx.number(1), slope))
+    return ctx.ar.add(*ctx.alike(v, ctx.product(factor, relu(ctx.ar, ctx.ar.negative(v)))))
 
 
 def _clipped(ctx: Context, v: Form, low: Value | None, high: Value | None) -> Form:
