@@ -13,7 +13,11 @@ from symbolic.node import Absorbing, Inputs, Node, Rule, one_moves, operator, re
 from symbolic.operators.casting import WHOLE
 
 
-@operator("Gemm", exact=one_moves, homogeneous=one_moves, wraps=True)
+def _one_factor_moves(node: Node, inputs: Inputs) -> bool:
+    return one_moves(node, inputs[:2])
+
+
+@operator("Gemm", exact=_one_factor_moves, homogeneous=_one_factor_moves, wraps=True)
 def gemm(node: Node, inputs: Inputs) -> Rule:
     """alpha A' B' + beta C with constant A or B."""
     alpha, beta = node.number("alpha"), node.number("beta")
@@ -84,10 +88,13 @@ def _transposed(value: Value, flip: bool) -> Value:
 
 
 def matrix_product(batch: Batch, a: Value, b: Value) -> Affine:
-    """a @ b in the sense of numpy.matmul, for any mixture of constants and moving factors."""
+    """a @ b in the sense of numpy.matmul, for any mixture of constants and moving factors.
+
+    On a ray the product has the scale once, that of two constants too.
+    """
     vector_a, vector_b = len(a.shape) == 1, len(b.shape) == 1
     terms = a.shape[-1]
-    if isinstance(b, Const) and not isinstance(a, Const):
+    if isinstance(b, Const) and (batch.is_ray or not isinstance(a, Const)):
         matrix = Const(b.value[:, None], None if b.radius is None else b.radius[:, None]) if vector_b else b
         x = _with_axis(batch.lift(a), 1) if vector_a else batch.lift(a)
         result = linear_map(
