@@ -25,9 +25,16 @@ from inference.prepare import Audited, needed_outputs, prepare
 from inference.progress import reporter
 from inference.result import InferenceResult
 from inference.truncation import TruncationSet, truncation_set
-from symbolic.errors import InputError, OptionError, enough_memory
+from symbolic.errors import InputError, ModelError, OptionError, enough_memory
 from symbolic.network import require_supported
-from symbolic.reading.arrays import as_exact_array, fractions_of, matches_graph_input, rounded_to_graph_type
+from symbolic.reading.arrays import (
+    REAL_TYPES,
+    as_exact_array,
+    as_floats,
+    fractions_of,
+    matches_graph_input,
+    rounded_to_graph_type,
+)
 from symbolic.reading.exact import exact_number
 from symbolic.reading.loading import load_model
 from symbolic.reading.static_shapes import free_inputs
@@ -104,6 +111,7 @@ class SelectiveInferenceModel:
             raise OptionError("give a model: a path or an onnx.ModelProto.")
         self.hypothesis, self.seed = hypothesis, seed
         self.loaded = load_model(model)
+        _require_real_input(self.loaded.proto, hypothesis.i_idx)
         needed = needed_outputs(self.loaded.proto, hypothesis)
         require_supported(self.loaded.proto, needed)
         try_out(self.loaded.proto, needed or ())
@@ -211,7 +219,7 @@ class SelectiveInferenceModel:
             if not isinstance(x, (tuple, list)) or len(x) != 2:
                 raise InputError("ReferenceMeanDiff needs the pair (input, reference).")
             given, other = x
-            reference = _plain(other, "reference")
+            reference = as_floats(as_exact_array(other, "reference"), "reference")
         several = isinstance(given, (tuple, list)) and len(wanted) > 1
         parts: Sequence[Any] = list(given) if several else [given]
         if len(parts) != len(wanted):
@@ -219,7 +227,7 @@ class SelectiveInferenceModel:
             raise InputError(f"the model has {len(wanted)} inputs ({names}); give a list of as many arrays.")
         arrays = {}
         for value, part in zip(wanted, parts, strict=True):
-            array = _plain(part, value.name)
+            array = as_floats(as_exact_array(part, value.name), value.name)
             matches_graph_input(array, value)
             rounded_to_graph_type(array, value.type.tensor_type.elem_type, value.name)  # in range, or refused
             arrays[value.name] = array
@@ -253,20 +261,17 @@ class SelectiveInferenceModel:
         return self._prepared[key]
 
 
-def _plain(x: Any, name: str) -> NDArray[Any]:
-    """An exact array that a .npy file can hold."""
-    array = as_exact_array(x, name)
-    if array.dtype.kind == "O":
-        try:
-            floats = array.astype(np.float64)
-            pairs = zip(floats.reshape(-1).tolist(), array.reshape(-1).tolist(), strict=True)
-            same = all(Fraction(f) == v for f, v in pairs)
-        except OverflowError:
-            same = False
-        if not same:
-            raise InputError(f"{name} holds fractions that no double can hold; round them first.")
-        return floats
-    return array
+def _require_real_input(model: onnx.ModelProto, i_idx: int) -> None:
+    """Refuse to move integers along a line."""
+    inputs = free_inputs(model.graph)
+    if not isinstance(i_idx, (int, np.integer)) or not 0 <= i_idx < len(inputs):
+        return  # said when there is an input
+    name, kind = inputs[i_idx].name, inputs[i_idx].type.tensor_type.elem_type
+    if kind not in REAL_TYPES:
+        raise ModelError(
+            f"the model's input {name!r} is of {onnx.TensorProto.DataType.Name(kind)}, and Gaussian noise is "
+            "of real numbers; give the model an input of floats."
+        )
 
 
 def _goal(mode: str, criterion: str, precision: object, alpha: object, most: int) -> Goal:

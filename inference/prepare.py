@@ -105,7 +105,7 @@ def prepare(
         "nodes": len(static.graph.node),
         "initializers": len(static.graph.initializer),
         "outputs": len(static.graph.output),
-        "seed": seed,
+        "seed": seed if frozen else None,
         "random": list(frozen),
     }
     shape_of = _shapes(static, arrays, moving)

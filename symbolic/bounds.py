@@ -15,7 +15,7 @@ from symbolic.enclosures.line import Line
 from symbolic.enclosures.values import Affine, Const, Range, Value
 from symbolic.errors import InputError, ModelError, enough_memory
 from symbolic.network import Network
-from symbolic.reading.arrays import as_exact_array, fractions_of
+from symbolic.reading.arrays import REAL_TYPES, as_exact_array, as_floats, fractions_of
 from symbolic.reading.exact import exact_number
 from symbolic.reading.loading import free_inputs, freeze_random, load_model, static_inputs
 
@@ -55,7 +55,7 @@ def enclose(
     dict
         By output name the pair (lower, upper) of arrays of the output's shape: float64 rounded outward
         (infinite where no bound is known, or where the output is not a real number somewhere), or integers
-        (from 1 - 2**63 to 2**63 - 1 there) and booleans. No rounding of the runtime's float32 is in them.
+        (from -2**63 to 2**63 - 1 there) and booleans. No rounding of the runtime's float32 is in them.
         Outputs of strings, sequences and maps are left out.
 
     Raises
@@ -77,7 +77,11 @@ def enclose(
         name: as_exact_array(value, f"direction of {name}")
         for name, value in ({} if direction is None else _by_name(direction, names, "direction")).items()
     }
-    arrays = {name: as_exact_array(given[name], name, still=name not in directions) for name in names}
+    kinds = {value.name: value.type.tensor_type.elem_type for value in free_inputs(loaded.proto.graph)}
+    arrays = {
+        name: _of_kind(as_exact_array(given[name], name, still=name not in directions), name, kinds[name])
+        for name in names
+    }
     for name, array in directions.items():
         if array.shape != arrays[name].shape:
             raise InputError(
@@ -95,6 +99,13 @@ def enclose(
     segments = [(low, low), (low, high), (high, high)] if low < high else [(low, low)]
     values = network.enclose(lines, segments)
     return {name: _bounds(values[name]) for name in outputs}
+
+
+def _of_kind(array: NDArray[Any], name: str, kind: int) -> NDArray[Any]:
+    """Integers and Fractions as doubles, where the model's input is of real numbers."""
+    if kind not in REAL_TYPES or array.dtype.kind not in "iuO":
+        return array
+    return as_floats(array.astype(object), name)
 
 
 def _by_name(value: Any, names: list[str], what: str) -> dict[str, Any]:
@@ -150,6 +161,9 @@ def _bounds(value: Value) -> Bounds:
     elif isinstance(value, Affine):
         with np.errstate(invalid="ignore"):  # of what is not known
             lows, highs = value.bounds()
+        known = np.isfinite(lows) & np.isfinite(highs)  # of what may be undefined there are no limits
+        lows = np.where(known, np.maximum(lows, value.least), lows)
+        highs = np.where(known, np.minimum(highs, value.most), highs)
         lower, upper = lows.min(axis=0), highs.max(axis=0)
     else:
         raise ModelError("an output is not a tensor.")

@@ -22,6 +22,7 @@ __all__ = ["Limits", "limits_of"]
 
 Number = Fraction | float
 """Exact; the floats are infinities."""
+LARGEST = Fraction(np.finfo(np.float64).max)
 LONGEST = 256
 """Bits of a number that is still kept."""
 
@@ -43,7 +44,7 @@ class Limits:
         return Limits(min(self.least, other.least), max(self.most, other.most))
 
     def plus(self, other: Limits) -> Limits:
-        return Limits(self.least + other.least, self.most + other.most)
+        return Limits(_sum_of(self.least, other.least), _sum_of(self.most, other.most))
 
     def negative(self) -> Limits:
         return Limits(-self.most, -self.least)
@@ -117,8 +118,16 @@ def _of_constant(value: Const) -> Limits:
     )
 
 
+def _sum_of(a: Number, b: Number) -> Number:
+    return a if isinstance(a, float) else b if isinstance(b, float) else a + b
+
+
 def _product(a: Number, b: Number) -> Number:
-    return Fraction(0) if a == 0 or b == 0 else a * b
+    if a == 0 or b == 0:
+        return Fraction(0)
+    if isinstance(a, float) or isinstance(b, float):
+        return math.inf if (a > 0) == (b > 0) else -math.inf
+    return a * b
 
 
 def _inverse(a: Number) -> Number:
@@ -143,6 +152,8 @@ def _below(a: Number) -> float:
     """The greatest float that is no greater, or the one before it."""
     if isinstance(a, float):
         return a
+    if abs(a) > LARGEST:
+        return float(LARGEST) if a > 0 else -math.inf
     nearest = float(a)
     return nearest if nearest <= a else float(np.nextafter(nearest, -math.inf))
 

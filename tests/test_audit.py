@@ -329,7 +329,7 @@ def test_mutated_certificates_are_rejected_or_still_true(network: onnx.ModelProt
     result.certificate.save(tmp_path / "audit")
     path = tmp_path / "audit" / "certificate.json"
     original = path.read_text()
-    still_true = {"versions", "degrees_of_freedom", "source"}  # words, not claims
+    still_true = {"versions", "source"}  # words, not claims
     rng = np.random.default_rng(0)
 
     def places(value: object, at: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
@@ -439,3 +439,19 @@ def test_far_from_the_null_value_the_search_goes_on(network: onnx.ModelProto, nu
     assert 0 < result.inf_p <= result.sup_p <= result.inf_p + 1e-6
     assert result.sup_p >= 1e-3 or result.log_sup_p - result.log_inf_p <= np.log(1.01)
     assert not result.warnings
+
+
+def test_integers_cannot_be_audited() -> None:
+    """Noise is of real numbers: said at load."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["x"], ["u"], to=TensorProto.FLOAT),
+            helper.make_node("Relu", ["u"], ["y"]),
+        ],
+        "integers",
+        [helper.make_tensor_value_info("x", TensorProto.INT32, [1, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(sl.ModelError, match="INT32"):
+        sl.load(model, sl.BackMeanDiff(threshold=0))

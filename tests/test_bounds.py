@@ -57,6 +57,64 @@ def test_ends_that_no_double_holds_are_rounded_outward() -> None:
     assert (upper < 0.1 + 1e-15).all()
 
 
+def test_fractions_and_integers_are_numbers() -> None:
+    exact = np.array([Fraction(1, 2), Fraction(-2), Fraction(3)], dtype=object)
+    assert sl.enclose(RELU, exact)["y"][0].tolist() == [0.5, 0, 3]
+    assert sl.enclose(RELU, [1, -2, 3], [1, 0, 0])["y"][0].tolist() == [1, 0, 3]
+    for value in (Fraction(1, 3), 2**53 + 1, 10**400):
+        with pytest.raises(sl.InputError):
+            sl.enclose(RELU, np.array([value, 0, 0], dtype=object))
+
+
+def test_bounds_keep_to_the_limits() -> None:
+    lower, _ = sl.enclose(RELU, X, np.ones(3), -1, 1)["y"]
+    assert (lower >= 0).all()
+
+
+def of_doubles(nodes: list[Any], kind: int, **constants: Any) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        nodes,
+        "doubles",
+        [helper.make_tensor_value_info("x", TensorProto.DOUBLE, [3])],
+        [helper.make_tensor_value_info("y", kind, [3])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("op", ["Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"])
+@pytest.mark.parametrize("level", [2**63 - 1, 2**63, 0])
+def test_comparisons_of_integers_beyond_64_bits_with_sign(op: str, level: int) -> None:
+    cast = helper.make_node("Cast", ["x"], ["n"], to=TensorProto.UINT64)
+    x = [1e19, 2.0**63, 3.0]
+    for inputs in (["n", "c"], ["c", "n"]):
+        model = of_doubles([cast, helper.make_node(op, inputs, ["y"])], BOOL, c=np.uint64(level))
+        lower, upper = sl.enclose(model, x, np.zeros(3), 0, 0)["y"]
+        words = {"Less": np.less, "Greater": np.greater, "Equal": np.equal}
+        words |= {"LessOrEqual": np.less_equal, "GreaterOrEqual": np.greater_equal}
+        sides = (np.array(x).astype(np.uint64), np.uint64(level))
+        wanted = words[op](*(sides if inputs[0] == "n" else sides[::-1]))
+        assert (lower <= wanted).all() and (wanted <= upper).all()
+
+
+@pytest.mark.parametrize("exponent", [np.int64(2**53 + 1), np.uint64(2**63 + 1), -np.inf, np.inf])
+def test_powers_that_no_double_holds_are_not_claimed(exponent: Any) -> None:
+    model = of_doubles([helper.make_node("Pow", ["x", "c"], ["y"])], TensorProto.DOUBLE, c=exponent)
+    try:
+        lower, upper = sl.enclose(model, [-1.0, 1.0, 0.5], [0.0, 1.0, 1.0], 0, 0)["y"]
+    except sl.ModelError:
+        return
+    assert np.isinf(lower).all() and np.isinf(upper).all()
+
+
+def test_limits_beyond_the_largest_double() -> None:
+    tiny = of_doubles([helper.make_node("Div", ["x", "c"], ["y"])], TensorProto.DOUBLE, c=1e-310)
+    lower, upper = sl.enclose(tiny, [0.0, 1e-300, 0.0], np.zeros(3))["y"]
+    assert (lower <= [0, 1e10, 0]).all() and (upper >= [0, 1e10, 0]).all()
+    node = helper.make_node("Sum", ["x", "c", "c", "c"], ["y"])
+    sl.enclose(of_doubles([node], TensorProto.DOUBLE, c=1.7e308), [0.0, 1, 2], np.ones(3))
+
+
 def test_the_ends_of_the_segment_belong_to_it() -> None:
     above = model_of([helper.make_node("Greater", ["x", "level"], ["z"])], {"z": BOOL})
     lower, upper = sl.enclose(above, np.full(3, 1.5), [1, 0, 2], 0, 1)["z"]
@@ -100,7 +158,7 @@ def test_integers_beyond_their_type() -> None:
         helper.make_node("Mul", ["n", "n"], ["y"]),
     ]
     lower, upper = sl.enclose(model_of(nodes, {"y": TensorProto.INT8}), X, [12, 0.5, 0], 0, 1)["y"]
-    assert lower.tolist() == [1 - 2**63, 1, 0] and upper.tolist() == [2**63 - 1, 4, 0]
+    assert lower.tolist() == [-(2**63), 1, 0] and upper.tolist() == [2**63 - 1, 4, 0]
 
 
 def test_dynamic_axes_are_fixed_by_the_input() -> None:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import small_nets
 from check_folder import Folder, npy
 from onnx import numpy_helper
 
+import sureline as sl
 from verifier.check.checking import InvalidCertificate, UnusableCertificate, check
 
 Change = Callable[[Folder], Any]
@@ -182,6 +184,10 @@ UNUSABLE: dict[str, Change] = {
     "deep nesting": document("assumptions", to=json.loads("[" * 30 + "]" * 30)),
     "base64": document("observed", 0, "values", to="??"),
     "bits beyond the shape": observed(b"\x81"),
+    "no observed output": document("observed", to=[]),
+    "a seed of nothing": document("model", "seed", to=5),
+    "degrees of freedom of a normal law": document("noise", "degrees_of_freedom", to="4"),
+    "an operator set of the future": lambda folder: setattr(folder.audited.opset_import[0], "version", 1000),
     "a step that is not known": document("hypothesis", "post_process", to=[{"name": "Exp"}]),
     "an infinite input": lambda folder: setattr(folder, "input", np.array([[np.inf, 0.25]])),
     "a pickled input": lambda folder: folder.files.update(
@@ -269,6 +275,62 @@ def test_another_model_or_input_is_rejected(tmp_path: Path) -> None:
     )
     with pytest.raises(InvalidCertificate):
         check(other.write(tmp_path / "two"), model=other.model)
+
+
+def with_data_outside(model: onnx.ModelProto, folder: Path, **changes: str) -> Path:
+    """The model as a file, its first initializer's data in another one."""
+    outside = onnx.ModelProto()
+    outside.CopyFrom(model)
+    tensor = outside.graph.initializer[0]
+    data = numpy_helper.to_array(tensor).tobytes()
+    (folder / "w.bin").write_bytes(b"head" + data)
+    for field in ("raw_data", "float_data", "double_data"):
+        tensor.ClearField(field)
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in {"location": "w.bin", "offset": "4", "length": str(len(data)), **changes}.items():
+        tensor.external_data.add(key=key, value=value)
+    (folder / "m.onnx").write_bytes(outside.SerializeToString())
+    return folder / "m.onnx"
+
+
+def test_a_model_with_data_outside(tmp_path: Path) -> None:
+    model = small_nets.dense()
+    path = with_data_outside(model, tmp_path)
+    x = np.random.default_rng(0).normal(size=(1, 12)).astype(np.float32)
+    result = sl.audit(path, x, hypothesis=sl.BackMeanDiff(threshold=0), var=1, precision=1e-2)
+    result.certificate.save(tmp_path / "audit")
+    assert check(tmp_path / "audit", model=path).model_checked
+    data = bytearray((tmp_path / "w.bin").read_bytes())
+    data[5] ^= 1
+    (tmp_path / "w.bin").write_bytes(bytes(data))
+    with pytest.raises(InvalidCertificate):
+        check(tmp_path / "audit", model=path)
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside" / "link.bin").symlink_to(tmp_path / "w.bin")
+    for location in (
+        "../w.bin",
+        str(tmp_path / "w.bin"),
+        "link.bin",
+        "",
+        "none.bin",
+        ".",
+        "a\0b",
+        "..\\w.bin",
+    ):
+        with pytest.raises(UnusableCertificate):
+            check(tmp_path / "audit", model=with_data_outside(model, tmp_path / "inside", location=location))
+    for changes in ({"length": "99999999"}, {"offset": "-1"}, {"length": "x"}, {"offset": "9" * 30}):
+        with pytest.raises(UnusableCertificate):
+            check(tmp_path / "audit", model=with_data_outside(model, tmp_path / "inside", **changes))
+
+
+def test_arguments_of_another_kind(tmp_path: Path) -> None:
+    path = Folder().write(tmp_path / "audit")
+    for arguments in ({"path": None}, {"path": 5}, {"path": path, "model": 3}, {"path": path, "model": b"x"}):
+        with pytest.raises(UnusableCertificate):
+            check(**arguments)
+    with pytest.raises(UnusableCertificate):
+        check(path, input=[[1], [1, 2]])
 
 
 def test_links_and_folders_are_refused(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def model_of(op_type: str, *others: str, **attributes: Any) -> onnx.ModelProto:
         "axis": np.int64(1),
         "chosen": MASK == 0,
         "low": np.float64(-1),
+        "places": np.array([[1, 2, 3, 0], [0, 1, 2, 3]]),
     }
     stored = [
         numpy_helper.from_array(np.asarray(v), name)
@@ -72,6 +73,11 @@ CASES = {
     "Clip below nothing": model_of("Clip", "nothing", "half"),
     "Concat": model_of("Concat", "mask", axis=0),
     "LayerNormalization": model_of("LayerNormalization", "eye", axis=-1),
+    "Clip above": model_of("Clip", "", "half"),
+    "Dropout": model_of("Dropout"),
+    "Mean": model_of("Mean", "half"),
+    "ScatterElements": model_of("ScatterElements", "places", "mask", axis=1),
+    "ScatterElements that adds": model_of("ScatterElements", "places", "mask", axis=1, reduction="add"),
     "Cast to float16": model_of("Cast", to=TensorProto.FLOAT16),
     "Cast to integers": model_of("Cast", to=TensorProto.INT32),
     "Einsum": model_of("Einsum", "eye", equation="ij,jk->ik"),
@@ -142,6 +148,30 @@ def test_masks_are_worth_having(name: str) -> None:
     lo, hi = enclose(CASES[name], {"x": X}, {"x": DIRECTION}, 0, Fraction(1, 1024))["y"]
     assert np.isfinite(lo.astype(float)).all()
     assert (hi.astype(float) - lo <= 0.01 * (1 + np.abs(lo))).all()
+
+
+@pytest.mark.parametrize(
+    "name",
+    "Softmax ReduceMax ArgMax Hardmax Exp Sigmoid Relu Tanh Sign Clip Dropout ScatterElements".split()
+    + ["Max half", "Min half", "Equal nothing", "Greater half"],
+)
+def test_the_checker_knows_masks(name: str) -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(CASES[name])
+    model.graph.node.append(helper.make_node("Greater", ["x", "x"], ["discrete"]))
+    model.graph.node.append(helper.make_node("Shape", ["y"], ["shape"]))
+    del model.graph.output[:]
+    model.graph.output.extend(helper.make_empty_tensor_value_info(n) for n in ("discrete", "shape"))
+    graph = graph_of(model, {"x": X}, "x", DIRECTION)
+    value = values_on(graph, [(Fraction(0), Fraction(1, 1024))], FAST)["y"]
+    wanted = expected(CASES[name], Fraction(1, 2048))
+    if isinstance(value, Discrete):
+        assert (value.lo[..., 0] == wanted).all() and (value.hi[..., 0] == wanted).all()
+        return
+    gone = np.zeros(wanted.shape, bool) if value.special is None else value.special[..., 0] != 0
+    assert (gone == ~np.isfinite(wanted)).all()
+    middle, radius = ((a[..., 0]).astype(np.float64) * 2.0**value.e for a in (value.c, value.r))
+    assert (np.abs(middle - np.where(gone, 0, wanted)) <= 0.01).all() and (radius <= 0.01).all()
 
 
 @pytest.mark.parametrize("mask", [-700.0, -1e9, -1e30, float(np.finfo(np.float32).min), -1e300])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from symbolic.enclosures.values import ANYTHING, Batch, Range, Value, as_range
+from symbolic.enclosures.values import ANYTHING, LOWEST, Batch, Range, Value, as_range
 
 __all__ = ["aligned_ranges", "truncated_quotient"]
 
@@ -36,7 +36,7 @@ def truncated_quotient(a: Range, b: Range, least: int, most: int) -> Range:
     corners = [_truncated(n, d) for n in ends[:2] for d in divisors]
     low, high = np.minimum.reduce(corners), np.maximum.reduce(corners)
     known = known & (low >= least) & (high <= most)
-    return Range(np.where(known, low, -ANYTHING), np.where(known, high, ANYTHING))
+    return Range(np.where(known, low, LOWEST), np.where(known, high, ANYTHING))
 
 
 def _truncated(n: NDArray[np.int64], d: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -22,6 +22,7 @@ from symbolic.errors import ModelError
 
 __all__ = [
     "ANYTHING",
+    "LOWEST",
     "Affine",
     "Batch",
     "Const",
@@ -35,7 +36,8 @@ __all__ = [
 
 
 ANYTHING = int(np.iinfo(np.int64).max)
-"""A range of integers from -ANYTHING to ANYTHING is undefined: no claim follows from it."""
+LOWEST = -ANYTHING - 1
+"""A range of integers from LOWEST to ANYTHING is undefined: no claim follows from it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from symbolic.enclosures.ranges import aligned_ranges
-from symbolic.enclosures.values import ANYTHING, Batch, Const, Range, Value, is_discrete
+from symbolic.enclosures.values import ANYTHING, LOWEST, Batch, Const, Range, Value, is_discrete
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, constant, operator, required
 from symbolic.operators.casting import WHOLE, Whole
@@ -89,8 +89,8 @@ def _of_ranges(function: Bits, ranges: tuple[Range, ...], kind: Whole) -> Range:
     value = _in_type(function(*(np.where(known, lo, 0).astype(object) for lo, _ in pairs)), kind)
     known &= np.asarray(value <= ANYTHING, dtype=bool)
     exact = np.where(known, value, 0).astype(np.int64)
-    least, most = max(kind.least, -ANYTHING), min(kind.most, ANYTHING)
-    low = np.where(known, exact, np.where(undefined, -ANYTHING, least))
+    least, most = max(kind.least, LOWEST), min(kind.most, ANYTHING)
+    low = np.where(known, exact, np.where(undefined, LOWEST, least))
     high = np.where(known, exact, np.where(undefined, ANYTHING, most))
     return Range(low, high)
 

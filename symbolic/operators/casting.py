@@ -11,7 +11,7 @@ from onnx import TensorProto
 
 from symbolic.enclosures import forms
 from symbolic.enclosures.rounding import UP, Array, U, sum_error
-from symbolic.enclosures.values import ANYTHING, Affine, Batch, Const, Range, Value
+from symbolic.enclosures.values import ANYTHING, LOWEST, Affine, Batch, Const, Range, Value
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.steps import Step, tight_bounds
@@ -211,7 +211,7 @@ def _whole(node: Node, value: Value, to: Whole, known_whole: bool) -> Value:
 def integers(low: Array, high: Array, fits: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Whole floats as integers; undefined where they do not fit."""
     a, b = (np.where(fits, v, 0.0).astype(np.int64) for v in (low, high))
-    return np.where(fits, a, -ANYTHING), np.where(fits, b, ANYTHING)
+    return np.where(fits, a, LOWEST), np.where(fits, b, ANYTHING)
 
 
 def wrapped(array: NDArray[Any], to: Whole) -> NDArray[Any]:
@@ -229,7 +229,7 @@ def _wrapped_range(value: Range, to: Whole) -> Range:
     undefined = hi == ANYTHING
     if to.most - to.least + 1 >= 2**64:
         inside = (lo >= 0) | undefined if to.least == 0 else np.ones_like(undefined)
-        low, high = np.where(inside, lo, -ANYTHING), np.where(inside, hi, ANYTHING)
+        low, high = np.where(inside, lo, LOWEST), np.where(inside, hi, ANYTHING)
     else:
         span = to.most - to.least + 1
         first, last = ((np.where(undefined, 0, v) - to.least) // span for v in (lo, hi))
@@ -238,7 +238,7 @@ def _wrapped_range(value: Range, to: Whole) -> Range:
         high = np.where(inside, hi - first * span, to.most)
         inside &= first == 0
     form = _only_where(inside, value.form)
-    return Range(np.where(undefined, -ANYTHING, low), np.where(undefined, ANYTHING, high), value.margin, form)
+    return Range(np.where(undefined, LOWEST, low), np.where(undefined, ANYTHING, high), value.margin, form)
 
 
 def _only_where(valid: NDArray[np.bool_], form: Affine | None) -> Affine | None:

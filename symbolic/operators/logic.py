@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from symbolic.enclosures import forms
 from symbolic.enclosures.ranges import aligned_ranges
 from symbolic.enclosures.values import (
+    ANYTHING,
     Affine,
     Batch,
     Const,
@@ -78,11 +79,14 @@ def _with_infinities(found: Range, a: Affine, b: Affine, name: str) -> Range:
 
 
 def _compare_discrete(name: str, a: Range, b: Range) -> Range:
+    undefined = (a.hi == ANYTHING) | (b.hi == ANYTHING)  # these are no bounds
     if name == "Equal":
-        return Range(a.known & b.known & (a.lo == b.lo), (a.lo <= b.hi) & (b.lo <= a.hi))
-    if name.endswith("OrEqual"):
-        return Range(a.lo >= b.hi, a.hi >= b.lo)
-    return Range(a.lo > b.hi, a.hi > b.lo)
+        surely, maybe = a.known & b.known & (a.lo == b.lo), (a.lo <= b.hi) & (b.lo <= a.hi)
+    elif name.endswith("OrEqual"):
+        surely, maybe = a.lo >= b.hi, a.hi >= b.lo
+    else:
+        surely, maybe = a.lo > b.hi, a.hi > b.lo
+    return Range(surely & ~undefined, maybe | undefined)
 
 
 @operator("And", "Or", "Xor")

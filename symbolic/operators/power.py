@@ -26,6 +26,8 @@ def power(node: Node, inputs: Inputs) -> Rule:
         raise ModelError(f"{node.label}: powers of integers are supported only where nothing moves.")
     if isinstance(exponent, Const) and exponent.radius is None:
         exponents = exponent.value.astype(np.float64)
+        if is_integer(exponent) and (abs(exponents) >= 2.0**53).any():
+            raise ModelError(f"{node.label} has an exponent beyond 2**53.")
         if len(np.unique(exponents)) > MOST_EXPONENTS:
             raise ModelError(f"{node.label} has more than {MOST_EXPONENTS} different exponents.")
         return lambda batch, values: (_constant_exponent(batch.lift(required(node, values)), exponents),)
@@ -50,6 +52,8 @@ def _constant_exponent(x: Affine, exponents: Array) -> Affine:
 
 def _to_the(x: Affine, p: float) -> Affine:
     """x**p; x**0 is 1 everywhere, as in every runtime."""
+    if not np.isfinite(p):
+        return Affine(np.full_like(x.c, np.nan), np.zeros_like(x.c), np.full_like(x.c, np.inf))
     if p == 0:
         known = np.isfinite(x.c) & np.isfinite(x.half_width())
         none = np.zeros_like(x.c)

@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 from symbolic.enclosures import forms
 from symbolic.enclosures.ranges import aligned_ranges
 from symbolic.enclosures.rounding import UP, Array, sum_error
-from symbolic.enclosures.values import ANYTHING, Affine, Batch, Const, Range, Value, is_discrete, is_integer
+from symbolic.enclosures.values import (
+    ANYTHING,
+    LOWEST,
+    Affine,
+    Batch,
+    Const,
+    Range,
+    Value,
+    is_discrete,
+    is_integer,
+)
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.arithmetic import divide, exact_integers
 from symbolic.operators.steps import CEIL, FLOOR, NEAREST, TRUNC, Step, blurred, of_quotient, tight_bounds
@@ -105,14 +115,14 @@ def _whole_remainder(step: Step, a: Range, b: Range) -> Range:
     signed = dividends if step is TRUNC else [blo, bhi]
     low = np.where(steady, exact[0], np.where(signed[0] < 0, -size, 0))
     high = np.where(steady, exact[1], np.where(signed[1] > 0, size, 0))
-    return Range(np.where(undefined, -ANYTHING, low), np.where(undefined, ANYTHING, high))
+    return Range(np.where(undefined, LOWEST, low), np.where(undefined, ANYTHING, high))
 
 
 def _int64(value: Range) -> tuple[NDArray[Any], NDArray[Any]]:
     """Bounds as int64; undefined beyond it."""
     fits = value.hi <= ANYTHING
     lo, hi = (np.where(fits, v, 0).astype(np.int64) for v in (value.lo, value.hi))
-    return np.where(fits, lo, -ANYTHING), np.where(fits, hi, ANYTHING)
+    return np.where(fits, lo, LOWEST), np.where(fits, hi, ANYTHING)
 
 
 def _whole_quotient(step: Step, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:

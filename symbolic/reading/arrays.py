@@ -21,7 +21,9 @@ from symbolic.reading.array_files import DEFAULT_MAX_BYTES, read_raw_array
 from symbolic.reading.exact import exact_number
 
 __all__ = [
+    "REAL_TYPES",
     "as_exact_array",
+    "as_floats",
     "exact_number",
     "fractions_of",
     "matches_graph_input",
@@ -29,6 +31,12 @@ __all__ = [
     "rounded_to_graph_type",
 ]
 
+REAL_TYPES = frozenset(
+    number
+    for name, number in onnx.TensorProto.DataType.items()
+    if name.startswith(("FLOAT", "DOUBLE", "BFLOAT"))
+)
+"""Element types of real numbers."""
 _ML_DTYPES = ("bfloat16", "float8_", "float6_", "float4_", "int4", "uint4", "int2", "uint2")
 
 
@@ -92,6 +100,27 @@ def as_exact_array(x: object, name: str = "input", *, still: bool = False) -> ND
     result: NDArray[Any] = np.array(array, order="C", copy=True, subok=False)
     result.flags.writeable = False
     return result
+
+
+def as_floats(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """An array of Fractions as one of doubles, exactly; any other one as it is.
+
+    Raises
+    ------
+    InputError
+        If no double is one of the Fractions.
+    """
+    if array.dtype.kind != "O":
+        return array
+    try:
+        floats = array.astype(np.float64)
+        pairs = zip(floats.reshape(-1).tolist(), array.reshape(-1).tolist(), strict=True)
+        same = all(Fraction(f) == v for f, v in pairs)
+    except OverflowError:
+        same = False
+    if not same:
+        raise InputError(f"{name} holds fractions that no double can hold; round them first.")
+    return floats
 
 
 def _to_numpy(x: object, name: str) -> NDArray[Any]:

@@ -112,7 +112,7 @@ def _difference(sound: Sound, folder: Path) -> str:
 
 def _meaning(value: Any) -> Any:
     """Without what is only noted down; the hashes of files are theirs."""
-    notes = ("source", "degrees_of_freedom", "sha256")
+    notes = ("source", "sha256")
     return {k: v for k, v in value.items() if k not in notes} if isinstance(value, dict) else value
 
 

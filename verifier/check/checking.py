@@ -79,6 +79,10 @@ def check(path: str | os.PathLike[str], model: Any = None, input: Any = None) ->
     UnusableCertificate
         If the certificate cannot be read.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise UnusableCertificate(f"the certificate is of type {type(path).__name__}; give its folder's path")
+    if not isinstance(model, (str, os.PathLike, onnx.ModelProto, type(None))):
+        raise UnusableCertificate(f"the model is of type {type(model).__name__}; give its path")
     try:
         return _check(read_certificate(path), model, input)
     except (MemoryError, RecursionError) as error:
@@ -117,7 +121,7 @@ def _check(certificate: Certificate, model: Any, given: Any) -> CheckReport:
         array = (
             parse_npy(file_bytes(os.path.realpath(given)), "the input")
             if isinstance(given, (str, os.PathLike))
-            else np.asarray(given)
+            else _array(given)
         )
         if array.shape != x.shape or array.tolist() != x.tolist():
             raise InvalidCertificate("the certificate is about another input")
@@ -130,6 +134,13 @@ def _check(certificate: Certificate, model: Any, given: Any) -> CheckReport:
     confirm_cells(graph, certificate.cells, observed)
     _confirm_p(certificate, found)
     return _report(certificate, model is not None, given is not None)
+
+
+def _array(given: Any) -> Array:
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise UnusableCertificate("the input is no array") from error
 
 
 def _line(certificate: Certificate, audited: onnx.ModelProto, x: Array) -> Line:

@@ -116,6 +116,11 @@ def read_certificate(folder: str | os.PathLike[str]) -> Certificate:
     require(
         all(isinstance(name, str) for name in document["model"]["random"]), "model.random does not hold names"
     )
+    require(
+        document["model"]["seed"] is None or bool(document["model"]["random"]),
+        "model.seed belongs to random tensors, and there are none",
+    )
+    require(bool(document["observed"]), "no output was observed")
     entries += _hypothesis(document["hypothesis"]) + _noise(document["noise"])
     require(document["conditioning"] in ("selection", "activation_pattern"), "the conditioning is not known")
     law = fields(document["law"], "law", family=str, null_value=str, alternative=str)
@@ -185,7 +190,7 @@ def _hypothesis(entry: dict[str, Any]) -> list[dict[str, Any]]:
     for step in entry["post_process"]:
         name = step.get("name") if isinstance(step, dict) else None
         if not isinstance(name, str) or name not in STEPS:
-            raise InvalidCertificate("a step of hypothesis.post_process is not known")
+            raise UnusableCertificate("a step of hypothesis.post_process is not known")
         options = {key: str if key == "sigma" else int for key in STEPS[name]}
         fields(step, "a step", **{"name": str, **options})
         require(1 <= step.get("kernel_size", 1) <= 255, "a kernel_size is not between 1 and 255")
@@ -201,9 +206,7 @@ def _assumptions(sentences: list[Any]) -> None:
 
 def _noise(entry: dict[str, Any]) -> list[dict[str, Any]]:
     text = (str, type(None))
-    freedom = entry.get("degrees_of_freedom")
-    if isinstance(freedom, str):
-        rational(freedom, "noise.degrees_of_freedom")
+    require(entry.get("degrees_of_freedom") is None, "a normal law has no noise.degrees_of_freedom")
     if entry.get("kind") == "scalar":
         fields(entry, "noise", kind=str, value=str, source=text, degrees_of_freedom=text)
         rational(entry["value"], "noise.value")

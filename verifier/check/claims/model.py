@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from verifier.check.claims.external import gathered, tensors_of
 from verifier.check.claims.reading import file_bytes
 from verifier.check.errors import InvalidCertificate, UnusableCertificate
 from verifier.check.graph.inference import contradicts, inferred, without_withdrawn
@@ -26,12 +27,14 @@ def parse_model(content: bytes, name: str) -> onnx.ModelProto:
     """A model without external data whose stored tensors have bounded sizes."""
     try:
         model = onnx.load_model_from_string(content)
-        tensors = list(_tensors([*model.graph.node, *(n for f in model.functions for n in f.node)]))
-        tensors.extend(model.graph.initializer)
+        tensors = tensors_of(model)
         if any(t.data_location == onnx.TensorProto.EXTERNAL or t.external_data for t in tensors):
             raise UnusableCertificate(f"{name} keeps data outside the file")
         if any(np.prod([float(max(d, 0)) for d in t.dims]) > LARGEST_TENSOR for t in tensors):
             raise UnusableCertificate(f"{name} has a tensor of more than {LARGEST_TENSOR} elements")
+        newest = onnx.defs.onnx_opset_version()
+        if any(o.version > newest for o in model.opset_import if o.domain in ("", "ai.onnx")):
+            raise UnusableCertificate(f"{name} uses an operator set later than {newest}")
         stated = {("" if o.domain == "ai.onnx" else o.domain, o.version) for o in model.opset_import}
         if len({domain for domain, _ in stated}) < len(stated):
             raise UnusableCertificate(f"{name} states two versions of one operator set")
@@ -66,15 +69,6 @@ def _with_types(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def _tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
-    """All tensors that nodes store, in subgraphs too."""
-    for attribute in (a for node in nodes for a in node.attribute):
-        yield from [attribute.t] if attribute.HasField("t") else attribute.tensors
-        for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-            yield from graph.initializer
-            yield from _tensors(graph.node)
-
-
 def compare_inputs(inputs: list[onnx.ValueInfoProto], arrays: list[tuple[str, Array]]) -> None:
     """The stored inputs are those of the graph, with their static shapes."""
     if [v.name for v in inputs] != [name for name, _ in arrays]:
@@ -96,9 +90,12 @@ def compare_model(audited: onnx.ModelProto, entry: dict[str, Any], given: Any) -
     if isinstance(given, onnx.ModelProto):
         content = given.SerializeToString(deterministic=True)
     else:
-        content = file_bytes(os.path.realpath(given), 1 << 31)
+        path = os.path.realpath(given)
+        content = gathered(file_bytes(path, 1 << 31), Path(path).parent)
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-        raise InvalidCertificate("the certificate is about another model: the hash of the model file differs")
+        raise InvalidCertificate(
+            "the certificate is about another model, or the same one in another file: its hash differs"
+        )
     model = parse_model(content, "the model")
     graph, whole = model.graph, audited.graph
     drawn = [n for n in graph.node if n.op_type in RANDOM and n.domain in ("", "ai.onnx")]

@@ -84,7 +84,17 @@ def _moved(ctx: Context, node: Node, inputs: list[Any]) -> list[Form]:
     forms = run(ctx, node, [_plain(v) for v in inputs])
     marks = run(ctx, node, [_as_whole(v) if isinstance(v, Form) else v for v in inputs])
     pairs = zip(*(x if isinstance(x, list) else [x] for x in (forms, marks)), strict=True)
-    return [_marked(form, _known(mark)) for form, mark in pairs]
+    return [  # of a Dropout's mask nothing is marked
+        _marked(form, _known(mark)) if isinstance(form, Form) and isinstance(mark, Discrete) else form
+        for form, mark in pairs
+    ]
+
+
+def _written(ctx: Context, node: Node, inputs: list[Any]) -> list[Form]:
+    """A scatter that overwrites."""
+    if node.get("reduction", b"none") != b"none":
+        _leave(_greatest([_cells(_marks(v) != 0) for v in inputs]))
+    return _moved(ctx, node, inputs)
 
 
 def _as_whole(value: Any) -> Discrete:
@@ -112,10 +122,27 @@ def _greatest(marks: list[Array]) -> Array:
     return out
 
 
-def _exponential(ctx: Context, node: Node, inputs: list[Any]) -> Form:
+def _limit(ctx: Context, node: Node, inputs: list[Any]) -> Form:
+    """Functions that have a limit at -inf."""
     marks = _marks(inputs[0])
-    form = OPERATORS[node.op](ctx, node, [_plain(inputs[0])])
-    return _marked(select(ctx.ar, marks != 0, marks != 0, ctx.number(0), form), marks * (marks != GONE))
+    form, limit = ctx.alike(OPERATORS[node.op](ctx, node, [_plain(inputs[0])]), ctx.number(LIMITS[node.op]))
+    return _marked(select(ctx.ar, marks != 0, marks != 0, limit, form), marks * (marks != GONE))
+
+
+def _clipped(ctx: Context, node: Node, inputs: list[Any]) -> Form:
+    """Below a lower limit, -inf is that."""
+    marks = _marks(inputs[0])
+    for value in inputs[1:]:
+        _leave(_marks(value) != 0)
+    low = inputs[1] if len(inputs) > 1 else None
+    if node.opset < 11:
+        low = None if node.get("min") is None else ctx.number(node.get("min"))
+    form = _plain(inputs[0])
+    if low is not None:
+        form, low = ctx.alike(form, low)
+        form = select(ctx.ar, marks != 0, marks != 0, low, form)
+        marks = marks * (marks != GONE)
+    return _marked(OPERATORS[node.op](ctx, node, [form, *inputs[1:]]), marks)
 
 
 def _cast(ctx: Context, node: Node, inputs: list[Any]) -> Form:
@@ -160,10 +187,20 @@ def _lowered(ctx: Context, value: Form) -> Form:
     return select(ctx.ar, gone, gone, Form(lowest, 0 * lowest, 0 * lowest, form.e + 2, form.degree), form)
 
 
-def _place(ctx: Context, node: Node, inputs: list[Any]) -> Discrete:
-    """ArgMax, of lines that hold a real number."""
+def _least_of_axes(ctx: Context, node: Node, inputs: list[Any]) -> Form:
+    """Sums, means and minima: one -inf is enough."""
+    axes = reduction_axes(node, inputs, len(inputs[0].shape))
+    out = OPERATORS[node.op](ctx, node, [_plain(inputs[0]), *inputs[1:]])
+    return _marked(out, _marks(inputs[0]).max(axis=axes, keepdims=bool(node.get("keepdims"))))
+
+
+def _place(ctx: Context, node: Node, inputs: list[Any]) -> Discrete | Form:
+    """ArgMax and Hardmax, of lines that hold a real number."""
     marks = _marks(inputs[0])
-    axis = node.axis(len(inputs[0].shape))
+    rank = len(inputs[0].shape)
+    axis: Any = node.axis(max(rank, 1))
+    if node.op == "Hardmax" and node.opset < 13:
+        axis = tuple(range(axis, rank))
     _leave((marks == UNDEFINED).any(axis=axis) | (marks == GONE).all(axis=axis))
     return OPERATORS[node.op](ctx, node, [_lowered(ctx, inputs[0])])  # type: ignore[no-any-return]
 
@@ -195,14 +232,18 @@ def _shares(ctx: Context, node: Node, inputs: list[Any]) -> Form:
 
 
 WITH_INFINITIES = (*REALS, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+LIMITS = {"Exp": 0, "Relu": 0, "Sigmoid": 0, "Softplus": 0, "Erf": -1, "Sign": -1, "Tanh": -1}
 HANDLERS: dict[str, Handler] = {
     **dict.fromkeys((*MOVED, "Gather", "GatherElements", "GatherND", "Trilu"), _moved),
-    **dict.fromkeys(("Add", "Sub", "Sum"), _sum),
+    **dict.fromkeys(("Scatter", "ScatterElements", "ScatterND"), _written),
+    **dict.fromkeys(("Add", "Sub", "Sum", "Mean", "Min"), _sum),
+    **dict.fromkeys(("ReduceMin", "ReduceSum", "ReduceMean"), _least_of_axes),
+    **dict.fromkeys(LIMITS, _limit),
     **dict.fromkeys(COMPARISONS, _compared),
     **dict.fromkeys(("Softmax", "LogSoftmax"), _shares),
-    "ArgMax": _place,
+    **dict.fromkeys(("ArgMax", "Hardmax"), _place),
     "Cast": _cast,
-    "Exp": _exponential,
+    "Clip": _clipped,
     "Max": _maximum,
     "ReduceMax": _greatest_of_axes,
     "Where": _choice,
