@@ -122,7 +122,13 @@ VALUES += [
 ]
 
 
+DEPTH = 50
+"""A change may nest a thousand lists."""
+
+
 def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if len(path) > DEPTH:
+        return
     for key in range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ():
         yield (*path, key)
         yield from _places(value[key], (*path, key))
