@@ -6,6 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Iterator
+from copy import deepcopy
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -160,7 +161,7 @@ def _change_place(place: Any, key: Any, rng: Rng) -> None:
         del place[key]
     elif kind < 0.18:
         if isinstance(place, list):
-            place.insert(key, value)
+            place.insert(key, deepcopy(value))
         else:
             place[key + "x"] = place.pop(key)
     elif kind < 0.3:
@@ -174,7 +175,7 @@ def _change_place(place: Any, key: Any, rng: Rng) -> None:
     elif isinstance(value, int) and kind < 0.7:
         place[key] = int(value) + pick(rng, SMALL)
     else:
-        place[key] = pick(rng, VALUES)
+        place[key] = deepcopy(pick(rng, VALUES))  # two changes may meet in one of them
 
 
 def _change_claims(document: dict[str, Any], rng: Rng) -> None:
