@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ from verifier.search import SearchResult
 __all__ = ["Case", "refuse_tie"]
 
 
+AT_AN_END = 2.0**-36
+"""Standard deviations: what is nearer to the observed point is next to it. The search stops even closer."""
+
+
 def refuse_tie(cells: Sequence[Cell]) -> None:
     """Raise TieError if the observed point is not in the closure of the interior of the truncation set."""
     touching = [c for c in cells if c.lo <= 0 <= c.hi]
@@ -38,6 +43,20 @@ def refuse_tie(cells: Sequence[Cell]) -> None:
             "the line, so the selective p-value is not defined; change the threshold, or add noise of known "
             "variance to the input."
         )
+
+
+def _at_an_end(cells: Sequence[Cell], unit: float) -> bool:
+    """Whether on one side the cell next to the observed point is without the selection, as of one standard
+    deviation (`unit`).
+    """
+    if any(c.verdict == "inside" and c.lo < 0 < c.hi for c in cells):
+        return False
+    for side in (-1, 1):
+        ends = [(min(side * c.lo, side * c.hi), c.verdict) for c in cells if c.verdict != "gap"]
+        near, verdict = min(((e, v) for e, v in ends if e >= 0), default=(math.inf, ""))
+        if verdict == "outside" and near < AT_AN_END * unit:
+            return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -105,7 +124,13 @@ class Case:
                     f"{value.name} is more precise than the model's input type: the certificate is about the "
                     "array as given, a runtime gets it rounded."
                 )
-        if found.ended_by == "budget":
+        if _at_an_end(found.cells, self.law.sd / float(self.line.scale)):
+            messages.append(
+                "the observed input lies on a tie: it is an end of the truncation set, so p is 0 or nearly "
+                "so. With continuous noise that never happens; with data on a grid p means nothing: change "
+                "the threshold, or add noise of known variance to the input."
+            )
+        elif found.ended_by == "budget":
             messages.append(
                 "the search ended at max_iter before its goal; the bounds are valid but wider than asked for."
             )

@@ -181,9 +181,8 @@ class _PatternMaker:
     def _refuse(self, place: _Place) -> None:
         if place.matters:
             raise OptionError(
-                f"over_conditioning needs a piecewise-linear graph, but {place.words} lies between the "
-                "input and the "
-                'selection; use inference_mode="parametric".'
+                f"over_conditioning has no activation pattern for {place.words}, which lies between the "
+                'input and the selection; use inference_mode="parametric".'
             )
 
 

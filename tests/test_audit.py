@@ -455,3 +455,44 @@ def test_integers_cannot_be_audited() -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     with pytest.raises(sl.ModelError, match="INT32"):
         sl.load(model, sl.BackMeanDiff(threshold=0))
+
+
+@pytest.mark.parametrize("mode", ["parametric", "over_conditioning"])
+def test_a_tie_at_the_observed_input_is_said(mode: str) -> None:
+    """On the edge of what is selected p is 0, which says nothing of data on a grid; the search ends early."""
+    node = helper.make_node("GreaterOrEqual", ["x", "level"], ["s"])
+    for level, tie in ((2.0, True), (1.5, False)):
+        graph = helper.make_graph(
+            [
+                helper.make_node("Floor", ["x"], ["f"]),
+                helper.make_node("GreaterOrEqual", ["f", "level"], ["s"]),
+            ]
+            if tie
+            else [node],
+            "tie",
+            [helper.make_tensor_value_info("x", TensorProto.DOUBLE, [1])],
+            [helper.make_tensor_value_info("s", TensorProto.BOOL, [1])],
+            [numpy_helper.from_array(np.array(level), "level")],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        question = sl.Selection(output="s", eta=lambda s: np.ones(1))
+        result = sl.audit(model, np.array([2.0]), hypothesis=question, var=1.0, inference_mode=mode)
+        assert any("tie" in warning for warning in result.warnings) == tie
+        assert result.search_count < 2000
+
+
+def test_masks_that_are_scaled(tmp_path: Path) -> None:
+    """As torch's older exporter writes attention masks: -inf times 1, added before a softmax."""
+    mask = np.array([[0, -np.inf, 0, 0]], dtype=np.float32)
+    nodes = [
+        helper.make_node("Mul", ["mask", "one"], ["scaled"]),
+        helper.make_node("Add", ["x", "scaled"], ["sum"]),
+        helper.make_node("Mul", ["sum", "half"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["y"], axis=1),
+    ]
+    constants = {"mask": mask, "one": np.float32([1]), "half": np.float32([0.5])}
+    model = small_nets.model(nodes, constants, [1, 4], [1, 4])
+    x = np.array([[0.5, 1, -1.5, 2]], dtype=np.float32)
+    result = sl.audit(model, x, hypothesis=sl.BackMeanDiff(threshold=0.3), var=1.0, precision=1e-3)
+    result.certificate.save(tmp_path / "audit")
+    assert sl.check(tmp_path / "audit").valid

@@ -225,3 +225,27 @@ def test_random_graphs_against_the_twin() -> None:
                     assert low == -np.inf or Fraction(low.item()) <= largest, name
                     assert high == np.inf or Fraction(high.item()) >= smallest, name
     assert compared > 1000
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "wanted"),
+    [
+        ("Sqrt", ["square"], 6),
+        ("Pow", ["two", "two"], 4),
+        ("Pow", ["square", "half"], 6),
+        ("Pow", ["six", "three"], 216),
+    ],
+)
+def test_roots_and_powers_of_constants_are_exact_where_they_can_be(
+    op: str, inputs: list[str], wanted: int
+) -> None:
+    """Exporters write a shift as a power of two, and the side of a square as a root, cast to an integer."""
+    nodes = [
+        helper.make_node(op, inputs, ["a"]),
+        helper.make_node("Cast", ["a"], ["y"], to=TensorProto.INT64),
+    ]
+    constants = {"square": 36.0, "two": 2.0, "half": 0.5, "six": 6.0, "three": 3.0}
+    model = of_doubles([*nodes, helper.make_node("Neg", ["x"], ["z"])], TensorProto.INT64, **constants)
+    model.graph.output[0].type.tensor_type.shape.Clear()
+    lower, upper = sl.enclose(model, [0.0, 1.0, 2.0])["y"]
+    assert lower == upper == wanted

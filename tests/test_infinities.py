@@ -153,6 +153,7 @@ def test_masks_are_worth_having(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     "Softmax ReduceMax ArgMax Hardmax Exp Sigmoid Relu Tanh Sign Clip Dropout ScatterElements".split()
+    + ["Mul half", "Div half"]
     + ["Max half", "Min half", "Equal nothing", "Greater half"],
 )
 def test_the_checker_knows_masks(name: str) -> None:

@@ -37,6 +37,7 @@ class Decider(Protocol):
 MOST_EXACT = 400
 """Cells that are bisected in exact arithmetic before the search gives up."""
 
+AT_AN_END = 2.0**-40
 FARTHEST = 2.0**200
 """Where even an exhaustive search gives up on a ray."""
 FIRST_GRID = (0.0, 0.05, 0.2, 0.6, 1.5, 4.0)
@@ -113,7 +114,7 @@ class Search:
     ) -> None:
         self.event, self.law, self.goal = event, law, goal
         self.refine, self.progress = refine, progress
-        self.limits = (lo, hi)
+        self.limits, self.reach = (lo, hi), reach
         need = max(1, event.network.elements) * BYTES_PER_ELEMENT
         if need > budget:
             raise BudgetError(
@@ -127,6 +128,7 @@ class Search:
         self.tails: list[Waiting] = []  # undecided for good
         self.cells: list[Cell] = []
         self.widest, self.failed = 0.0, np.inf  # widest segment decided in one piece, narrowest that was not
+        self.nearest = [np.inf, np.inf]  # where an outside cell begins, left and right of the observed point
         self.inside = [-np.inf, -np.inf]  # log-mass certified inside, left and right of the observed point
         self._start(reach, known)
 
@@ -164,6 +166,9 @@ class Search:
             if self.goal.reached(inf_p, sup_p):
                 ended = "precision" if self.goal.stop == "precision" else "decision"
                 break
+            if self._at_an_end():
+                ended = "precision"
+                break
             if self.event.evaluations >= self.goal.max_cells:
                 ended = "budget"
                 break
@@ -174,6 +179,13 @@ class Search:
         if ended == "exhaustive" and (self.stuck or self.slivers) and self.refine is not None:
             ended = self._refine(self.refine)
         return SearchResult(covering(self.cells), self.event.evaluations, ended)
+
+    def _at_an_end(self) -> bool:
+        """Whether the observed point seems to be an end of the truncation set: p is then 0, or nearly so, and
+        to halve what is next to it would take forever.
+        """
+        sides = zip(self.inside, self.nearest, strict=True)
+        return any(inside == -np.inf and near < AT_AN_END * self.reach for inside, near in sides)
 
     def bounds(self) -> tuple[float, float]:
         """The enclosure of p that the cells found so far give (approximately; the proof comes later)."""
@@ -251,6 +263,8 @@ class Search:
         if element >= 0:
             output, place = self.event.locate(element)
             self.cells.append(Cell(lo, hi, "outside", output, place))
+            side = int(a >= 0)
+            self.nearest[side] = min(self.nearest[side], a if side else -b)
             return
         cell = Cell(lo, hi, "inside")
         self.cells.append(cell)

@@ -100,7 +100,13 @@ def scale(a: Affine, weight: Array, radius: Array | None = None) -> Affine:
         r = r + (np.abs(a.c) + np.abs(a.d) + a.r) * radius
         size = size + radius
     moving = (a.c != 0) | (a.d != 0) | (a.r != 0)
-    return Affine(c, d, (r + tiny_where(moving & (size != 0))) * UP)
+    r = (r + tiny_where(moving & (size != 0))) * UP
+    if not np.isfinite(
+        np.sum(c)
+    ):  # an exact infinity (a mask) stays one where the sign of the weight is known
+        mask = np.isinf(a.c) & (a.d == 0) & (a.r == 0) & (2 * np.abs(weight) > size)
+        d, r = np.where(mask, 0.0, d), np.where(mask, 0.0, r)
+    return Affine(c, d, r)
 
 
 def product(a: Affine, b: Affine) -> Affine:

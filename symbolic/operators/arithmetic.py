@@ -112,9 +112,9 @@ def _truncating(node: Node) -> Rule:
 
 def multiply(batch: Batch, a: Value, b: Value) -> Affine:
     """a * b for any two values."""
-    if isinstance(b, Const) and not isinstance(a, Const):
+    if isinstance(b, Const):
         return forms.scale(batch.lift(a), b.value.astype(np.float64), b.radius)
-    if isinstance(a, Const) and not isinstance(b, Const):
+    if isinstance(a, Const):
         return forms.scale(batch.lift(b), a.value.astype(np.float64), a.radius)
     return forms.product(batch.lift(a), batch.lift(b))
 
@@ -135,5 +135,5 @@ def divide(batch: Batch, a: Value, b: Value) -> Affine:
         ok = np.isfinite(result.r)
         r = form.r / np.abs(divisor) + (np.abs(c) + np.abs(d)) * (2 * U)
         r = np.where((c != 0) | (d != 0) | (form.r != 0) | (form.c != 0), r + 2.0**-1060, r) * UP
-        return Affine(np.where(ok, c, np.nan), d, r)
+        return Affine(np.where(ok, c, np.nan), d, np.where(np.isinf(c) & (result.r == 0), 0.0, r))
     return forms.product(batch.lift(a), reciprocal(batch.lift(b)))

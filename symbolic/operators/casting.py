@@ -17,6 +17,7 @@ from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.steps import Step, tight_bounds
 
 __all__ = [
+    "LARGEST",
     "WHOLE",
     "Narrow",
     "Whole",
@@ -27,6 +28,9 @@ __all__ = [
     "narrowed",
     "wrapped",
 ]
+
+LARGEST = 2**52
+"""Of integers made of real numbers; the checker holds no larger ones."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +205,7 @@ def _whole(node: Node, value: Value, to: Whole, known_whole: bool) -> Value:
     else:
         lo, hi = tight_bounds(value if isinstance(value, Affine) else Batch(1).lift(value))
     low, high = (np.ceil(lo), np.floor(hi)) if known_whole else (np.trunc(lo), np.trunc(hi))
-    fits = (low >= max(to.least, -(2**53))) & (high <= min(to.most, 2**53)) & (low <= high)
+    fits = (low >= max(to.least, -LARGEST)) & (high <= min(to.most, LARGEST)) & (low <= high)
     low, high = integers(low, high, fits)
     if isinstance(value, Range):  # of whole numbers
         return Range(low, high, value.margin, _only_where(fits, value.form))

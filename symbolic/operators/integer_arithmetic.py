@@ -14,7 +14,7 @@ from onnx import TensorProto
 from symbolic.enclosures.values import Affine, Batch, Const, Range, Value, holds_integers, is_integer
 from symbolic.errors import ModelError
 from symbolic.node import Builder, Inputs, Node, Rule, moves_integers, operators
-from symbolic.operators.casting import WHOLE, Whole, as_reals, integers
+from symbolic.operators.casting import LARGEST, WHOLE, Whole, as_reals, integers
 from symbolic.operators.steps import tight_bounds
 
 __all__ = ["built", "on_integers", "require_discrete", "whole"]
@@ -114,6 +114,6 @@ def whole(sums: Affine, kind: Whole) -> Range:
     """The integers in what is known to enclose one; undefined where the type may not hold it."""
     lo, hi = tight_bounds(sums)
     low, high = np.ceil(lo), np.floor(hi)
-    fits = (low >= max(kind.least, -(2**53))) & (high <= min(kind.most, 2**53)) & (low <= high)
+    fits = (low >= max(kind.least, -LARGEST)) & (high <= min(kind.most, LARGEST)) & (low <= high)
     form = Affine(sums.c, sums.d, np.where(fits, sums.r, np.inf))
     return Range(*integers(low, high, fits), form=form)

@@ -11,6 +11,7 @@ from symbolic.enclosures.values import Affine, Batch, Const, Value, holds_intege
 from symbolic.errors import ModelError
 from symbolic.node import Inputs, Node, Rule, operator, required
 from symbolic.operators.arithmetic import exact_integers
+from symbolic.operators.exact_constants import root_or_power
 from symbolic.operators.smooth import EXP, LOG, SMALLEST, on_either_side
 
 MOST_EXPONENTS = 1 << 12
@@ -30,6 +31,9 @@ def power(node: Node, inputs: Inputs) -> Rule:
             raise ModelError(f"{node.label} has an exponent beyond 2**53.")
         if len(np.unique(exponents)) > MOST_EXPONENTS:
             raise ModelError(f"{node.label} has more than {MOST_EXPONENTS} different exponents.")
+        exact = root_or_power("Pow", inputs)
+        if exact is not None and base.shape == exact.shape:
+            return lambda batch, values: (exact,)
         return lambda batch, values: (_constant_exponent(batch.lift(required(node, values)), exponents),)
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:

@@ -11,6 +11,7 @@ from symbolic.enclosures.curves import Curve, Piece, relax
 from symbolic.enclosures.rounding import Array
 from symbolic.enclosures.values import Affine, Batch, Value
 from symbolic.node import Inputs, Node, Rule, operator, required
+from symbolic.operators.exact_constants import root_or_power
 
 
 def _sigmoid(v: Array) -> Array:
@@ -74,7 +75,11 @@ def register(name: str, transform: Callable[[Affine], Affine]) -> None:
 
     @operator(name, exact=False, homogeneous=False)
     def build(node: Node, inputs: Inputs) -> Rule:
+        exact = root_or_power(name, inputs) if name == "Sqrt" else None
+
         def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
+            if exact is not None:
+                return (exact,)
             return (transform(batch.lift(required(node, values))),)
 
         return rule

@@ -15,7 +15,7 @@ import numpy as np
 from onnx import TensorProto
 
 from verifier.check.errors import Undecided
-from verifier.check.numbers.discrete import COMPARISONS, Discrete
+from verifier.check.numbers.discrete import COMPARISONS, Discrete, to_form
 from verifier.check.numbers.integers import GONE, Array, Form
 from verifier.check.numbers.relaxations import maximum, select
 from verifier.check.operators.cast import REALS
@@ -120,6 +120,20 @@ def _greatest(marks: list[Array]) -> Array:
     for more in marks[1:]:
         out = np.maximum(out, more)
     return out
+
+
+def _scaled(ctx: Context, node: Node, inputs: list[Any]) -> Form:
+    """-inf times, or divided by, what is positive."""
+    a, b = (_marks(v) for v in inputs)
+    if node.op == "Div":
+        _leave(b != 0)
+    form = OPERATORS[node.op](ctx, node, [_plain(v) for v in inputs])
+    positive = [ctx.ar.bounds(to_form(ctx.ar, _plain(v)))[0] > 0 for v in inputs]
+    marks = [
+        np.where(m == 0, 0, np.where((m == GONE) & p, GONE, UNDEFINED))
+        for m, p in zip((a, b), positive[::-1], strict=True)
+    ]
+    return _marked(form, _greatest(marks))
 
 
 def _limit(ctx: Context, node: Node, inputs: list[Any]) -> Form:
@@ -239,6 +253,7 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(("Add", "Sub", "Sum", "Mean", "Min"), _sum),
     **dict.fromkeys(("ReduceMin", "ReduceSum", "ReduceMean"), _least_of_axes),
     **dict.fromkeys(LIMITS, _limit),
+    **dict.fromkeys(("Mul", "Div"), _scaled),
     **dict.fromkeys(COMPARISONS, _compared),
     **dict.fromkeys(("Softmax", "LogSoftmax"), _shares),
     **dict.fromkeys(("ArgMax", "Hardmax"), _place),
