@@ -268,8 +268,9 @@ def _require_real_input(model: onnx.ModelProto, i_idx: int) -> None:
         return  # said when there is an input
     name, kind = inputs[i_idx].name, inputs[i_idx].type.tensor_type.elem_type
     if kind not in REAL_TYPES:
+        known = {number: word for word, number in onnx.TensorProto.DataType.items()}
         raise ModelError(
-            f"the model's input {name!r} is of {onnx.TensorProto.DataType.Name(kind)}, and Gaussian noise is "
+            f"the model's input {name!r} is of {known.get(kind, 'an unknown type')}, and Gaussian noise is "
             "of real numbers; give the model an input of floats."
         )
 

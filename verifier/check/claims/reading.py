@@ -64,6 +64,7 @@ def parse_npy(content: bytes, name: str) -> Array:
         dtype.kind in "fiub" and dtype.itemsize <= 8,
         f"{name} holds {dtype}, not real numbers of up to 64 bits",
     )
+    require(all(type(n) is int for n in shape), f"the shape of {name} is none")
     count = math.prod(shape)
     rest = content[stream.tell() :]
     require(
