@@ -37,11 +37,11 @@ def of_constants(op_type: str, values: Inputs) -> Const | None:
 
 
 def root_or_power(op_type: str, values: Inputs) -> Const | None:
-    """The square root or a power of exact constants, if all of it is exact in float64.
+    """The square root or a power of exact constants, if all of it is exact in float64; else None.
 
     Exporters write shifts as powers of two, and the side of a square as a root.
     """
-    if not all(isinstance(v, Const) and v.radius is None for v in values) or not values:
+    if op_type not in ("Sqrt", "Pow") or not all(isinstance(v, Const) and v.radius is None for v in values):
         return None
     operands = [v.value.astype(np.float64) for v in values if isinstance(v, Const)]
     base = operands[0]

@@ -75,7 +75,7 @@ def register(name: str, transform: Callable[[Affine], Affine]) -> None:
 
     @operator(name, exact=False, homogeneous=False)
     def build(node: Node, inputs: Inputs) -> Rule:
-        exact = root_or_power(name, inputs) if name == "Sqrt" else None
+        exact = root_or_power(name, inputs)
 
         def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
             if exact is not None:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import onnx
 
 from verifier.check.claims.reading import file_bytes, require
+from verifier.check.graph.subgraphs import all_nodes
 
 __all__ = ["gathered", "tensors_of"]
 
@@ -49,15 +50,14 @@ def gathered(content: bytes, folder: Path) -> bytes:
 def tensors_of(model: onnx.ModelProto) -> list[onnx.TensorProto]:
     """All tensors that a model stores, in subgraphs and functions too."""
     functions = (node for function in model.functions for node in function.node)
-    return [*model.graph.initializer, *_of_nodes(model.graph.node), *_of_nodes(functions)]
+    return [*model.graph.initializer, *_of_nodes([*model.graph.node, *functions])]
 
 
 def _of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
-    for attribute in (a for node in nodes for a in node.attribute):
+    for attribute in (a for node in all_nodes(nodes) for a in node.attribute):
         yield from [attribute.t] if attribute.HasField("t") else attribute.tensors
         for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
             yield from graph.initializer
-            yield from _of_nodes(graph.node)
 
 
 def _inside(location: str, folder: Path) -> bytes:
