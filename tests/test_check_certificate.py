@@ -102,7 +102,6 @@ FALSE: dict[str, Change] = {
     "no end": document("cells", 6, 1, to="7"),
     "no start": document("cells", 0, 0, to="-7"),
     "an empty cell": document("cells", 3, 1, to="-5/4"),
-    "an end that is not dyadic": both(document("cells", 5, 1, to="5/3"), document("cells", 6, 0, to="5/3")),
     "a cell less for p": document("cells", 2, to=["-3/2", "-5/4", "gap"]),
     "inf_p": document("claim", "inf_p", to="0.72472249124"),
     "sup_p": document("claim", "sup_p", to="0.72472249123"),
@@ -247,6 +246,7 @@ TRUE: dict[str, Change] = {
     "a finer cut": lambda folder: folder.document["cells"].__setitem__(
         slice(5, 6), [["-1/4", "0", "inside"], ["0", "2", "inside"]]
     ),
+    "an end that is not dyadic": both(document("cells", 5, 1, to="5/3"), document("cells", 6, 0, to="5/3")),
     "another true threshold": both(document("hypothesis", "threshold", to="1/2")),
     "the same variances": covariance("diagonal", [1.0, 1.0]),
     "the same covariance": covariance("full", np.eye(2)),

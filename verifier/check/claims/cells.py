@@ -9,12 +9,15 @@ from fractions import Fraction
 from verifier.check.claims.certificate import CellClaim
 from verifier.check.errors import InvalidCertificate
 from verifier.check.graph.graph import Cell, CheckedGraph
+from verifier.check.graph.line import is_dyadic
 from verifier.check.numbers.integers import EXACT, FAST, FINE, RATIONAL, Array
 
 __all__ = ["confirm_cells", "confirm_observed"]
 
 LADDER = (FAST, FINE, 128, 256, 512, EXACT, RATIONAL)
 HALVINGS = ((FINE, 7), (128, 17), (256, 2), (512, 2), (EXACT, 2), (RATIONAL, 2))
+TO_ROOTS = ((EXACT, 1), (FINE, 5), (EXACT, 1), (FINE, 8), (EXACT, 1), *HALVINGS[1:])
+"""For a cell with an end that is no dyadic number: it is likely a root, which only exact numbers reach."""
 PIECES = 64
 FEW = 3  # pieces; where more are open in the least precision, bits are tried before halves
 CHUNK = 64
@@ -83,7 +86,8 @@ def _persist(graph: CheckedGraph, claim: CellClaim, observed: Sequence[Array]) -
     refuted.
     """
     pending: list[Cell] = [(claim.lo, claim.hi)]
-    for bits, halvings in HALVINGS:
+    dyadic = all(math.isinf(end) or is_dyadic(Fraction(end)) for end in pending[0])
+    for bits, halvings in HALVINGS if dyadic else TO_ROOTS:
         whole = first = pending
         for again in range(halvings):
             if again:
@@ -105,7 +109,7 @@ def _persist(graph: CheckedGraph, claim: CellClaim, observed: Sequence[Array]) -
 
 
 def _middle(cell: Cell) -> Cell:
-    """A point of the cell."""
+    """A point of the cell, a dyadic one unless the cell is another point."""
     lo, hi = cell
     if math.isinf(lo) or math.isinf(hi):
         m = (
@@ -115,8 +119,13 @@ def _middle(cell: Cell) -> Cell:
                 max(2 * Fraction(lo), Fraction(1)) if math.isinf(hi) else min(2 * Fraction(hi), Fraction(-1))
             )
         )
+        m = m if is_dyadic(m) else Fraction(math.floor(m) if m < 0 else math.ceil(m))
     else:
-        m = (Fraction(lo) + Fraction(hi)) / 2
+        lo, hi = Fraction(lo), Fraction(hi)
+        m = (lo + hi) / 2
+        if not is_dyadic(m):  # a short number within an eighth of the width
+            unit = Fraction(2) ** ((hi - lo).numerator.bit_length() - (hi - lo).denominator.bit_length() - 4)
+            m = math.floor(m / unit) * unit
     return m, m
 
 
@@ -127,4 +136,9 @@ def _pieces(cell: Cell) -> list[Cell]:
 
 
 def _text(end: Fraction | float) -> str:
-    return f"{float(end):.6g}" if math.isinf(end) or len(str(end)) > 24 else str(end)
+    if isinstance(end, Fraction) and max(abs(end.numerator), end.denominator) < 10**12:
+        return str(end)
+    try:
+        return f"{float(end):.6g}"
+    except OverflowError:
+        return f"{'-' if end < 0 else ''}2**{int(abs(Fraction(end))).bit_length()}"

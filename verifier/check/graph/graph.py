@@ -278,14 +278,7 @@ class CheckedGraph:
         if not cells:
             return []
         try:
-            constants, known = self._constants(bits)
-            ctx = Context(constants.ar, self.moves, cache=constants.cache, maps=self.maps)
-            if math.isinf(cells[0][0]) or math.isinf(cells[0][1]):
-                ctx.scale, moving = self.line.on_rays(ctx.ar, cells)
-            else:
-                moving = self.line.on_cells(ctx.ar, cells)
-            values: dict[str, Any] = {**known, self.moving: moving}
-            self._run(ctx, [n for n in self.nodes if self.moves & set(n.outputs)], values)
+            values = self._on(cells, bits)
         except NotHomogeneous:
             return [nothing for _ in cells]  # type: ignore[misc]
         except Undecided as error:
@@ -297,6 +290,24 @@ class CheckedGraph:
             [(lo[..., i % lo.shape[-1]], hi[..., i % hi.shape[-1]]) for lo, hi in out]
             for i in range(len(cells))
         ]
+
+    def _on(self, cells: list[Cell], bits: int | None) -> dict[str, Any]:
+        """The tensors on cells, without rounding if there is a way that the graph allows."""
+        constants, known = self._constants(bits)
+        nodes = [n for n in self.nodes if self.moves & set(n.outputs)]
+        *better, (scale, moving) = self.line.places(constants.ar, cells)
+        for exact_scale, exact in better:
+            ctx = Context(constants.ar, self.moves, exact_scale, constants.cache, self.maps)
+            values: dict[str, Any] = {**known, self.moving: exact}
+            try:
+                self._run(ctx, nodes, values)
+            except NotHomogeneous:
+                continue
+            return values
+        ctx = Context(constants.ar, self.moves, scale, constants.cache, self.maps)
+        values = {**known, self.moving: moving}
+        self._run(ctx, nodes, values)
+        return values
 
     def _settled(self, name: str, value: Discrete) -> Verdict:
         """The bounds of an output; elements that do not depend on t have their value at t = 0."""
