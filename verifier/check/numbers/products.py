@@ -48,6 +48,9 @@ class Weights:
             _cleared([w.c[..., 0], w.r[..., 0]]) if ar.rational else ([w.c[..., 0], w.r[..., 0]], 1)
         )
         e = w.e
+        if not ar.fast:  # a form has more bits than its numbers need
+            zeros = _common_zeros(c, r)
+            c, r, e = c >> zeros, r >> zeros, e + zeros
         over = magnitude(c).bit_length() - ((ar.limbs or 0) * WIDTH - 1)
         if ar.limbs and over > 0:
             lost = (c & ((1 << over) - 1)) != 0
@@ -132,6 +135,14 @@ def _cleared(arrays: list[Array]) -> tuple[list[Array], int]:
     denominators = {denominator_of(v) for a in arrays for v in a.flat}
     common = math.lcm(*denominators)
     return ([a * common for a in arrays], common) if common > 1 else (arrays, 1)
+
+
+def _common_zeros(*arrays: Array) -> int:
+    """How many of the last bits are 0 in all numbers."""
+    together = 0
+    for a in arrays:
+        together |= int(np.bitwise_or.reduce(a, axis=None)) if a.size else 0
+    return (together & -together).bit_length() - 1 if together else 0
 
 
 def split(a: Array, width: int) -> list[Array]:
