@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from symbolic.errors import ModelError
 from symbolic.exactness import exactness_of
 from symbolic.limits import Limits
 from symbolic.node import ML, Node, Rule, given_to, operators
+from symbolic.pieces.lowering import lower
+from symbolic.pieces.program import Program
 from symbolic.preparation import Preparation
 from symbolic.reading.static_shapes import element_types
 from symbolic.rewriting.peeling import peeled
@@ -110,6 +113,8 @@ class Network:
             if isinstance(found, Const):
                 self.constants[name] = found
         self.observed = {n: value for n, value in preparation.values.items() if n in outputs}
+        self.shapes = {name: tuple(inputs[name].shape) for name in self.inputs}
+        self._stored = preparation.stored
 
     def _build(self, nodes: Iterable[Node], preparation: Preparation) -> None:
         """Fold constants, shorten the ways to the heads, and prepare the rules of the nodes that move."""
@@ -201,6 +206,15 @@ class Network:
             values |= {n: unclaimed(values.get(n) or self.constants[n], undefined) for n in self.outputs}
         names = values if keep_all else (*self.outputs, *watch)
         return {name: values[name] if name in values else self.constants[name] for name in names}
+
+    def constant(self, name: str) -> Const | None:
+        """A tensor that does not move, those among them that a rule has absorbed; None if there is none."""
+        return self.constants.get(name) or self._stored.get(name)
+
+    @cached_property
+    def program(self) -> Program:
+        """The network as layers of exact linear units; a ModelError if it is not piecewise linear."""
+        return lower(self)
 
     @property
     def needed(self) -> set[str]:

@@ -185,7 +185,7 @@ def average_pool(node: Node, inputs: Inputs) -> Rule:
         count = np.full(window.size_out, float(np.prod(size)))
     else:
         window = window_of(node, size, tuple(node.attributes["kernel_shape"]))
-        count = _counts(node, window)
+        count = counts(node, window)
     inverse = 1.0 / count
     weights = Weights.of(Const(inverse, inverse * 2.0**-52))
     terms = int(np.prod(window.kernel))
@@ -203,7 +203,7 @@ def average_pool(node: Node, inputs: Inputs) -> Rule:
     return rule
 
 
-def _counts(node: Node, window: Window) -> Array:
+def counts(node: Node, window: Window) -> Array:
     """How many elements each window averages."""
     n = len(window.kernel)
     ones = np.ones(window.size_in)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
@@ -129,22 +129,15 @@ def resize(node: Node, inputs: Inputs) -> Rule:
     bounded(node, [axis.n_out for axis in axes])
     if any(axis.n_out > LONGEST_AXIS for axis in axes):
         raise ModelError(f"{node.label} makes an axis longer than {LONGEST_AXIS}.")
-    where = node.text("coordinate_transformation_mode", "asymmetric")  # what it was before opset 11
+    where = _transformation(node)
     how = node.text("nearest_mode", "floor")
     kernel = _kernel(node)
     if node.text("mode", "nearest") != "nearest" and node.input_type(0) in WHOLE:
         raise ModelError(f"{node.label}: interpolation of integers is not supported.")
     steps: list[Callable[[Batch, Value], Value]] = []
     outside = np.zeros([axis.n_out for axis in axes], dtype=bool)
-    for number, axis in enumerate(axes):
-        n_in, n_out, scale = axis.n_in, axis.n_out, axis.scale
-        if where in ("align_corners", "tf_crop_and_resize") and n_in * scale != n_out:
-            raise ModelError(
-                f"{node.label}: {where} with a scale that gives no whole size means different things."
-            )
-        if n_out == n_in and scale == 1 and where != "tf_crop_and_resize":
-            continue
-        places = [coordinate(where, o, scale, n_in, n_out, axis.roi) for o in range(n_out)]
+    for number, places in _looked_at(node, axes):
+        n_in, scale = axes[number].n_in, axes[number].scale
         if where == "tf_crop_and_resize":
             beyond = np.array([p < 0 or p > n_in - 1 for p in places])
             outside |= beyond.reshape([-1 if k == number else 1 for k in range(rank)])
@@ -163,6 +156,35 @@ def resize(node: Node, inputs: Inputs) -> Rule:
         return (value,)
 
     return rule
+
+
+def _transformation(node: Node) -> str:
+    """The coordinate transformation; before opset 11 there was one only."""
+    return node.text("coordinate_transformation_mode", "asymmetric")
+
+
+def _looked_at(node: Node, axes: list[Axis]) -> Iterator[tuple[int, list[Fraction]]]:
+    """The axes that change, and where their outputs look in the input."""
+    where = _transformation(node)
+    for number, axis in enumerate(axes):
+        n_in, n_out, scale = axis.n_in, axis.n_out, axis.scale
+        if where in ("align_corners", "tf_crop_and_resize") and n_in * scale != n_out:
+            raise ModelError(
+                f"{node.label}: {where} with a scale that gives no whole size means different things."
+            )
+        if n_out != n_in or scale != 1 or where == "tf_crop_and_resize":
+            yield number, [coordinate(where, o, scale, n_in, n_out, axis.roi) for o in range(n_out)]
+
+
+def interpolations(node: Node, inputs: Inputs) -> Iterator[tuple[int, list[dict[int, Fraction]]]]:
+    """The axes that are interpolated, and for each of their outputs the weights by input position."""
+    kernel = _kernel(node)
+    if kernel is None or _transformation(node) == "tf_crop_and_resize":
+        raise ModelError(f"{node.label} is no interpolation within its input.")
+    axes = _axes(node, inputs, required(node, inputs).shape)
+    for number, places in _looked_at(node, axes):
+        n_in, scale = axes[number].n_in, axes[number].scale
+        yield number, [kernel.row(p, scale, n_in) for p in places]
 
 
 def has_open_lengths(node: Node, inputs: Inputs) -> bool:
