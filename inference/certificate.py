@@ -67,6 +67,8 @@ class Parts:
         Covering the line.
     claim : dict
         stat and the bounds, as exact and decimal strings.
+    ends : sequence of (t, output, element)
+        End points of the truncation set that are known exactly, with the witness of the outside cell there.
     """
 
     audited: onnx.ModelProto
@@ -83,6 +85,7 @@ class Parts:
     scale: Fraction
     cells: Sequence[Cell]
     claim: Mapping[str, str]
+    ends: Sequence[tuple[Fraction, int, int]] = ()
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,8 @@ def assemble(parts: Parts) -> dict[str, bytes]:
         "assumptions": list(ASSUMPTIONS),
         "versions": {name: _version(name) for name in ("sureline", "onnx", "numpy", "python-flint")},
     }
+    if parts.ends:
+        document["ends"] = [{"t": str(t), "output": k, "element": i} for t, k, i in parts.ends]
     files["certificate.json"] = (
         json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
     ).encode()

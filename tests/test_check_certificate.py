@@ -6,6 +6,7 @@ import base64
 import json
 import os
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,18 @@ def observed(byte: bytes) -> Change:
     return document("observed", 0, "values", to=base64.b64encode(byte).decode())
 
 
+ENDS = [("-3/2", 0, 0), ("-5/4", 0, 1), ("-1/4", 0, 1)]
+
+
+def ends(*listed: tuple[str, int, int]) -> Change:
+    return document("ends", to=[{"t": t, "output": k, "element": i} for t, k, i in listed])
+
+
+def near(end: str) -> str:
+    return str(Fraction(end) + Fraction(1, 10**30))
+
+
+CLOSE = f"-1{'0' * 9000}/4{'0' * 8999}1"  # greater than -1/4 by about 10**-9001
 CELL = ("cells", 5)
 FALSE: dict[str, Change] = {
     "an end moved outwards": both(document("cells", 2, 1, to="-9/8"), document("cells", 3, 0, to="-9/8")),
@@ -162,6 +175,38 @@ FALSE: dict[str, Change] = {
         lambda folder: folder.files.update({"reference.npy": npy(folder.input)}),
     ),
     "hash of the input": document("inputs", 0, "sha256", to="0" * 64),
+    "an exact end moved": ends((near("-3/2"), 0, 0), *ENDS[1:]),
+    "an exact end moved with its cells": both(
+        ends(ENDS[0], (near("-5/4"), 0, 1), ENDS[2]),
+        document("cells", 2, 1, to=near("-5/4")),
+        document("cells", 3, 0, to=near("-5/4")),
+    ),
+    "an exact end moved the other way": both(
+        ends(*ENDS[:2], (near("-1/4"), 0, 1)),
+        document("cells", 4, 1, to=str(Fraction(-1, 4) - Fraction(1, 10**30))),
+        document("cells", 5, 0, to=str(Fraction(-1, 4) - Fraction(1, 10**30))),
+    ),
+    "an end moved by next to nothing": both(
+        document("cells", 4, 1, to=CLOSE), document("cells", 5, 0, to=CLOSE)
+    ),
+    "the element of an end": ends(("-3/2", 0, 1), *ENDS[1:]),
+    "the output of an end": ends(("-3/2", 1, 0), *ENDS[1:]),
+    "the element of an end and of its cell": both(
+        ends(("-3/2", 0, 1), *ENDS[1:]), document("cells", 1, 4, to=1)
+    ),
+    "an end twice": ends(ENDS[0], *ENDS),
+    "ends out of order": ends(*ENDS[::-1]),
+    "an end between two cells outside": ends(*ENDS[:2], ("-3/4", 0, 1)),
+    "an end between two cells inside": ends(*ENDS, ("2", 0, 0)),
+    "an end within a cell": ends(("-1", 0, 1)),
+    "an end at a gap": both(
+        ends(*ENDS),
+        document("cells", 3, to=["-5/4", "-3/4", "gap"]),
+        document("claim", "inf_p", to="0"),
+        document("claim", "sup_p", to="1"),
+        document("claim", "log_inf_p", to="-inf"),
+        document("claim", "log_sup_p", to="0"),
+    ),
 }
 
 UNUSABLE: dict[str, Change] = {
@@ -198,6 +243,13 @@ UNUSABLE: dict[str, Change] = {
     ),
     "a huge declared array": lambda folder: folder.files.update(
         {"input_0.npy": npy(folder.input).replace(b"(1, 2)", b"(9999999999, 2)")[:128]}
+    ),
+    "ends that are none": document("ends", to=["-3/2"]),
+    "an end with another field": document("ends", to=[{"t": "-3/2", "output": 0, "element": 0, "more": 1}]),
+    "an end that is no number": ends(("-1.5", 0, 0)),
+    "more ends than cells": ends(*ENDS * 3),
+    "an end of a cell with too many digits": both(
+        document("cells", 5, 1, to="2" * 20_001), document("cells", 6, 0, to="2" * 20_001)
     ),
     "an initializer twice": lambda folder: folder.audited.graph.initializer.append(
         folder.audited.graph.initializer[0]
@@ -247,6 +299,14 @@ TRUE: dict[str, Change] = {
         slice(5, 6), [["-1/4", "0", "inside"], ["0", "2", "inside"]]
     ),
     "an end that is not dyadic": both(document("cells", 5, 1, to="5/3"), document("cells", 6, 0, to="5/3")),
+    "ends": ends(*ENDS),
+    "some ends": ends(ENDS[1]),
+    "an end of a cell with many digits": lambda folder: folder.document["cells"].__setitem__(
+        slice(6, 7), [["2", "1" * 20_000, "inside"], ["1" * 20_000, "inf", "inside"]]
+    ),
+    "an end of many digits next to another one": lambda folder: folder.document["cells"].__setitem__(
+        slice(5, 6), [["-1/4", CLOSE, "inside"], [CLOSE, "2", "inside"]]
+    ),
     "another true threshold": both(document("hypothesis", "threshold", to="1/2")),
     "the same variances": covariance("diagonal", [1.0, 1.0]),
     "the same covariance": covariance("full", np.eye(2)),

@@ -15,7 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from verifier.check.claims.reading import decimal, fields, file_bytes, parse_json, rational, require
+from verifier.check.claims.reading import (
+    END_DIGITS,
+    decimal,
+    fields,
+    file_bytes,
+    parse_json,
+    rational,
+    require,
+)
 from verifier.check.errors import InvalidCertificate, UnusableCertificate
 from verifier.check.numbers.integers import Array
 
@@ -73,8 +81,10 @@ def read_certificate(folder: str | os.PathLike[str]) -> Certificate:
     require(root.is_dir(), f"{root} is not a folder")
     raw = file_bytes(root / "certificate.json")
     require(raw.count(b"[") <= 4 * CELLS, f"certificate.json has more than {CELLS} cells")
+    parsed = parse_json(raw, "certificate.json")
+    optional = {"ends": list} if isinstance(parsed, dict) and "ends" in parsed else {}
     document = fields(
-        parse_json(raw, "certificate.json"),
+        parsed,
         "the certificate",
         format=str,
         version=int,
@@ -92,6 +102,7 @@ def read_certificate(folder: str | os.PathLike[str]) -> Certificate:
         claim=dict,
         assumptions=list,
         versions=dict,
+        **optional,
     )
     require(
         document["format"] == "sureline-certificate" and document["version"] == 1,
@@ -149,9 +160,9 @@ def read_certificate(folder: str | os.PathLike[str]) -> Certificate:
         files[name] = files[name] if name in files else file_bytes(root / name)
         if hashlib.sha256(files[name]).hexdigest() != entry["sha256"]:
             raise InvalidCertificate(f"{name} does not have the hash that the certificate states")
-    return Certificate(
-        document, files, _cells(document["cells"]), [_observed(o) for o in document["observed"]], claims
-    )
+    cells = _cells(document["cells"])
+    _ends(document.get("ends", []), cells)
+    return Certificate(document, files, cells, [_observed(o) for o in document["observed"]], claims)
 
 
 def _hypothesis(entry: dict[str, Any]) -> list[dict[str, Any]]:
@@ -229,8 +240,8 @@ def _cells(cells: list[Any]) -> list[CellClaim]:
                 and all(type(n) is int and n >= 0 for n in cell[3:])
             )
         require(fits, f"cell {k} is not [lo, hi, verdict]")
-        lo: End = -math.inf if cell[0] == "-inf" else rational(cell[0], f"the start of cell {k}")
-        hi: End = math.inf if cell[1] == "inf" else rational(cell[1], f"the end of cell {k}")
+        lo: End = -math.inf if cell[0] == "-inf" else rational(cell[0], f"the start of cell {k}", END_DIGITS)
+        hi: End = math.inf if cell[1] == "inf" else rational(cell[1], f"the end of cell {k}", END_DIGITS)
         if lo != (found[-1].hi if found else -math.inf):
             raise InvalidCertificate(f"cell {k} does not start where the one before it ends")
         if not lo < hi:
@@ -239,6 +250,27 @@ def _cells(cells: list[Any]) -> list[CellClaim]:
     if found[-1].hi != math.inf:
         raise InvalidCertificate("the cells do not reach to infinity")
     return found
+
+
+def _ends(ends: list[Any], cells: list[CellClaim]) -> None:
+    """Every end is one between a cell inside and a cell outside with the witness that is named."""
+    require(len(ends) < len(cells), "there are more ends than ends of cells")
+    before = -math.inf
+    pairs = zip(cells, cells[1:], strict=False) if ends else ()
+    borders = {left.hi: {left.verdict: left, right.verdict: right} for left, right in pairs}
+    for k, end in enumerate(ends):
+        require(isinstance(end, dict), f"end {k} is no object")
+        fields(end, f"end {k}", t=str, output=int, element=int)
+        t = rational(end["t"], f"end {k}", END_DIGITS)
+        if not before < t:
+            raise InvalidCertificate(f"end {k} is not behind the one before it")
+        sides = borders.get(t, {})
+        outside = sides.get("outside")
+        if sides.keys() != {"inside", "outside"} or outside is None:
+            raise InvalidCertificate(f"end {k} is not between a cell inside and a cell outside")
+        if (outside.output, outside.element) != (end["output"], end["element"]):
+            raise InvalidCertificate(f"end {k} does not name the witness of the cell outside it")
+        before = t
 
 
 def _observed(entry: Any) -> Array:

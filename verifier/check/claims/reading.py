@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from flint import fmpz
 
 from verifier.check.errors import UnusableCertificate
 from verifier.check.numbers.integers import Array
 
-__all__ = ["decimal", "fields", "file_bytes", "parse_json", "parse_npy", "rational", "require"]
+__all__ = ["END_DIGITS", "decimal", "fields", "file_bytes", "parse_json", "parse_npy", "rational", "require"]
 
 LIMITS = {"certificate.json": 1 << 27, ".onnx": 1 << 31, ".npy": 1 << 31, ".json": 1 << 28}
 DIGITS, DEPTH, DECIMAL_EXPONENT = 4000, 12, 100_000
+END_DIGITS = 20_000  # of the numerator, and of the denominator, of an end of a cell: a root of a deep network
 RATIONAL = re.compile(r"-?(0|[1-9][0-9]*)(/[1-9][0-9]*)?", re.ASCII)
 DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,6})?", re.ASCII)
 
@@ -107,17 +109,17 @@ def parse_json(content: bytes, name: str) -> Any:
         raise UnusableCertificate(f"{name} is not JSON: {error}") from error
 
 
-def rational(text: Any, what: str) -> Fraction:
+def rational(text: Any, what: str, digits: int = DIGITS) -> Fraction:
     """A string p/q in lowest terms."""
     require(
-        isinstance(text, str) and len(text) <= 2 * DIGITS and RATIONAL.fullmatch(text) is not None,
+        isinstance(text, str) and len(text) <= 2 * digits and RATIONAL.fullmatch(text) is not None,
         f"{what} is not an exact number",
     )
     top, _, bottom = text.partition("/")
-    require(max(len(top), len(bottom)) <= DIGITS, f"{what} has more than {DIGITS} digits")
-    value = Fraction(int(top), int(bottom or 1))
-    require(str(value) == text, f"{what} is not in lowest terms")
-    return value
+    require(max(len(top), len(bottom)) <= digits, f"{what} has more than {digits} digits")
+    p, q = (int(fmpz(part)) for part in (top, bottom or "1"))  # Python's own reading is quadratic
+    require(math.gcd(p, q) == 1 and bottom != "1" and top != "-0", f"{what} is not in lowest terms")
+    return Fraction(p, q)
 
 
 def decimal(text: Any, what: str) -> Fraction:

@@ -15,7 +15,7 @@ from verifier.check.errors import InvalidCertificate, Undecided
 from verifier.check.numbers.integers import EXACT, Arithmetic, Array, Form, objects
 from verifier.check.numbers.rationals import quotient
 
-__all__ = ["Cell", "MovingInput", "Place", "dyadic_above", "is_dyadic"]
+__all__ = ["Cell", "MovingInput", "Place", "dyadic_above", "is_dyadic", "is_infinite"]
 
 End = Fraction | float
 Cell = tuple[End, End]
@@ -74,7 +74,7 @@ class MovingInput:
         """The input on cells, all finite or all rays: what is exact, if anything is, before what always is
         there.
         """
-        if any(math.isinf(end) for cell in cells for end in cell):
+        if any(is_infinite(end) for cell in cells for end in cell):
             return [self.on_rays(ar, cells)]
         whole = self._whole_cells(ar, cells) if ar.precision is EXACT else None
         return [*([] if whole is None else [whole]), (None, self.on_cells(ar, cells))]
@@ -100,13 +100,13 @@ class MovingInput:
     def on_rays(self, ar: Arithmetic, rays: Sequence[Cell]) -> tuple[Form, Form]:
         """The scale s = h + h*t with h = 1/(2|L|), and x_obs*s +- beta; `Undecided` for rays that hold 0."""
         starts = [
-            Fraction(lo if math.isinf(hi) else -hi) if math.isinf(lo) != math.isinf(hi) else Fraction(0)
+            Fraction(lo if is_infinite(hi) else -hi) if is_infinite(lo) != is_infinite(hi) else Fraction(0)
             for lo, hi in rays
         ]
         bad = [i for i, start in enumerate(starts) if start <= 0]
         if bad:
             raise Undecided(bad)
-        signs = [Fraction(1 if math.isinf(hi) else -1) for _, hi in rays]
+        signs = [Fraction(1 if is_infinite(hi) else -1) for _, hi in rays]
         halves = [1 / (2 * start) for start in starts]
         if ar.precision is EXACT:
             found = self._whole(ar, halves, halves, signs, [Fraction(0)] * len(rays))
@@ -187,6 +187,11 @@ class MovingInput:
         )
         c, d = (a.reshape(*self.shape, len(x0)) for a in (c, d))
         return Form(c, d, np.zeros_like(c), 0)
+
+
+def is_infinite(end: End) -> bool:
+    """Whether an end is -inf or inf; of Fractions of any size."""
+    return end in (-math.inf, math.inf)
 
 
 def is_dyadic(v: Fraction) -> bool:
