@@ -2,61 +2,50 @@
 
 No search and no tolerance. Everything is derived again from the stored files: the selection nodes from the
 hypothesis, eta from the observed selection, the line from eta, the covariance and the input; then the
-observed selection, every cell, and the p-value. It imports nothing of the rest of Sureline.
+observed selection, every cell (or a sample of them, which is then said), and the p-value. It imports nothing
+of the rest of Sureline.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import onnx
 
-from verifier.check.claims.cells import confirm_cells, confirm_observed
+from verifier.check.claims.cells import confirm_observed, decided
 from verifier.check.claims.certificate import Certificate, read_certificate
 from verifier.check.claims.contrast import Line, contrast, line
 from verifier.check.claims.law import Law, confirm
 from verifier.check.claims.model import compare_inputs, compare_model, parse_model
 from verifier.check.claims.reading import file_bytes, parse_json, parse_npy, rational
+from verifier.check.claims.sampling import LARGEST_SEED, MOST_DRAWS, new_seed, sample_cells
 from verifier.check.claims.selection import compare_selection, free_inputs
 from verifier.check.errors import InvalidCertificate, UnusableCertificate
 from verifier.check.graph.graph import CheckedGraph
 from verifier.check.numbers.integers import Array
+from verifier.check.parallel import Progress, Task, confirm_all, usable_cores
+from verifier.check.report import CheckReport, report
 
 __all__ = ["CheckReport", "InvalidCertificate", "UnusableCertificate", "check"]
 
-
-@dataclass(frozen=True)
-class CheckReport:
-    """What was confirmed; an invalid certificate raises instead."""
-
-    cells: int
-    inside: int
-    outside: int
-    gaps: int
-    inf_p: str
-    sup_p: str
-    log_inf_p: str
-    log_sup_p: str
-    eta_rederived: bool
-    model_checked: bool
-    input_checked: bool
-    notes: tuple[str, ...]
-    valid: bool = True
-
-    def __str__(self) -> str:
-        lines = [
-            f"valid: {self.inf_p} <= p <= {self.sup_p}",
-            f"{self.cells} cells confirmed: {self.inside} inside, {self.outside} outside, "
-            f"{self.gaps} gaps (no claim)",
-        ]
-        return "\n".join([*lines, *self.notes])
+MOST_WORKERS = 1024
 
 
-def check(path: str | os.PathLike[str], model: Any = None, input: Any = None) -> CheckReport:
+def check(
+    path: str | os.PathLike[str],
+    model: Any = None,
+    input: Any = None,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    sample: int | None = None,
+    seed: int | None = None,
+) -> CheckReport:
     """Check a certificate folder.
 
     Parameters
@@ -67,6 +56,17 @@ def check(path: str | os.PathLike[str], model: Any = None, input: Any = None) ->
         Prove that the audited graph holds this model, unchanged.
     input : path or array, optional
         Prove that the certificate is about this input.
+    workers : int, optional
+        How many processes may share the cells; default: one per usable core. Few cells are checked in this
+        process alone. The outcome does not depend on it.
+    progress : callable, optional
+        Called with the number of cells done and the number of cells to do.
+    sample : int, optional
+        Check the cells of this many random draws in place of all. What that shows is in `sampled` of the
+        report, whose `valid` is then False. All else is checked in full.
+    seed : int, optional
+        Repeat the draws of an earlier report. Without it they cannot be foreseen, on which their meaning
+        rests.
 
     Returns
     -------
@@ -77,21 +77,50 @@ def check(path: str | os.PathLike[str], model: Any = None, input: Any = None) ->
     InvalidCertificate
         With the first claim that is false or cannot be confirmed, in one sentence.
     UnusableCertificate
-        If the certificate cannot be read.
+        If the certificate cannot be read, or an option has no meaning.
     """
+    start = time.perf_counter()
     if not isinstance(path, (str, os.PathLike)):
         raise UnusableCertificate(f"the certificate is of type {type(path).__name__}; give its folder's path")
     if not isinstance(model, (str, os.PathLike, onnx.ModelProto, type(None))):
         raise UnusableCertificate(f"the model is of type {type(model).__name__}; give its path")
+    effort = Effort.of(workers, progress, sample, seed)
     try:
-        return _check(read_certificate(path), model, input)
+        found = _check(read_certificate(path), model, input, effort)
     except (MemoryError, RecursionError) as error:
         raise UnusableCertificate(
             f"the certificate cannot be checked here: {type(error).__name__}"
         ) from error
+    return replace(found, seconds=time.perf_counter() - start)
 
 
-def _check(certificate: Certificate, model: Any, given: Any) -> CheckReport:
+@dataclass(frozen=True)
+class Effort:
+    """How much is checked, and by how many."""
+
+    workers: int
+    progress: Progress | None
+    draws: int | None
+    seed: int
+
+    @classmethod
+    def of(
+        cls, workers: int | None, progress: Progress | None, sample: int | None, seed: int | None
+    ) -> Effort:
+        """The options of `check`, after looking at them."""
+        for name, value, least, most in (
+            ("workers", workers, 1, MOST_WORKERS),
+            ("sample", sample, 1, MOST_DRAWS),
+            ("seed", seed, 0, LARGEST_SEED),
+        ):
+            if value is not None and not (type(value) is int and least <= value <= most):
+                raise UnusableCertificate(f"{name} must be an integer from {least} to {most}")
+        if seed is not None and sample is None:
+            raise UnusableCertificate("a seed belongs to a sample; give sample too")
+        return cls(workers or usable_cores(), progress, sample, new_seed() if seed is None else seed)
+
+
+def _check(certificate: Certificate, model: Any, given: Any, effort: Effort) -> CheckReport:
     document = certificate.document
     hypothesis, entry = document["hypothesis"], document["model"]
     audited = parse_model(certificate.file(document["audited"]), "audited.onnx")
@@ -131,9 +160,14 @@ def _check(certificate: Certificate, model: Any, given: Any) -> CheckReport:
         if array.shape != graph.shapes[name]:
             raise InvalidCertificate(f"the observed value of {name!r} does not have the shape of that output")
     confirm_observed(graph, observed)
-    confirm_cells(graph, certificate.cells, observed)
-    _confirm_p(certificate, found)
-    return _report(certificate, model is not None, given is not None)
+    claims, law = decided(certificate.cells, observed), _law(certificate, found)
+    sampled = None
+    if effort.draws is not None:
+        claims, sampled = sample_cells(law, certificate, claims, effort.draws, effort.seed)
+    task = Task(certificate.file(document["audited"]), dict(arrays), moving, found.beta, names, observed)
+    confirm_all(task, graph, claims, effort.workers, effort.progress)
+    _confirm_p(certificate, law)
+    return report(certificate, model is not None, given is not None, sampled)
 
 
 def _array(given: Any) -> Array:
@@ -175,15 +209,19 @@ def _line(certificate: Certificate, audited: onnx.ModelProto, x: Array) -> Line:
     return line(eta, noise, var, values, x.size, Fraction(document["line"]["scale"]))
 
 
-def _confirm_p(certificate: Certificate, found: Line) -> None:
-    document, claims = certificate.document, certificate.claims
-    law = Law(
+def _law(certificate: Certificate, found: Line) -> Law:
+    document = certificate.document
+    return Law(
         found.stat,
         Fraction(document["line"]["scale"]),
         found.q,
         Fraction(document["law"]["null_value"]),
         document["law"]["alternative"],
     )
+
+
+def _confirm_p(certificate: Certificate, law: Law) -> None:
+    document, claims = certificate.document, certificate.claims
     by = {kind: [(c.lo, c.hi) for c in certificate.cells if c.verdict == kind] for kind in ("inside", "gap")}
     inf_p, sup_p = claims["inf_p"], claims["sup_p"]
     if inf_p is None or sup_p is None or not 0 <= inf_p <= sup_p <= 1:
@@ -193,49 +231,3 @@ def _confirm_p(certificate: Certificate, found: Line) -> None:
         raise InvalidCertificate(
             f"claim.{failed} = {document['claim'][failed]} does not follow from the cells"
         )
-
-
-def _question(document: dict[str, Any]) -> str:
-    """What the p-value is about, from the fields that were confirmed."""
-    hypothesis, law, noise = document["hypothesis"], document["law"], document["noise"]
-    rule = hypothesis["name"]
-    if rule != "custom":
-        rule += f", threshold {hypothesis['threshold']}"
-        rule += " of the normalised map" if hypothesis["use_norm"] else ""
-        rule += ", masked" if hypothesis["mask"] else ""
-    variance = noise["value"] if noise["kind"] == "scalar" else f"{noise['kind']} covariance"
-    return (
-        f"question: {rule}; {law['alternative']}, null value {law['null_value']}; "
-        f"noise variance {variance}; given the {document['conditioning'].replace('_', ' ')}"
-    )
-
-
-def _report(certificate: Certificate, model_checked: bool, input_checked: bool) -> CheckReport:
-    document, claim = certificate.document, certificate.document["claim"]
-    rederived = document["hypothesis"]["name"] != "custom"
-    notes = [_question(document)]
-    if not rederived:
-        notes.append("eta as supplied by the user (not re-derived)")
-    if not model_checked:
-        notes.append("the model inside the audited graph was not compared with a model file (--model)")
-    if not input_checked:
-        notes.append("the input was not compared with an input file (--input)")
-    if document["noise"]["kind"] == "full":
-        notes.append("the covariance is positive definite up to 1e-12 of its largest variance")
-    counts = {
-        kind: sum(c.verdict == kind for c in certificate.cells) for kind in ("inside", "outside", "gap")
-    }
-    return CheckReport(
-        len(certificate.cells),
-        counts["inside"],
-        counts["outside"],
-        counts["gap"],
-        claim["inf_p"],
-        claim["sup_p"],
-        claim["log_inf_p"],
-        claim["log_sup_p"],
-        rederived,
-        model_checked,
-        input_checked,
-        tuple(notes),
-    )

@@ -9,10 +9,10 @@ from fractions import Fraction
 from verifier.check.claims.certificate import CellClaim
 from verifier.check.errors import InvalidCertificate
 from verifier.check.graph.graph import Cell, CheckedGraph
-from verifier.check.graph.line import is_dyadic
+from verifier.check.graph.line import is_dyadic, is_infinite
 from verifier.check.numbers.integers import EXACT, FAST, FINE, RATIONAL, Array
 
-__all__ = ["confirm_cells", "confirm_observed"]
+__all__ = ["confirm_cells", "confirm_observed", "decided"]
 
 LADDER = (FAST, FINE, 128, 256, 512, EXACT, RATIONAL)
 HALVINGS = ((FINE, 7), (128, 17), (256, 2), (512, 2), (EXACT, 2), (RATIONAL, 2))
@@ -20,7 +20,6 @@ TO_ROOTS = ((EXACT, 1), (FINE, 5), (EXACT, 1), (FINE, 8), (EXACT, 1), *HALVINGS[
 """For a cell with an end that is no dyadic number: it is likely a root, which only exact numbers reach."""
 PIECES = 64
 FEW = 3  # pieces; where more are open in the least precision, bits are tried before halves
-CHUNK = 64
 
 
 def confirm_observed(graph: CheckedGraph, observed: Sequence[Array]) -> None:
@@ -37,22 +36,27 @@ def confirm_observed(graph: CheckedGraph, observed: Sequence[Array]) -> None:
     raise InvalidCertificate("the selection at the input cannot be confirmed")
 
 
-def confirm_cells(graph: CheckedGraph, cells: Sequence[CellClaim], observed: Sequence[Array]) -> None:
-    """Every verdict holds on its whole open cell."""
+def decided(cells: Sequence[CellClaim], observed: Sequence[Array]) -> list[tuple[int, CellClaim]]:
+    """The cells that claim something, numbered; every element that they name exists."""
     claims = [(k, c) for k, c in enumerate(cells) if c.verdict != "gap"]
     for _, c in claims:
         if c.verdict == "outside" and not (c.output < len(observed) and c.element < observed[c.output].size):
             raise InvalidCertificate(f"the witness of the cell from {_text(c.lo)} does not exist")
-    for start in range(0, len(claims), CHUNK):
-        part = claims[start : start + CHUNK]
-        states = _states(graph, [(c.lo, c.hi) for _, c in part], [c for _, c in part], observed, FAST)
-        for (k, claim), state in zip(part, states, strict=True):
-            state = state or _persist(graph, claim, observed)
-            if state != 1:
-                raise InvalidCertificate(
-                    f"cell {k}, from {_text(claim.lo)} to {_text(claim.hi)}: the verdict "
-                    f"{claim.verdict!r} is {'false' if state else 'not confirmed'}"
-                )
+    return claims
+
+
+def confirm_cells(
+    graph: CheckedGraph, claims: Sequence[tuple[int, CellClaim]], observed: Sequence[Array]
+) -> None:
+    """The verdicts of a few numbered cells hold on the whole open cells."""
+    states = _states(graph, [(c.lo, c.hi) for _, c in claims], [c for _, c in claims], observed, FAST)
+    for (k, claim), state in zip(claims, states, strict=True):
+        state = state or _persist(graph, claim, observed)
+        if state != 1:
+            raise InvalidCertificate(
+                f"cell {k}, from {_text(claim.lo)} to {_text(claim.hi)}: the verdict "
+                f"{claim.verdict!r} is {'false' if state else 'not confirmed'}"
+            )
 
 
 def _states(
@@ -86,7 +90,7 @@ def _persist(graph: CheckedGraph, claim: CellClaim, observed: Sequence[Array]) -
     refuted.
     """
     pending: list[Cell] = [(claim.lo, claim.hi)]
-    dyadic = all(math.isinf(end) or is_dyadic(Fraction(end)) for end in pending[0])
+    dyadic = all(is_infinite(end) or is_dyadic(Fraction(end)) for end in pending[0])
     for bits, halvings in HALVINGS if dyadic else TO_ROOTS:
         whole = first = pending
         for again in range(halvings):
@@ -111,12 +115,12 @@ def _persist(graph: CheckedGraph, claim: CellClaim, observed: Sequence[Array]) -
 def _middle(cell: Cell) -> Cell:
     """A point of the cell, a dyadic one unless the cell is another point."""
     lo, hi = cell
-    if math.isinf(lo) or math.isinf(hi):
+    if is_infinite(lo) or is_infinite(hi):
         m = (
             Fraction(0)
-            if math.isinf(lo) and math.isinf(hi)
+            if is_infinite(lo) and is_infinite(hi)
             else (
-                max(2 * Fraction(lo), Fraction(1)) if math.isinf(hi) else min(2 * Fraction(hi), Fraction(-1))
+                max(2 * Fraction(lo), Fraction(1)) if is_infinite(hi) else min(2 * Fraction(hi), Fraction(-1))
             )
         )
         m = m if is_dyadic(m) else Fraction(math.floor(m) if m < 0 else math.ceil(m))

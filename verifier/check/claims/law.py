@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from flint import arb, ctx, fmpq
 
-__all__ = ["Bounds", "Law", "confirm"]
+__all__ = ["PRECISIONS", "Bounds", "Law", "bounds", "confirm", "masses"]
 
 PRECISIONS = (128, 256, 512, 1024, 2048)
 End = Fraction | float
@@ -54,7 +54,7 @@ def confirm(
     try:
         for precision in PRECISIONS:
             ctx.prec = precision
-            p = _bounds(law, inside, gaps)
+            p = bounds(law, inside, gaps)
             failed = next((name for name, claim in claims.items() if not _holds(name, claim, p)), None)
             if failed is None:
                 break
@@ -77,17 +77,17 @@ def _holds(name: str, claim: Fraction | None, p: Bounds) -> bool:
     return bool(_ball(claim) >= ball if upper else _ball(claim) <= ball)
 
 
-def _bounds(law: Law, inside: Sequence[tuple[End, End]], gaps: Sequence[tuple[End, End]]) -> Bounds:
+def bounds(
+    law: Law, inside: Sequence[tuple[End, End]], gaps: Sequence[tuple[End, End]], wrong: arb | int = 0
+) -> Bounds:
+    """The least and the greatest p, if cells of up to `wrong` twice the null mass may be claimed falsely."""
     left, right = _masses(law, inside)
     gap_left, gap_right = _masses(law, gaps)
     one = arb(1)
     if not inside:
         return Bounds(None, one)
-    low = (
-        left / (left + right + gap_right),
-        (right + gap_right) / (left + right + gap_right),
-    )  # F_lo, 1 - F_lo
-    high = ((left + gap_left) / (left + gap_left + right), right / (left + gap_left + right))
+    low = _least_share(left, right + gap_right, arb(wrong))  # F_lo, 1 - F_lo
+    high = _least_share(right, left + gap_left, arb(wrong))[::-1]  # F_hi, 1 - F_hi
     if law.alternative == "less":
         least, most = low[0], high[0]
     elif law.alternative == "greater":
@@ -98,6 +98,26 @@ def _bounds(law: Law, inside: Sequence[tuple[End, End]], gaps: Sequence[tuple[En
         if low[0] > low[1] or high[0] < high[1]:  # one half is not between F_lo and F_hi
             most = 2 * low[0].min(low[1]).max(high[0].min(high[1]))
     return Bounds(None if least.is_zero() else least, most.min(one))
+
+
+def _least_share(own: arb, other: arb, wrong: arb) -> tuple[arb, arb]:
+    """The least share of `own` in own + other, and the rest of 1, if `wrong` may be taken from own or added
+    to other. (In between, the share is monotone in what is taken, so one of the two is the worst.)
+    """
+    most = other + wrong
+    share, rest = own / (own + most), most / (own + most)
+    if wrong.is_zero():
+        return share, rest
+    kept = own - wrong
+    if not kept > 0:
+        return arb(0), arb(1)
+    return share.min(kept / (kept + other)), rest.max(other / (kept + other))
+
+
+def masses(law: Law, cells: Sequence[tuple[End, End]]) -> list[arb]:
+    """Twice the null mass of each cell."""
+    root = (2 * _ball(law.q)).sqrt()
+    return [_mass(_standard(law, lo, root), _standard(law, hi, root)) for lo, hi in cells]
 
 
 def _masses(law: Law, intervals: Sequence[tuple[End, End]]) -> tuple[arb, arb]:

@@ -1,0 +1,99 @@
+"""What a check found out, in fields and in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from verifier.check.claims.certificate import Certificate
+from verifier.check.claims.sampling import Sampled
+
+__all__ = ["CheckReport", "report"]
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What was confirmed; a false claim raises instead.
+
+    `valid` is True only if every claim was proved. After a check of a sample it is False, and `sampled` says
+    what was shown.
+    """
+
+    cells: int
+    inside: int
+    outside: int
+    gaps: int
+    inf_p: str
+    sup_p: str
+    log_inf_p: str
+    log_sup_p: str
+    eta_rederived: bool
+    model_checked: bool
+    input_checked: bool
+    notes: tuple[str, ...]
+    valid: bool = True
+    sampled: Sampled | None = None
+    seconds: float = field(default=0.0, compare=False)
+
+    def __str__(self) -> str:
+        kinds = f"{self.inside} inside, {self.outside} outside, {self.gaps} gaps (no claim)"
+        if self.sampled is None:
+            lines = [f"valid: {self.inf_p} <= p <= {self.sup_p}", f"{self.cells} cells confirmed: {kinds}"]
+        else:
+            lines = [
+                f"sampled, not proved: {self.sampled}",
+                f"if all cells are right, {self.inf_p} <= p <= {self.sup_p}",
+                f"{self.cells} cells: {kinds}",
+            ]
+        return "\n".join([*lines, *self.notes, f"checked in {self.seconds:.2f} s"])
+
+
+def _question(document: dict[str, Any]) -> str:
+    """What the p-value is about, from the fields that were confirmed."""
+    hypothesis, law, noise = document["hypothesis"], document["law"], document["noise"]
+    rule = hypothesis["name"]
+    if rule != "custom":
+        rule += f", threshold {hypothesis['threshold']}"
+        rule += " of the normalised map" if hypothesis["use_norm"] else ""
+        rule += ", masked" if hypothesis["mask"] else ""
+    variance = noise["value"] if noise["kind"] == "scalar" else f"{noise['kind']} covariance"
+    return (
+        f"question: {rule}; {law['alternative']}, null value {law['null_value']}; "
+        f"noise variance {variance}; given the {document['conditioning'].replace('_', ' ')}"
+    )
+
+
+def report(
+    certificate: Certificate, model_checked: bool, input_checked: bool, sampled: Sampled | None
+) -> CheckReport:
+    """The report on a certificate of which everything, or a sample of the cells, was confirmed."""
+    document, claim = certificate.document, certificate.document["claim"]
+    rederived = document["hypothesis"]["name"] != "custom"
+    notes = [_question(document)]
+    if not rederived:
+        notes.append("eta as supplied by the user (not re-derived)")
+    if not model_checked:
+        notes.append("the model inside the audited graph was not compared with a model file (--model)")
+    if not input_checked:
+        notes.append("the input was not compared with an input file (--input)")
+    if document["noise"]["kind"] == "full":
+        notes.append("the covariance is positive definite up to 1e-12 of its largest variance")
+    counts = {
+        kind: sum(c.verdict == kind for c in certificate.cells) for kind in ("inside", "outside", "gap")
+    }
+    return CheckReport(
+        len(certificate.cells),
+        counts["inside"],
+        counts["outside"],
+        counts["gap"],
+        claim["inf_p"],
+        claim["sup_p"],
+        claim["log_inf_p"],
+        claim["log_sup_p"],
+        rederived,
+        model_checked,
+        input_checked,
+        tuple(notes),
+        valid=sampled is None,
+        sampled=sampled,
+    )
