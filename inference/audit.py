@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from inference.case import Case, refuse_tie
 from inference.decide import SearchOptions, decide_line
+from inference.engines import Engine, require_engine
 from inference.hypothesis import Hypothesis, Selection
 from inference.law import ALTERNATIVES, Alternative, NormalLaw
 from inference.line import line_of
@@ -133,6 +134,7 @@ class SelectiveInferenceModel:
         null_value: float | str | Fraction = 0,
         noise_source: str | None = None,
         budget: int = 2**30,
+        engine: Engine = "auto",
         progress: bool | Callable[[str], None] = False,
         **ignored: Any,
     ) -> InferenceResult:
@@ -167,6 +169,8 @@ class SelectiveInferenceModel:
             Where the variance comes from, for the certificate.
         budget : int
             Bytes of working memory beyond the weights.
+        engine : "auto", "search", "sweep", "z3", "cvxpy" or "all"
+            What decides the line; "all" runs every engine that can and compares them.
         progress : bool or callable
             Show progress on a terminal, or get each message as a string.
 
@@ -181,6 +185,7 @@ class SelectiveInferenceModel:
         if ignored:
             warn_ignored(**ignored)
         goal = _goal(inference_mode, termination_criterion, precision, significance_level, max_iter)
+        require_engine(engine)
         null = exact_number(null_value, "null_value", error=OptionError)
         if alternative not in ALTERNATIVES:
             raise OptionError(f"alternative is {alternative!r}; choose one of {', '.join(ALTERNATIVES)}.")
@@ -202,6 +207,7 @@ class SelectiveInferenceModel:
             reach=(SEARCH_REACH + distance) * law.sd / float(line.scale),
             budget=budget,
             progress=reporter(progress),
+            engine=engine,
         )
         found = decide_line(audited, arrays, tested, line.beta[: len(tested)], seen, options)
         refuse_tie(found.cells)

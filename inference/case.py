@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.certificate import Certificate, Parts
+from inference.engines import Decided
 from inference.hypothesis import Contrast, Hypothesis
 from inference.law import NormalLaw, PValue
 from inference.line import ExactLine
@@ -25,7 +26,6 @@ from symbolic.reading.arrays import rounded_to_graph_type
 from symbolic.reading.static_shapes import free_inputs
 from verifier.cells import Cell
 from verifier.goal import Goal
-from verifier.search import SearchResult
 
 __all__ = ["Case", "refuse_tie"]
 
@@ -79,7 +79,7 @@ class Case:
         """The event: output names and values."""
         return list(zip(self.audited.outputs, self.seen.observed, strict=True))
 
-    def result(self, found: SearchResult, goal: Goal, started: float) -> InferenceResult:
+    def result(self, found: Decided, goal: Goal, started: float) -> InferenceResult:
         """Turn the cells of a search into a result."""
         p = self.law.p_value(found.cells)
         certificate = Certificate(self._parts(found, p))
@@ -88,6 +88,8 @@ class Case:
             p=p,
             line=self.line,
             cell_list=found.cells,
+            ends=found.ends,
+            engine=found.engine,
             alternative=self.law.alternative,
             null_value=self.law.null,
             roi=self.contrast.roi,
@@ -115,7 +117,7 @@ class Case:
         values = [centre(self.seen.shown.get(name)) for name in self.audited.model_outputs]
         return values[0] if len(values) == 1 else values
 
-    def _warnings(self, found: SearchResult, goal: Goal, p: PValue) -> list[str]:
+    def _warnings(self, found: Decided, goal: Goal, p: PValue) -> list[str]:
         messages = []
         for value in free_inputs(self.audited.proto.graph):
             kind = value.type.tensor_type.elem_type
@@ -140,7 +142,7 @@ class Case:
             )
         return messages
 
-    def _parts(self, found: SearchResult, p: PValue) -> Parts:
+    def _parts(self, found: Decided, p: PValue) -> Parts:
         spec = self.hypothesis.spec()
         custom = spec["name"] == "custom"
         if custom:
@@ -170,4 +172,5 @@ class Case:
             scale=self.line.scale,
             cells=found.cells,
             claim={"stat": str(self.line.stat), **p.decimals},
+            ends=[(end.lo, end.output, end.element) for end in found.ends if end.exact],
         )

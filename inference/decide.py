@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import inf
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from inference.ends import decided_gaps, end_points, exact_program
+from inference.engines import EXACT, Decided, exact_set
 from inference.exactly import decider
 from inference.observe import Observation
 from inference.pattern_region import pattern_region
 from inference.prepare import Audited
 from symbolic.enclosures.line import Line
-from verifier.cells import Cell, covering, joined
+from symbolic.pieces.line import Binding, RationalLine
+from verifier.cells import Cell, End, covering, joined
 from verifier.event import Event
 from verifier.goal import Goal
 from verifier.search import Decider, Law, Search, SearchResult
@@ -24,6 +27,8 @@ __all__ = ["SearchOptions", "decide_line"]
 
 NEAR = Fraction(1, 2**40)
 """In t: what lies nearer to the observed point than this is decided in one piece with it."""
+NARROW = 2.0**-16
+"""Of the part of the line that matters: narrower gaps are brackets of end points."""
 MOST_CONFIRMATIONS = 500
 """Evaluations in exact arithmetic; what is left then is no longer claimed."""
 MOST_HALVINGS = 8
@@ -37,10 +42,12 @@ class SearchOptions:
     law: Law
     goal: Goal
     reach: float
-    lo: float = -np.inf
-    hi: float = np.inf
+    lo: End = -inf
+    hi: End = inf
     budget: int = 2**30
     progress: Callable[[float, float, int], None] | None = None
+    engine: str = "auto"
+    exact_ends: bool = True
 
 
 def decide_line(
@@ -50,13 +57,8 @@ def decide_line(
     beta: Sequence[Fraction],
     seen: Observation,
     options: SearchOptions,
-) -> SearchResult:
-    """Find the cells of a line.
-
-    Elements of the selection that float64 cannot decide even at the observed input are ties there. Most are
-    identities (a constant background, duplicate units) and hold on the whole line: the search first assumes
-    so, and every inside cell is then confirmed in exact arithmetic, or dropped. If none is left, the search
-    runs again without the assumption.
+) -> Decided:
+    """Find the cells of a line, with the engine that the options name.
 
     Parameters
     ----------
@@ -69,6 +71,42 @@ def decide_line(
     seen : Observation
         The event.
     options : SearchOptions
+    """
+    line = RationalLine(tuple(start), tuple(beta))
+    observed = {
+        name: [Fraction(int(v)) for v in values.reshape(-1)]
+        for name, values in zip(audited.outputs, seen.observed, strict=True)
+    }
+    engine = "search" if options.engine == "auto" else options.engine
+    if engine in EXACT:
+        program = audited.network.program
+        program.require_exact()
+        exact = exact_set(engine, program, line, observed, (options.lo, options.hi))
+        found = covering(exact.cells)
+        ends = end_points(found, dict(exact.ends))
+        return Decided(found, len(exact.cells), "exhaustive", ends, engine)
+    searched = _searched(audited, arrays, start, beta, seen, options)
+    found = searched.cells
+    bindings: dict[Fraction, Binding] = {}
+    if options.exact_ends and (rational := exact_program(audited.network)) is not None:
+        found, bindings = decided_gaps(found, rational, line, observed, options.reach * NARROW)
+    return Decided(found, searched.evaluations, searched.ended_by, end_points(found, bindings), engine)
+
+
+def _searched(
+    audited: Audited,
+    arrays: Mapping[str, NDArray[Any]],
+    start: Sequence[Fraction],
+    beta: Sequence[Fraction],
+    seen: Observation,
+    options: SearchOptions,
+) -> SearchResult:
+    """Find the cells of a line by enclosures.
+
+    Elements of the selection that float64 cannot decide even at the observed input are ties there. Most are
+    identities (a constant background, duplicate units) and hold on the whole line: the search first assumes
+    so, and every inside cell is then confirmed in exact arithmetic, or dropped. If none is left, the search
+    runs again without the assumption.
     """
     exact = decider(audited.proto, arrays, audited.network.moving, beta, audited.outputs, seen.observed)
     line = Line.of(start, beta, audited.network.shape)
@@ -108,8 +146,8 @@ def _run(event: Event, options: SearchOptions, exact: Decider, known: Sequence[C
         options.law,
         options.goal,
         reach=options.reach,
-        lo=options.lo,
-        hi=options.hi,
+        lo=float(options.lo),
+        hi=float(options.hi),
         budget=options.budget,
         refine=exact,
         known=known,

@@ -43,8 +43,10 @@ class ExactLine:
 
     def z(self, t: Fraction | float) -> Fraction | float:
         """The value of the statistic at t (infinite ends stay infinite)."""
-        if isinstance(t, float):
-            return t
+        return t if isinstance(t, float) else self.at(t)
+
+    def at(self, t: Fraction) -> Fraction:
+        """The same for a finite t."""
         return self.stat + self.scale * t
 
 

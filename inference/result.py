@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
 from inference.certificate import Certificate
+from inference.ends import EndPoint, summary
 from inference.law import Alternative, PValue, sqrt_float
 from inference.line import ExactLine
 from inference.runtime_agreement import Agreement
@@ -50,6 +51,10 @@ class InferenceResult:
     score_map, output : ndarray
         The map that was compared with the threshold, and the model's output (a list if there are several), to
         float64 accuracy.
+    ends : tuple of EndPoint
+        Of the truncation set, in the coordinate t.
+    engine : str
+        Which engine decided the line.
     ended_by : str
         "precision", "decision", "exhaustive", "budget" or "interrupted".
     seconds : float
@@ -66,6 +71,8 @@ class InferenceResult:
     p: PValue
     line: ExactLine
     cell_list: tuple[Cell, ...]
+    ends: tuple[EndPoint, ...]
+    engine: str
     alternative: Alternative
     null_value: Fraction
     roi: NDArray[Any]
@@ -124,6 +131,12 @@ class InferenceResult:
     def truncated_intervals(self) -> list[tuple[End, End]]:
         """The truncation set in units of ``stat``: pairs of Fraction, -inf or inf on open rays."""
         return [(self.line.z(a), self.line.z(b)) for a, b in joined(self.cell_list, "inside")]
+
+    @cached_property
+    def end_points(self) -> list[EndPoint]:
+        """The finite ends of the truncation set in units of ``stat``: exact rationals with what binds there,
+        or brackets."""
+        return [replace(end, lo=self.line.at(end.lo), hi=self.line.at(end.hi)) for end in self.ends]
 
     @cached_property
     def searched_intervals(self) -> list[tuple[End, End]]:
@@ -186,6 +199,7 @@ class InferenceResult:
             f"selective p-value    {self.p_value:.6g}   certified in [{self.inf_p:.9g}, {self.sup_p:.9g}]",
             f"naive p-value        {self.naive_p_value():.6g}   (not valid after selection)",
             f"truncation set       {intervals}{f' and {more} more' if more > 0 else ''}",
+            f"end points           {summary(self.end_points)}",
             f"cells                {self.cells} ({self.search_count} evaluated, ended by {self.ended_by}, "
             f"{self.seconds:.3g} s)",
             f"network              {self.exactness}",

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from inference.decide import SearchOptions, decide_line
+from inference.engines import Engine, require_engine
 from inference.hypothesis import Selection
 from inference.law import NormalLaw
 from inference.observe import observe
@@ -61,6 +62,7 @@ def truncation_set(
     max_iter: int = 100_000,
     budget: int = 2**30,
     mode: Literal["exhaustive"] = "exhaustive",
+    engine: Engine = "auto",
 ) -> TruncationSet:
     """Find {z in (lo, hi) : S(a + b z) = S(a + b at)}.
 
@@ -74,7 +76,7 @@ def truncation_set(
         Part of the line; None for the whole.
     at : number
         The z whose selection is asked for.
-    seed, max_iter, budget
+    seed, max_iter, budget, engine
         As in an audit.
 
     Returns
@@ -83,6 +85,7 @@ def truncation_set(
     """
     if mode != "exhaustive":
         raise OptionError("truncation_set searches exhaustively.")
+    require_engine(engine)
     rule = selection if isinstance(selection, Selection) else Selection(selection)
     if rule.graph is None:
         raise OptionError("the selection needs a graph: Selection(graph, output=...).")
@@ -106,8 +109,8 @@ def truncation_set(
     arrays = {inputs[0].name: point}
     audited = prepare(loaded, rule, arrays, None, seed, False)
     seen = observe(audited, arrays, exact)
-    ends = [
-        s * np.inf if v is None else float(exact_number(v, "lo or hi", error=OptionError) - origin)
+    ends: list[End] = [
+        s * np.inf if v is None else Fraction(float(exact_number(v, "lo or hi", error=OptionError) - origin))
         for s, v in ((-1.0, lo), (1.0, hi))
     ]
     one = Fraction(1)
@@ -118,6 +121,7 @@ def truncation_set(
         lo=ends[0],
         hi=ends[1],
         budget=budget,
+        engine=engine,
     )
     cells = decide_line(audited, arrays, exact, beta, seen, options).cells
 

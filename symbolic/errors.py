@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 __all__ = [
     "BudgetError",
+    "EngineError",
     "InputError",
     "ModelError",
     "NoHypothesisError",
@@ -65,6 +66,10 @@ class TieError(SurelineError):
 
 class BudgetError(SurelineError):
     """The network does not fit the memory budget."""
+
+
+class EngineError(SurelineError):
+    """Two engines contradict each other: one of them is wrong."""
 
 
 @contextmanager

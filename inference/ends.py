@@ -1,0 +1,156 @@
+"""Exact end points: the narrow gaps that a search leaves, decided by exact linear pieces.
+
+Between an inside and an outside cell float64 leaves a bracket. In a piecewise-linear graph with rational
+constants the line has a piece with exact ends in it, and where the selection changes is one of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from symbolic.errors import ModelError
+from symbolic.network import Network
+from symbolic.pieces.line import Binding, RationalLine, line_piece
+from symbolic.pieces.program import Program
+from verifier.cells import Cell
+from verifier.engines.found import Observed, differing
+
+__all__ = ["EndPoint", "decided_gaps", "end_points", "exact_program", "summary"]
+
+MOST_PIECES = 64
+"""Linear pieces that one gap may hold."""
+
+
+@dataclass(frozen=True)
+class EndPoint:
+    """An end of the truncation set.
+
+    Attributes
+    ----------
+    lo, hi : Fraction
+        Between which points it lies; equal where it is exact.
+    output, element : int
+        What differs just outside (-1 where nothing is known there).
+    binding : Binding or None
+        The unit that changes its branch there.
+    """
+
+    lo: Fraction
+    hi: Fraction
+    output: int = -1
+    element: int = -1
+    binding: Binding | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is known exactly."""
+        return self.lo == self.hi
+
+
+def exact_program(network: Network) -> Program | None:
+    """The network's exact linear layers, if it has them."""
+    try:
+        program = network.program
+        program.require_exact()
+    except ModelError:
+        return None
+    return program
+
+
+def decided_gaps(
+    cells: Sequence[Cell], program: Program, line: RationalLine, observed: Observed, widest: float
+) -> tuple[tuple[Cell, ...], dict[Fraction, Binding]]:
+    """The cells with every gap narrower than ``widest`` replaced by exact cells, and what binds where.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+        Covering the line.
+    program : Program
+        The audited graph.
+    line : RationalLine
+        In the coordinate of the cells.
+    observed : mapping
+        The selection.
+    widest : float
+    """
+    found: list[Cell] = []
+    bindings: dict[Fraction, Binding] = {}
+    for cell in cells:
+        lo, hi = cell.lo, cell.hi
+        if (
+            cell.verdict == "gap"
+            and isinstance(lo, Fraction)
+            and isinstance(hi, Fraction)
+            and hi - lo < widest
+        ):
+            pieces = list(_pieces(program, line, observed, lo, hi))
+            if pieces[-1][0].hi == hi:
+                found += _merged([piece for piece, _ in pieces])
+                bindings.update((Fraction(piece.lo), binding) for piece, binding in pieces[1:] if binding)
+                continue
+        found.append(cell)
+    return tuple(found), bindings
+
+
+def _pieces(
+    program: Program, line: RationalLine, observed: Observed, lo: Fraction, hi: Fraction
+) -> Iterator[tuple[Cell, Binding | None]]:
+    """The exact cells from lo on, with what binds at the left end of each."""
+    at, binding = lo, None
+    for _ in range(MOST_PIECES):
+        piece = line_piece(program, line, at)
+        end = min(piece.hi, hi)
+        witness = differing({name: piece.output(name) for name in observed}, observed)
+        cell = Cell(at, end, "inside") if witness is None else Cell(at, end, "outside", *witness)
+        yield cell, binding
+        if end == hi:
+            return
+        at, binding = Fraction(end), piece.right
+
+
+def _merged(cells: Sequence[Cell]) -> list[Cell]:
+    """Adjoining cells with one verdict as one."""
+    found: list[Cell] = []
+    for cell in cells:
+        last = found[-1] if found else None
+        if last and (last.verdict, last.output, last.element) == (cell.verdict, cell.output, cell.element):
+            found[-1] = Cell(last.lo, cell.hi, cell.verdict, cell.output, cell.element)
+        else:
+            found.append(cell)
+    return found
+
+
+def end_points(cells: Sequence[Cell], bindings: Mapping[Fraction, Binding]) -> tuple[EndPoint, ...]:
+    """The ends of the truncation set, in order: exact where an inside and an outside cell meet."""
+    found = []
+    for k, cell in enumerate(cells):
+        if cell.verdict != "inside":
+            continue
+        for other, end in ((k - 1, cell.lo), (k + 1, cell.hi)):
+            if not isinstance(end, Fraction) or not 0 <= other < len(cells):
+                continue
+            beyond = cells[other]
+            if beyond.verdict == "outside":
+                found.append(EndPoint(end, end, beyond.output, beyond.element, bindings.get(end)))
+            elif beyond.verdict == "gap" and not (k > other and _is_between_insides(cells, other)):
+                ends = [e for e in (beyond.lo, beyond.hi) if isinstance(e, Fraction)]
+                if len(ends) == 2:
+                    found.append(EndPoint(ends[0], ends[1]))
+    return tuple(found)
+
+
+def _is_between_insides(cells: Sequence[Cell], gap: int) -> bool:
+    """Whether a gap has inside cells on both sides: it is counted once."""
+    return 0 < gap < len(cells) - 1 and cells[gap - 1].verdict == cells[gap + 1].verdict == "inside"
+
+
+def summary(ends: Sequence[EndPoint]) -> str:
+    """How exactly end points are known, in words."""
+    exact = sum(end.exact for end in ends)
+    widest = max((float(end.hi - end.lo) for end in ends), default=0.0)
+    if exact == len(ends):
+        return f"{exact}, all exact rationals" if ends else "none"
+    return f"{exact} exact rationals, {len(ends) - exact} within brackets of at most {widest:.2g}"
