@@ -33,6 +33,15 @@ class Mode(StrEnum):
     over_conditioning = "over-conditioning"
 
 
+class Engine(StrEnum):
+    auto = "auto"
+    search = "search"
+    sweep = "sweep"
+    z3 = "z3"
+    cvxpy = "cvxpy"
+    all = "all"
+
+
 class Stop(StrEnum):
     precision = "precision"
     decision = "decision"
@@ -87,6 +96,7 @@ _POST = (
     "Step from the model's output to the score, in order; may be repeated: "
     "input-diff, neg, abs, average:SIZE, gaussian:SIZE:SIGMA, l1-norm."
 )
+_ENGINE = "auto, search, sweep, z3 or cvxpy: what decides the line; all: every one that can, compared."
 _STOP = "precision: p is known to --precision; decision: it is known on which side of --alpha p is."
 
 
@@ -135,11 +145,12 @@ def audit(
     ] = Mode.parametric,
     stop: Annotated[Stop, _search(metavar="WHEN", help=_STOP)] = Stop.precision,
     precision: Annotated[str, _search(metavar="W", help="Wanted width of the bounds of p.")] = "1e-6",
+    engine: Annotated[Engine, _search(metavar="ENGINE", help=_ENGINE)] = Engine.auto,
     out: Annotated[Path | None, _result(metavar="FOLDER", help="Write the certificate there.")] = None,
     json: Annotated[bool, _result("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Audit the region that a network marks in one input, and certify the p-value."""
-    from sureline import printing, running
+    from sureline import bars, printing, running
 
     request = running.Request(
         model=model,
@@ -160,16 +171,23 @@ def audit(
         mode=mode.value.replace("-", "_"),
         stop=stop.value,
         precision=precision,
+        engine=engine.value,
         alpha=alpha,
         seed=seed,
         out=out,
     )
-    with printing.progress_bar(sys.stderr) as progress:
+    with bars.progress_bar(sys.stderr) as progress:
         result = running.audit(request, progress)
     if json:
         print(printing.as_json(result, request))
     else:
         printing.show_audit(result, request)
+
+
+_SAMPLE = (
+    "Check only the cells of N random draws, in proportion to their null mass, and say what that shows. "
+    "The exit code is then never 0."
+)
 
 
 @app.command()
@@ -181,23 +199,36 @@ def check(
     input: Annotated[
         Path | None, typer.Option(metavar="INPUT.npy", help="Also prove that it is about this input.")
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Processes that share the cells; default: one per core.")
+    ] = None,
+    sample: Annotated[int | None, typer.Option(metavar="N", help=_SAMPLE)] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Repeat the draws of --sample.")] = None,
 ) -> None:
     """Re-check a certificate with the independent checker.
 
-    Exit code 0: valid; 1: invalid, with the first false claim; 2: unusable.
+    Exit code 0: valid, every claim is proved; 1: invalid, with the first false claim; 2: unusable;
+    3: --sample met no false cell, which proves less.
     """
-    from sureline import printing
+    from sureline import bars, printing
     from verifier.check.checking import check as run_check
     from verifier.check.errors import InvalidCertificate, UnusableCertificate
 
     try:
-        report = run_check(folder, model=model, input=input)
+        with bars.check_bar(sys.stderr) as progress:
+            report = run_check(
+                folder, model, input, workers=workers, progress=progress, sample=sample, seed=seed
+            )
     except InvalidCertificate as error:
         printing.show_invalid(error)
         raise typer.Exit(1) from None
     except UnusableCertificate as error:
         _fail(str(error))
-    printing.show_check(report)
+    if report.valid:
+        printing.show_check(report)
+    else:
+        printing.show_sampled(report)
+        raise typer.Exit(3)
 
 
 @app.command()

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import asdict
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from inference.ends import EndPoint
+    from inference.engines import Comparison
     from inference.result import InferenceResult
     from sureline.running import Description, Request
     from verifier.check import CheckReport
 
-__all__ = ["as_json", "bounds", "progress_bar", "show_audit", "show_check", "show_info", "show_invalid"]
+__all__ = [
+    "as_json",
+    "bounds",
+    "show_audit",
+    "show_check",
+    "show_info",
+    "show_invalid",
+    "show_sampled",
+]
 
 _ALTERNATIVES = {
     "two-sided": "at least this extreme, in the equal-tailed sense,",
@@ -45,6 +54,12 @@ def as_json(result: InferenceResult, request: Request) -> str:
         "decision": result.decision(alpha),
         "truncated_intervals": [[str(lower), str(upper)] for lower, upper in result.truncated_intervals],
         "roi_size": int(result.roi.sum()),
+        "end_points": [
+            {"lo": str(end.lo), "hi": str(end.hi), "exact": end.exact, "binding": _binding(end)}
+            for end in result.end_points
+        ],
+        "engine": result.engine,
+        "compared": [asdict(one) for one in result.compared],
         "cells": result.cells,
         "gap_mass": _finite(result.gap_mass),
         "network": str(result.exactness),
@@ -54,6 +69,10 @@ def as_json(result: InferenceResult, request: Request) -> str:
         "warnings": list(result.warnings),
     }
     return json.dumps(record, allow_nan=False)
+
+
+def _binding(end: EndPoint) -> str | None:
+    return None if end.binding is None else f"{end.binding.node}, element {end.binding.unit}"
 
 
 def _finite(value: Any) -> float | None:
@@ -78,26 +97,13 @@ def _digits(p: Decimal, rounding: str) -> str:
     return format(float(rounded), ".7g") if rounded == 0 or rounded >= Decimal("1e-300") else f"{rounded:e}"
 
 
-@contextmanager
-def progress_bar(stream: TextIO) -> Iterator[Any]:
-    """Show a bar on a terminal; in a pipe, yield None."""
-    if not stream.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("auditing"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(file=stream), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda text: bar.update(task, description=str(text))
-
-
 def show_audit(result: InferenceResult, request: Request) -> None:
     """Print the answer in words, then the numbers behind it."""
     from rich.console import Group
     from rich.padding import Padding
     from rich.text import Text
+
+    from inference.ends import summary
 
     inf_p, sup_p = bounds(result.inf_p, result.sup_p, result.log_inf_p, result.log_sup_p)
     alpha = request.level
@@ -127,7 +133,9 @@ def show_audit(result: InferenceResult, request: Request) -> None:
             "proof",
             f"{result.cells} cells, undecided null mass {_short(result.gap_mass)}, {result.seconds:.2f} s",
         ),
+        ("end points", summary(result.end_points)),
         ("network", str(result.exactness)),
+        *((f"engine {one.engine}", _compared(one)) for one in result.compared),
         ("runtime", _RUNTIME[result.runtime_agrees]),
         ("noise", f"normal, variance {request.var}, inserted as known: the p-value is conditional on it"),
         ("certificate", str(request.out) if request.out else "not written (give --out FOLDER)"),
@@ -136,6 +144,13 @@ def show_audit(result: InferenceResult, request: Request) -> None:
     parts += [Padding(Text(f"Warning: {text}", style="yellow"), (0, 0, 1, 0)) for text in result.warnings]
     parts.append(Text(_CAUTION, style="dim"))
     _panel(Group(*parts), "Sureline audit", colour)
+
+
+def _compared(one: Comparison) -> str:
+    """What an engine made of the line, in words."""
+    if one.refused:
+        return f"not asked: {one.refused}"
+    return f"agrees: {one.cells} cells, {one.exact_ends} exact ends, {one.seconds:.2f} s"
 
 
 _CAUTION = (
@@ -158,23 +173,58 @@ def show_check(report: CheckReport) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    low, high = (
-        _digits(Decimal(p), r) for p, r in ((report.inf_p, ROUND_FLOOR), (report.sup_p, ROUND_CEILING))
+    proved = Text("Every claim was proved again, from the files in the folder alone.")
+    rows = [("p-value", _between(report.inf_p, report.sup_p)), ("cells", _kinds(report))]
+    rows += _confirmed(report)
+    notes = [Text(f"Note: {note}.", style="dim") for note in report.notes]
+    table = Padding(_table(rows), (1, 0, 1 if notes else 0, 0))
+    _panel(Group(proved, table, *notes), "Valid", "bold green")
+
+
+def show_sampled(report: CheckReport) -> None:
+    """Print what a sample of the cells shows."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    found = report.sampled
+    if found is None:
+        return
+    answer = Text(
+        f"{found.draws} random draws met no false cell ({found.distinct} distinct cells, each proved again). "
+        "With confidence 95 % the cells that are claimed falsely hold at most "
+        f"{found.false_mass} of the null mass. This is not a proof that the certificate is valid."
     )
     rows = [
-        ("p-value", f"between {low} and {high}"),
-        ("cells", f"{report.inside} inside, {report.outside} outside, {report.gaps} gaps (no claim)"),
+        ("p-value", f"{_between(found.inf_p, found.sup_p)}, with that confidence"),
+        ("claimed", f"{_between(report.inf_p, report.sup_p)}; follows if every cell is right"),
+        ("cells", _kinds(report)),
+        ("seed", f"{found.seed} (--seed repeats the draws)"),
+        *_confirmed(report),
     ]
+    notes = [Text(f"Note: {note}.", style="dim") for note in report.notes]
+    _panel(Group(answer, Padding(_table(rows), (1, 0)), *notes), "Sampled, not proved", "bold yellow")
+
+
+def _between(inf_p: str, sup_p: str) -> str:
+    low, high = (_digits(Decimal(p), r) for p, r in ((inf_p, ROUND_FLOOR), (sup_p, ROUND_CEILING)))
+    return f"between {low} and {high}"
+
+
+def _kinds(report: CheckReport) -> str:
+    return f"{report.inside} inside, {report.outside} outside, {report.gaps} gaps (no claim)"
+
+
+def _confirmed(report: CheckReport) -> list[tuple[str, str]]:
+    """What was derived again or compared, and how long the check took."""
+    rows = []
     if report.eta_rederived:
         rows.append(("contrast", "derived again from the observed region"))
     if report.model_checked:
         rows.append(("model", "the file given, unchanged"))
     if report.input_checked:
         rows.append(("input", "the array given"))
-    proved = Text("Every claim was proved again, from the files in the folder alone.")
-    notes = [Text(f"Note: {note}.", style="dim") for note in report.notes]
-    table = Padding(_table(rows), (1, 0, 1 if notes else 0, 0))
-    _panel(Group(proved, table, *notes), "Valid", "bold green")
+    return [*rows, ("time", f"{report.seconds:.2f} s")]
 
 
 def show_invalid(error: Exception) -> None:

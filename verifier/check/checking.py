@@ -23,7 +23,7 @@ from verifier.check.claims.contrast import Line, contrast, line
 from verifier.check.claims.law import Law, confirm
 from verifier.check.claims.model import compare_inputs, compare_model, parse_model
 from verifier.check.claims.reading import file_bytes, parse_json, parse_npy, rational
-from verifier.check.claims.sampling import LARGEST_SEED, MOST_DRAWS, new_seed, sample_cells
+from verifier.check.claims.sampling import LARGEST_SEED, MOST_DRAWS, sample_cells
 from verifier.check.claims.selection import compare_selection, free_inputs
 from verifier.check.errors import InvalidCertificate, UnusableCertificate
 from verifier.check.graph.graph import CheckedGraph
@@ -101,7 +101,7 @@ class Effort:
     workers: int
     progress: Progress | None
     draws: int | None
-    seed: int
+    seed: int | None
 
     @classmethod
     def of(
@@ -117,7 +117,7 @@ class Effort:
                 raise UnusableCertificate(f"{name} must be an integer from {least} to {most}")
         if seed is not None and sample is None:
             raise UnusableCertificate("a seed belongs to a sample; give sample too")
-        return cls(workers or usable_cores(), progress, sample, new_seed() if seed is None else seed)
+        return cls(workers or usable_cores(), progress, sample, seed)
 
 
 def _check(certificate: Certificate, model: Any, given: Any, effort: Effort) -> CheckReport:

@@ -8,6 +8,7 @@ builds the graph again.
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import pickle
@@ -98,13 +99,13 @@ def _spread(task: Task, parts: list[Part], workers: int, tell: Progress, done: i
     context = _Context()
     with tempfile.TemporaryDirectory(prefix="sureline-check-") as folder:
         path = Path(folder) / "task"
-        path.write_bytes(pickle.dumps(task))
+        path.write_bytes(_pickled(task))
         try:
             pool = ProcessPoolExecutor(min(workers, len(parts)), context, _begin, (str(path),))
         except (ImportError, NotImplementedError, OSError):  # no semaphores here
             return False
         try:
-            futures = [pool.submit(_confirm, part) for part in parts]
+            futures = [pool.submit(_confirm, _pickled(part)) for part in parts]
             for part, future in zip(parts, futures, strict=True):
                 _outcome(future)
                 done += len(part)
@@ -116,6 +117,17 @@ def _spread(task: Task, parts: list[Part], workers: int, tell: Progress, done: i
         finally:
             pool.shutdown()
     return True
+
+
+def _pickled(what: Any) -> bytes:
+    """Pickled with numbers of any length: Python 3.11 writes a Fraction in decimal digits, of which it limits
+    the number.
+    """
+    stream = io.BytesIO()
+    pickler = pickle.Pickler(stream)
+    pickler.dispatch_table = {Fraction: lambda v: (Fraction, (v.numerator, v.denominator))}
+    pickler.dump(what)
+    return stream.getvalue()
 
 
 def _outcome(future: Future[None]) -> None:
@@ -204,8 +216,8 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _confirm(part: Part) -> None:
+def _confirm(pickled: bytes) -> None:
     if _work.task is None or _work.graph is None:
         _work.task = pickle.loads(Path(_work.path).read_bytes())
         _work.graph = _work.task.graph()
-    confirm_cells(_work.graph, part, _work.task.observed)
+    confirm_cells(_work.graph, pickle.loads(pickled), _work.task.observed)

@@ -78,6 +78,10 @@ def report(
         notes.append("the input was not compared with an input file (--input)")
     if document["noise"]["kind"] == "full":
         notes.append("the covariance is positive definite up to 1e-12 of its largest variance")
+    if sampled is not None and sampled.foreseeable:
+        notes.append(
+            "the seed was given: the confidence rests on its being unknown to who made the certificate"
+        )
     counts = {
         kind: sum(c.verdict == kind for c in certificate.cells) for kind in ("inside", "outside", "gap")
     }

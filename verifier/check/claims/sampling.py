@@ -24,7 +24,7 @@ from verifier.check.claims.certificate import CellClaim, Certificate
 from verifier.check.claims.law import PRECISIONS, Law, bounds, masses
 from verifier.check.errors import UnusableCertificate
 
-__all__ = ["Sampled", "distribution", "draw", "new_seed", "sample_cells"]
+__all__ = ["Sampled", "distribution", "draw", "sample_cells"]
 
 Claims = list[tuple[int, CellClaim]]
 DELTA = Fraction(1, 20)
@@ -39,6 +39,7 @@ class Sampled:
 
     With `confidence`, the cells that are claimed falsely have at most the share `false_mass` of the null mass
     of all cells that claim something, and so at most that null mass; p is then between `inf_p` and `sup_p`.
+    `foreseeable`: the seed was given, so this holds only if who made the certificate could not know it.
     Decimal strings, rounded the safe way.
     """
 
@@ -48,6 +49,7 @@ class Sampled:
     false_mass: str
     inf_p: str
     sup_p: str
+    foreseeable: bool
     confidence: str = "0.95"
 
     def __str__(self) -> str:
@@ -58,20 +60,18 @@ class Sampled:
         )
 
 
-def new_seed() -> int:
-    """A seed that nobody could foresee."""
-    return secrets.randbits(128)
-
-
 def sample_cells(
-    law: Law, certificate: Certificate, claims: Claims, draws: int, seed: int
+    law: Law, certificate: Certificate, claims: Claims, draws: int, given: int | None
 ) -> tuple[Claims, Sampled]:
     """The distinct cells of the draws, in their order, and what it shows if all of them are confirmed."""
+    seed = secrets.randbits(128) if given is None else given
     if not claims:
         raise UnusableCertificate("no cell claims anything: there is nothing to draw from")
     weights, error = distribution(law, [c for _, c in claims])
     drawn = sorted(set(draw(weights, draws, seed)))
-    return [claims[k] for k in drawn], _shown(law, certificate, draws, len(drawn), seed, error)
+    false_mass, inf_p, sup_p = _shown(law, certificate, draws, error)
+    found = Sampled(draws, len(drawn), seed, false_mass, inf_p, sup_p, given is not None)
+    return [claims[k] for k in drawn], found
 
 
 def distribution(law: Law, cells: Sequence[CellClaim]) -> tuple[list[int], Fraction]:
@@ -108,10 +108,8 @@ def draw(weights: Sequence[int], draws: int, seed: int) -> Iterator[int]:
         yield bisect.bisect_right(ends, int.from_bytes(digest, "big") * ends[-1] >> 256)
 
 
-def _shown(
-    law: Law, certificate: Certificate, draws: int, distinct: int, seed: int, error: Fraction
-) -> Sampled:
-    """What `draws` draws without a false cell show."""
+def _shown(law: Law, certificate: Certificate, draws: int, error: Fraction) -> tuple[str, str, str]:
+    """The greatest share of false cells that `draws` draws may have missed, and the least and greatest p."""
     with _precision(PRECISIONS[1]):
         share = min(_fraction((1 / _ball(DELTA)).log().upper()) / draws + error, Fraction(1))
         ends = {
@@ -124,8 +122,7 @@ def _shown(
         most = Fraction(1)
         if p.most.is_finite():
             most = min(_fraction(p.most.upper()) + Fraction(1, 1 << SMALLEST), most)
-    texts = _text(share, ROUND_CEILING), _text(least, ROUND_FLOOR), _text(most, ROUND_CEILING)
-    return Sampled(draws, distinct, seed, *texts)
+    return _text(share, ROUND_CEILING), _text(least, ROUND_FLOOR), _text(most, ROUND_CEILING)
 
 
 @contextmanager
