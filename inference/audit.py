@@ -26,7 +26,7 @@ from inference.prepare import Audited, needed_outputs, prepare
 from inference.progress import reporter
 from inference.result import InferenceResult
 from inference.truncation import TruncationSet, truncation_set
-from symbolic.errors import InputError, ModelError, OptionError, enough_memory
+from symbolic.errors import EngineError, InputError, ModelError, OptionError, enough_memory
 from symbolic.network import require_supported
 from symbolic.reading.arrays import (
     REAL_TYPES,
@@ -180,7 +180,7 @@ class SelectiveInferenceModel:
 
         Raises
         ------
-        InputError, NoiseError, OptionError, NoHypothesisError, TieError, BudgetError
+        InputError, NoiseError, OptionError, NoHypothesisError, TieError, BudgetError, EngineError
         """
         if ignored:
             warn_ignored(**ignored)
@@ -209,11 +209,17 @@ class SelectiveInferenceModel:
             progress=reporter(progress),
             engine=engine,
         )
-        found = decide_line(audited, arrays, tested, line.beta[: len(tested)], seen, options)
-        refuse_tie(found.cells)
         case = Case(
             self.hypothesis, audited, arrays, reference, noise, law, line, seen, contrast, inference_mode
         )
+        try:
+            found = decide_line(audited, arrays, tested, line.beta[: len(tested)], seen, options)
+        except EngineError as error:
+            error.certificates = {
+                engine: case.result(one, goal, started).certificate for engine, one in error.found.items()
+            }
+            raise
+        refuse_tie(found.cells)
         return case.result(found, goal, started)
 
     def _inputs(self, x: Any) -> tuple[dict[str, NDArray[Any]], NDArray[Any] | None]:

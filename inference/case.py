@@ -90,6 +90,7 @@ class Case:
             cell_list=found.cells,
             ends=found.ends,
             engine=found.engine,
+            compared=found.compared,
             alternative=self.law.alternative,
             null_value=self.law.null,
             roi=self.contrast.roi,

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from inference.ends import decided_gaps, end_points, exact_program
-from inference.engines import EXACT, Decided, exact_set
+from inference.engines import EXACT, Decided, all_engines, exact_set
 from inference.exactly import decider
 from inference.observe import Observation
 from inference.pattern_region import pattern_region
@@ -77,20 +77,24 @@ def decide_line(
         name: [Fraction(int(v)) for v in values.reshape(-1)]
         for name, values in zip(audited.outputs, seen.observed, strict=True)
     }
-    engine = "search" if options.engine == "auto" else options.engine
-    if engine in EXACT:
-        program = audited.network.program
-        program.require_exact()
-        exact = exact_set(engine, program, line, observed, (options.lo, options.hi))
+
+    def search() -> Decided:
+        searched = _searched(audited, arrays, start, beta, seen, options)
+        found = searched.cells
+        bindings: dict[Fraction, Binding] = {}
+        if options.exact_ends and (rational := exact_program(audited.network)) is not None:
+            found, bindings = decided_gaps(found, rational, line, observed, options.reach * NARROW)
+        return Decided(found, searched.evaluations, searched.ended_by, end_points(found, bindings))
+
+    def run(engine: str) -> Decided:
+        if engine not in EXACT:
+            return search()
+        exact = exact_set(engine, audited.network.program, line, observed, (options.lo, options.hi))
         found = covering(exact.cells)
         ends = end_points(found, dict(exact.ends))
         return Decided(found, len(exact.cells), "exhaustive", ends, engine)
-    searched = _searched(audited, arrays, start, beta, seen, options)
-    found = searched.cells
-    bindings: dict[Fraction, Binding] = {}
-    if options.exact_ends and (rational := exact_program(audited.network)) is not None:
-        found, bindings = decided_gaps(found, rational, line, observed, options.reach * NARROW)
-    return Decided(found, searched.evaluations, searched.ended_by, end_points(found, bindings), engine)
+
+    return all_engines(run) if options.engine == "all" else run(options.engine)
 
 
 def _searched(

@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib import import_module
+from itertools import combinations
 from typing import Literal, get_args
 
 from inference.ends import EndPoint
-from symbolic.errors import EngineError, OptionError
+from symbolic.errors import EngineError, ModelError, OptionError
 from symbolic.pieces.line import RationalLine
 from symbolic.pieces.program import Program
 from verifier.cells import Cell, End
 from verifier.engines.found import ExactSet, Observed
 from verifier.goal import Stop
 
-__all__ = ["ENGINES", "EXACT", "Decided", "Engine", "contradiction", "exact_set", "require_engine"]
+__all__ = [
+    "ENGINES",
+    "EXACT",
+    "Comparison",
+    "Decided",
+    "Engine",
+    "agreed",
+    "all_engines",
+    "contradiction",
+    "exact_set",
+    "require_engine",
+]
 
 Engine = Literal["auto", "search", "sweep", "z3", "cvxpy", "all"]
 ENGINES: tuple[str, ...] = get_args(Engine)
 EXACT = {"z3": "verifier.engines.smt", "cvxpy": "verifier.engines.lp"}
 """Engines that find the whole set in exact arithmetic, and their modules."""
+LARGEST = {"z3": 1_000, "cvxpy": 20_000}
+"""Units with branches that each may have."""
+COMPARED = ("search", "z3", "cvxpy")
+"""What "all" runs."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One engine among several: how many cells and exact ends it found in which time, or why it could not."""
+
+    engine: str
+    cells: int = 0
+    exact_ends: int = 0
+    seconds: float = 0.0
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,6 +68,8 @@ class Decided:
         Of the truncation set.
     engine : str
         Which one it was.
+    compared : tuple of Comparison
+        What every engine made of the line, where all were asked.
     """
 
     cells: tuple[Cell, ...]
@@ -47,12 +77,23 @@ class Decided:
     ended_by: Stop
     ends: tuple[EndPoint, ...] = ()
     engine: str = "search"
+    compared: tuple[Comparison, ...] = ()
 
 
 def require_engine(engine: str) -> None:
     """Raise OptionError for a name that is none."""
     if engine not in ENGINES:
         raise OptionError(f"engine is {engine!r}; choose one of {', '.join(ENGINES)}.")
+
+
+def fits(engine: str, program: Program) -> None:
+    """Raise ModelError if a network is too large for an engine to be worth waiting for."""
+    branches = sum(layer.size for _, layer in program.guarded())
+    if branches > LARGEST[engine]:
+        raise ModelError(
+            f"the network has {branches} units with branches, too many for the {engine} engine, which "
+            f"takes {LARGEST[engine]}; use engine='search'."
+        )
 
 
 def exact_set(
@@ -64,6 +105,8 @@ def exact_set(
     progress: Callable[[str], None] | None = None,
 ) -> ExactSet:
     """Run an exact engine on a part of the line."""
+    program.require_exact()
+    fits(engine, program)
     module = import_module(EXACT[engine])
     found: ExactSet = module.truncation_set(program, line, observed, *part, progress=progress)
     return found
@@ -85,10 +128,30 @@ def contradiction(first: Sequence[Cell], second: Sequence[Cell]) -> tuple[Fracti
     return None
 
 
-def disagreement(names: tuple[str, str], where: tuple[Fraction | float, ...]) -> EngineError:
-    """The error to raise."""
-    first, second = names
-    return EngineError(
-        f"the engines {first} and {second} contradict each other between t = {float(where[0])!r} and "
-        f"{float(where[1])!r}: one of them is wrong; please report this with both certificates."
-    )
+def all_engines(run: Callable[[str], Decided]) -> Decided:
+    """What the first engine finds, with every engine that can be asked in agreement."""
+    found: dict[str, Decided] = {}
+    compared = []
+    for engine in COMPARED:
+        started = time.perf_counter()
+        try:
+            one = found[engine] = run(engine)
+        except ModelError as error:
+            compared.append(Comparison(engine, refused=str(error)))
+            continue
+        exact = sum(end.exact for end in one.ends)
+        compared.append(Comparison(engine, len(one.cells), exact, time.perf_counter() - started))
+    agreed(found)
+    return replace(found[COMPARED[0]], compared=tuple(compared))
+
+
+def agreed(found: Mapping[str, Decided]) -> None:
+    """Raise EngineError if two engines contradict each other."""
+    for (first, mine), (second, theirs) in combinations(found.items(), 2):
+        where = contradiction(mine.cells, theirs.cells)
+        if where is not None:
+            raise EngineError(
+                f"the engines {first} and {second} contradict each other between t = {float(where[0])!r} "
+                f"and {float(where[1])!r}: one of them is wrong; please report this with both certificates.",
+                {first: mine, second: theirs},
+            )

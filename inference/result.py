@@ -14,6 +14,7 @@ from scipy.special import log_ndtr
 
 from inference.certificate import Certificate
 from inference.ends import EndPoint, summary
+from inference.engines import Comparison
 from inference.law import Alternative, PValue, sqrt_float
 from inference.line import ExactLine
 from inference.runtime_agreement import Agreement
@@ -55,6 +56,8 @@ class InferenceResult:
         Of the truncation set, in the coordinate t.
     engine : str
         Which engine decided the line.
+    compared : tuple of Comparison
+        What every engine made of it, with engine="all".
     ended_by : str
         "precision", "decision", "exhaustive", "budget" or "interrupted".
     seconds : float
@@ -73,6 +76,7 @@ class InferenceResult:
     cell_list: tuple[Cell, ...]
     ends: tuple[EndPoint, ...]
     engine: str
+    compared: tuple[Comparison, ...]
     alternative: Alternative
     null_value: Fraction
     roi: NDArray[Any]

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from symbolic.errors import OptionError
+from symbolic.errors import EngineError, OptionError
 from symbolic.reading.array_files import read_raw_array
 from symbolic.reading.exact import exact_number
 
@@ -49,6 +49,7 @@ class Request:
     mode: str
     stop: str
     precision: str
+    engine: str
     alpha: str
     seed: int | None
     out: Path | None
@@ -99,15 +100,20 @@ def audit(request: Request, progress: Any) -> InferenceResult:
         "inference_mode": request.mode,
         "termination_criterion": request.stop,
         "precision": request.precision,
+        "engine": request.engine,
         "significance_level": request.alpha,
         "alternative": request.alternative,
         "null_value": request.null_value,
         "progress": progress or False,
     }
     mask = None if request.mask is None else read_raw_array(request.mask)
-    result = load(request.model, hypothesis, seed=request.seed).inference(
-        inputs, _variance(request.var), mask, **options
-    )
+    test = load(request.model, hypothesis, seed=request.seed)
+    try:
+        result = test.inference(inputs, _variance(request.var), mask, **options)
+    except EngineError as error:
+        for engine, certificate in error.certificates.items():
+            certificate.save((request.out or Path("audit")) / f"disagreement-{engine}")
+        raise
     _ = result.runtime_agrees  # the runtime speaks before anything is written
     if request.out is not None:
         result.certificate.save(request.out)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 __all__ = [
     "BudgetError",
@@ -69,7 +70,20 @@ class BudgetError(SurelineError):
 
 
 class EngineError(SurelineError):
-    """Two engines contradict each other: one of them is wrong."""
+    """Two engines contradict each other: one of them is wrong.
+
+    Attributes
+    ----------
+    found : dict
+        By engine, what each of them found.
+    certificates : dict
+        By engine, the certificate of it, where an audit made them.
+    """
+
+    def __init__(self, message: str, found: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.found = found or {}
+        self.certificates: dict[str, Any] = {}
 
 
 @contextmanager

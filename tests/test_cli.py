@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from flint import arb
 from onnx import TensorProto, helper, numpy_helper
 
 from sureline.cli import main
@@ -97,8 +98,13 @@ def test_json_of_the_worked_example(run: Run, files: Path) -> None:
     fields += " alpha decision gap_mass log_sup_p certificate warnings"
     assert set(record) >= set(fields.split())
     assert record["stat"] == 1.75
-    assert record["inf_p"] <= 0.7247224912368 <= record["sup_p"] == record["p_value"]
-    assert record["sup_p"] - record["inf_p"] <= 1e-6
+    a, b, right = ((arb(z) / 2).erfc() for z in (0.75, 1.25, 1.75))  # twice the tails beyond, variance 2
+    left = (a - b) + (b - right)
+    p = 2 * (1 - left / (left + right))
+    assert record["inf_p"] <= p and p <= record["sup_p"] == record["p_value"]
+    assert record["sup_p"] - record["inf_p"] <= 1e-15
+    assert record["truncated_intervals"] == [["-5/4", "-3/4"], ["5/4", "inf"]]
+    assert [end["exact"] for end in record["end_points"]] == [True] * 3
     assert record["naive_p_value"] == pytest.approx(0.21592494, abs=1e-8)
     assert (record["decision"], record["alpha"], record["roi_size"]) == ("accept", 0.05, 1)
     assert record["runtime_agrees"] is True

@@ -1,1 +1,1 @@
-"""Engines that decide a line by its exact linear pieces: second opinions that share nothing with the search."""
+"""Engines that decide a line by its exact linear pieces: second opinions, without anything of the search."""
