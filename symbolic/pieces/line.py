@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ldexp
+from operator import truediv
 from typing import Any
 
 import numpy as np
@@ -118,14 +118,16 @@ def _nearest(
 
 def _promising(value: NDArray[Any], fall: NDArray[Any]) -> Sequence[int]:
     """Where the quotient of two lists of integers (the second positive) may be the least: by leading bits."""
-    ratios = np.array([_ratio(int(v), int(f)) for v, f in zip(value, fall, strict=True)])
-    return np.nonzero(ratios <= ratios.min() * (1 + 2.0**-40))[0].tolist()
+    try:
+        ratios = np.array(list(map(truediv, value, fall)))
+    except OverflowError:
+        ratios = np.array(list(map(_ratio, value, fall)))
+    return np.nonzero(ratios <= ratios.min() * (1 + 2.0**-40) + 2.0**-1070)[0].tolist()
 
 
 def _ratio(value: int, fall: int) -> float:
-    """value / fall of integers >= 0, to 2**-50 of itself."""
-    shifts = [max(0, v.bit_length() - 60) for v in (value, fall)]
-    exponent = shifts[0] - shifts[1]
-    if abs(exponent) > 900:
-        return 0.0 if exponent < 0 else float("inf")
-    return ldexp((value >> shifts[0]) / (fall >> shifts[1]), exponent)
+    """value / fall, or infinity."""
+    try:
+        return value / fall
+    except OverflowError:
+        return float("inf")

@@ -1,9 +1,8 @@
 """Integers of any length as residues modulo many primes, so that float64 matrix products carry them exactly.
 
 The primes are below 2**21: a product of two residues is below 2**42, and a sum of 2**11 such products is
-below 2**53, where float64 knows every integer. Signs come from the fractional form of the Chinese remainder
-theorem (x / M is the fractional part of a sum of t_i / p_i), with 93 bits, and with Python integers where
-these are too few.
+below 2**53, where float64 knows every integer. The Chinese remainder theorem in the form
+x = sum of t (M / p) - q M brings integers back as limbs, which are such sums again.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ LARGEST_PRIME = 1 << 21
 LONGEST_SUM = 1 << 11
 """So many products of residues are summed exactly."""
 MOST_PRIMES = 4096
-LIMB = 31
 
 
 @cache
@@ -38,11 +36,13 @@ def _sieve() -> NDArray[np.int64]:
     return np.nonzero(~composite)[0][::-1][: 2 * MOST_PRIMES]
 
 
-def modulo(x: Array, p: int) -> Array:
-    """x mod p of integers 0 <= x < 2**53: the quotient is far enough from the next integer to be rounded
+def modulo(x: Array, p: int | Array) -> Array:
+    """x mod p of integers |x| < 2**53: the quotient is far enough from the next integer to be rounded
     down right.
     """
-    return np.asarray(x - np.floor(x / p) * p)
+    quotient = np.floor(x / p)
+    quotient *= p
+    return np.asarray(np.subtract(x, quotient, out=quotient))
 
 
 def lowest_bit(values: Array) -> int:
@@ -99,48 +99,55 @@ class Primes:
     def product(self) -> int:
         return prod(self.all)
 
-    @cached_property
-    def _parts(self) -> tuple[list[int], NDArray[np.int64]]:
-        """M / p and its inverse modulo p."""
-        parts = [self.product // p for p in self.all]
-        return parts, np.array([pow(m % p, -1, p) for m, p in zip(parts, self.all, strict=True)])
-
     def of(self, values: NDArray[Any]) -> Array:
         """Residues of Python integers, primes first."""
         return np.stack([(values % p).astype(np.float64) for p in self.all])
 
-    def _shares(self, residues: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The numerators t of x / M = sum of t / p modulo 1, and the primes, as columns."""
-        column = (-1, *(1,) * (residues.ndim - 1))
-        p = np.array(self.all).reshape(column)
-        return residues.astype(np.int64) * self._parts[1].reshape(column) % p, p
+    @cached_property
+    def _table(self) -> tuple[Array, Array, Array, Array, int]:
+        """Primes and inverses as columns, the limbs of M / p and of M, and the bits of a limb."""
+        parts = [self.product // p for p in self.all]
+        inverses = [pow(m % p, -1, p) for m, p in zip(parts, self.all, strict=True)]
+        bits = 24 if self.count < 256 else 16  # so that sums of count + 1 products stay below 2**53
+        length = self.product.bit_length() // bits + 1
+        limbs = np.array(
+            [[m >> bits * k & (1 << bits) - 1 for m in (*parts, self.product)] for k in range(length)]
+        )
+        columns = np.array([self.all, inverses], dtype=np.float64)[..., None]
+        return (
+            columns[0],
+            columns[1],
+            limbs[:, :-1].astype(np.float64),
+            limbs[:, -1:].astype(np.float64),
+            bits,
+        )
+
+    def _limbs(self, residues: Array) -> tuple[NDArray[np.int64], int]:
+        """Integers below a quarter of M in limbs, the last one signed, and the bits of a limb.
+
+        x / M is the sum of t / p less a whole number q, so x is the sum of t (M / p), less q M.
+        """
+        p, inverse, parts, whole, bits = self._table
+        shares = modulo(residues * inverse, p)
+        quotient = np.rint((shares / p).sum(axis=0, keepdims=True))
+        limbs = (parts @ shares - whole * quotient).astype(np.int64)
+        for k in range(len(limbs) - 1):
+            limbs[k + 1] += limbs[k] >> bits
+            limbs[k] &= (1 << bits) - 1
+        return limbs, bits
 
     def integers(self, residues: Array) -> NDArray[Any]:
-        """The integers of least absolute value with these residues."""
-        shares, _ = self._shares(residues)
-        total = np.zeros(residues.shape[1:], dtype=object)
-        for share, part in zip(shares, self._parts[0], strict=True):
-            total = total + share.astype(object) * part
-        total = total % self.product
-        return np.asarray(np.where(total > self.product // 2, total - self.product, total), dtype=object)
+        """The integers below a quarter of the product of the primes with these residues (from -p to p)."""
+        limbs, bits = self._limbs(residues.reshape(self.count, -1))
+        size = len(limbs) * bits // 8
+        places = np.ascontiguousarray(limbs.T).astype("<i8").view(np.uint8).reshape(-1, len(limbs), 8)
+        data = np.ascontiguousarray(places[:, :, : bits // 8]).tobytes()
+        found = np.empty(limbs.shape[1], dtype=object)
+        read = int.from_bytes
+        found[:] = [read(data[k : k + size], "little", signed=True) for k in range(0, len(data), size)]
+        return found.reshape(residues.shape[1:])
 
     def signs(self, residues: Array) -> NDArray[np.int8]:
         """Signs of integers below a quarter of the product of the primes."""
-        zero = ~residues.any(axis=0)
-        shares, p = self._shares(residues)
-        limbs = []
-        for _ in range(3):
-            shares = shares << LIMB
-            limbs.append((shares // p).sum(axis=0))
-            shares = shares % p
-        for k in (2, 1):
-            limbs[k - 1] += limbs[k] >> LIMB
-        high, middle, low = (limb & ((1 << LIMB) - 1) for limb in limbs)
-        most = (1 << LIMB) - 1
-        found = np.where(high >= 1 << (LIMB - 1), -1, 1).astype(np.int8)
-        found[zero] = 0
-        close = (high == most) & (middle == most) & (low > most - self.count) & ~zero
-        if close.any():
-            values = self.integers(residues[:, close])
-            found[close] = np.array([(v > 0) - (v < 0) for v in values.tolist()], dtype=np.int8)
-        return found
+        limbs, _ = self._limbs(residues)
+        return np.where(residues.any(axis=0), np.where(limbs[-1] < 0, -1, 1), 0).astype(np.int8)
