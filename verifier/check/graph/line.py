@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from verifier.check.errors import InvalidCertificate, Undecided
-from verifier.check.numbers.integers import EXACT, Arithmetic, Array, Form, objects
+from verifier.check.numbers.integers import Arithmetic, Array, Form, objects
 from verifier.check.numbers.rationals import quotient
 
 __all__ = ["Cell", "MovingInput", "Place", "dyadic_above", "is_dyadic", "is_infinite"]
@@ -76,7 +76,7 @@ class MovingInput:
         """
         if any(is_infinite(end) for cell in cells for end in cell):
             return [self.on_rays(ar, cells)]
-        whole = self._whole_cells(ar, cells) if ar.precision is EXACT else None
+        whole = self._whole_cells(ar, cells) if ar.exact else None
         return [*([] if whole is None else [whole]), (None, self.on_cells(ar, cells))]
 
     def on_cells(self, ar: Arithmetic, cells: Sequence[Cell]) -> Form:
@@ -108,7 +108,7 @@ class MovingInput:
             raise Undecided(bad)
         signs = [Fraction(1 if is_infinite(hi) else -1) for _, hi in rays]
         halves = [1 / (2 * start) for start in starts]
-        if ar.precision is EXACT:
+        if ar.exact:
             found = self._whole(ar, halves, halves, signs, [Fraction(0)] * len(rays))
             if found is not None:
                 return found

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from verifier.check.errors import InvalidCertificate, NotHomogeneous
-from verifier.check.numbers.rationals import quotient
+from verifier.check.numbers.rationals import ceiling, floor, quotient
 
 __all__ = [
     "EXACT",
@@ -57,8 +57,8 @@ def _of_one_degree(forms: list[Form]) -> list[Form]:
 
 
 def magnitude(a: Array) -> int:
-    """The largest absolute value in `a` (0 if it is empty)."""
-    return max(int(a.max()), -int(a.min())) if a.size else 0
+    """The largest absolute value in `a` (0 if it is empty); of rational numbers, rounded up."""
+    return max(ceiling(a.max()), -floor(a.min())) if a.size else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +99,11 @@ class Arithmetic:
     def rational(self) -> bool:
         """Whether elements may be rationals."""
         return self.precision == RATIONAL
+
+    @property
+    def exact(self) -> bool:
+        """Whether +, -, * and max never round."""
+        return self.bits is None
 
     @property
     def fast(self) -> bool:

@@ -15,7 +15,7 @@ from flint import fmpq
 
 from verifier.check.errors import Undecided
 
-__all__ = ["Rational", "denominator_of", "quotient"]
+__all__ = ["Rational", "ceiling", "denominator_of", "floor", "quotient"]
 
 
 def _refuse(*_: Any) -> NoReturn:
@@ -92,6 +92,16 @@ def quotient(a: Any, b: Any) -> Any:
     """a / b of whole and rational numbers."""
     x, y = (fmpq(v.numerator, v.denominator) if isinstance(v, Fraction) else fmpq(_plain(v)) for v in (a, b))
     return _reduced(x / y)
+
+
+def ceiling(value: Any) -> int:
+    """A whole or rational number, rounded up."""
+    return int(value.value.ceil()) if isinstance(value, Rational) else int(value)
+
+
+def floor(value: Any) -> int:
+    """A whole or rational number, rounded down."""
+    return int(value.value.floor()) if isinstance(value, Rational) else int(value)
 
 
 def denominator_of(value: Any) -> int:
