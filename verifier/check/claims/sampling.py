@@ -67,18 +67,18 @@ def sample_cells(
     seed = secrets.randbits(128) if given is None else given
     if not claims:
         raise UnusableCertificate("no cell claims anything: there is nothing to draw from")
-    weights, error = distribution(law, [c for _, c in claims])
+    weights, error, claimed = distribution(law, [c for _, c in claims])
     drawn = sorted(set(draw(weights, draws, seed)))
-    false_mass, inf_p, sup_p = _shown(law, certificate, draws, error)
+    false_mass, inf_p, sup_p = _shown(law, certificate, draws, error, claimed)
     found = Sampled(draws, len(drawn), seed, false_mass, inf_p, sup_p, given is not None)
     return [claims[k] for k in drawn], found
 
 
-def distribution(law: Law, cells: Sequence[CellClaim]) -> tuple[list[int], Fraction]:
-    """Weights in proportion to the null masses, and the error: q(A) >= p(A) - error for every set of cells,
-    where q is the law of `draw` and p that of the masses.
+def distribution(law: Law, cells: Sequence[CellClaim]) -> tuple[list[int], Fraction, arb]:
+    """Weights in proportion to the null masses; the error: q(A) >= p(A) - error for every set of cells, where
+    q is the law of `draw` and p that of the masses; and twice the null mass of all cells.
     """
-    found: tuple[list[int], Fraction] | None = None
+    found: tuple[list[int], Fraction, arb] | None = None
     for precision in PRECISIONS:
         with _precision(precision):
             each = masses(law, [(c.lo, c.hi) for c in cells])
@@ -92,7 +92,7 @@ def distribution(law: Law, cells: Sequence[CellClaim]) -> tuple[list[int], Fract
             # p_k <= ceil(upper) / 2**BITS; one more for the draw itself, which takes 256 bits for uniform
             excess = sum(-_floor(-s.upper()) - w for s, w in zip(scaled, weights, strict=True)) + 1
         if sum(weights):
-            found = weights, Fraction(excess, 1 << BITS)
+            found = weights, Fraction(excess, 1 << BITS), total
             if found[1] * (1 << ENOUGH) < 1:
                 break
     if found is None:
@@ -108,15 +108,15 @@ def draw(weights: Sequence[int], draws: int, seed: int) -> Iterator[int]:
         yield bisect.bisect_right(ends, int.from_bytes(digest, "big") * ends[-1] >> 256)
 
 
-def _shown(law: Law, certificate: Certificate, draws: int, error: Fraction) -> tuple[str, str, str]:
+def _shown(
+    law: Law, certificate: Certificate, draws: int, error: Fraction, claimed: arb
+) -> tuple[str, str, str]:
     """The greatest share of false cells that `draws` draws may have missed, and the least and greatest p."""
     with _precision(PRECISIONS[1]):
         share = min(_fraction((1 / _ball(DELTA)).log().upper()) / draws + error, Fraction(1))
         ends = {
-            kind: [(c.lo, c.hi) for c in certificate.cells if c.verdict == kind]
-            for kind in ("inside", "outside", "gap")
+            kind: [(c.lo, c.hi) for c in certificate.cells if c.verdict == kind] for kind in ("inside", "gap")
         }
-        claimed = sum(masses(law, ends["inside"] + ends["outside"]), arb(0))
         p = bounds(law, ends["inside"], ends["gap"], claimed.upper() * _ball(share))
         least = Fraction(0) if p.least is None else max(_fraction(p.least.lower()), Fraction(0))
         most = Fraction(1)
