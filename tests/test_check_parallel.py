@@ -95,12 +95,26 @@ def test_few_cells_start_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert check(Folder().write(tmp_path / "c"), workers=64).valid
 
 
-def test_no_semaphores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError("no semaphores")
+@pytest.mark.parametrize("what", ["ProcessPoolExecutor", "_Process.start", "tempfile.TemporaryDirectory"])
+def test_no_processes_here(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
 
-    monkeypatch.setattr(parallel, "ProcessPoolExecutor", refuse)
+    def refuse(*_: object, **__: object) -> None:
+        calls.append(what)
+        raise OSError("not on this system")
+
+    monkeypatch.setattr(f"verifier.check.parallel.{what}", refuse)
     assert check(split(Folder().write(tmp_path / "c"), 300), workers=2).valid
+    assert len(calls) == 1
+
+
+def test_workers_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert 1 <= parallel.usable_workers() <= cores
+    monkeypatch.setattr(os, "sysconf", lambda name: 1)  # no memory
+    assert parallel.usable_workers() == 1
+    monkeypatch.delattr(os, "sysconf")
+    assert parallel.usable_workers() == cores
 
 
 @pytest.mark.parametrize("options", [{"workers": 0}, {"workers": True}, {"workers": 1.0}, {"workers": 5000}])

@@ -28,7 +28,7 @@ from verifier.check.claims.selection import compare_selection, free_inputs
 from verifier.check.errors import InvalidCertificate, UnusableCertificate
 from verifier.check.graph.graph import CheckedGraph
 from verifier.check.numbers.integers import Array
-from verifier.check.parallel import Progress, Task, confirm_all, usable_cores
+from verifier.check.parallel import Progress, Task, confirm_all
 from verifier.check.report import CheckReport, report
 
 __all__ = ["CheckReport", "InvalidCertificate", "UnusableCertificate", "check"]
@@ -57,8 +57,8 @@ def check(
     input : path or array, optional
         Prove that the certificate is about this input.
     workers : int, optional
-        How many processes may share the cells; default: one per usable core. Few cells are checked in this
-        process alone. The outcome does not depend on it.
+        How many processes may share the cells; default: one per usable core, if there is memory for them.
+        Few cells are checked in this process alone. The outcome does not depend on it.
     progress : callable, optional
         Called with the number of cells done and the number of cells to do.
     sample : int, optional
@@ -98,7 +98,7 @@ def check(
 class Effort:
     """How much is checked, and by how many."""
 
-    workers: int
+    workers: int | None
     progress: Progress | None
     draws: int | None
     seed: int | None
@@ -117,7 +117,7 @@ class Effort:
                 raise UnusableCertificate(f"{name} must be an integer from {least} to {most}")
         if seed is not None and sample is None:
             raise UnusableCertificate("a seed belongs to a sample; give sample too")
-        return cls(workers or usable_cores(), progress, sample, seed)
+        return cls(workers, progress, sample, seed)
 
 
 def _check(certificate: Certificate, model: Any, given: Any, effort: Effort) -> CheckReport:

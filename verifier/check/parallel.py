@@ -35,7 +35,7 @@ from verifier.check.errors import UnusableCertificate
 from verifier.check.graph.graph import CheckedGraph
 from verifier.check.numbers.integers import Array
 
-__all__ = ["Progress", "Task", "confirm_all", "usable_cores"]
+__all__ = ["Progress", "Task", "confirm_all"]
 
 Progress = Callable[[int, int], None]
 Part = Sequence[tuple[int, CellClaim]]
@@ -60,21 +60,32 @@ class Task:
         return CheckedGraph.build(audited, self.inputs, self.moving, self.beta, self.outputs)
 
 
-def usable_cores() -> int:
-    """The cores that this process may use; one within a process that another one started for its work."""
+def usable_workers() -> int:
+    """One worker per core that this process may use, and no more than fit into half of the memory if each
+    becomes as large as this process; one within a process that another one started for its work.
+    """
     if multiprocessing.parent_process() is not None:
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        import resource
+
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    except (ImportError, AttributeError, ValueError, OSError):  # not on this system
+        return cores
+    return max(1, min(cores, memory // 2 // max(own, 1)))
 
 
 def confirm_all(
     task: Task,
     graph: CheckedGraph,
     claims: Part,
-    workers: int,
+    workers: int | None,
     progress: Progress | None,
 ) -> None:
-    """Confirm numbered cells, here or, once that promises to save time, in `workers` processes.
+    """Confirm numbered cells, here or, once that promises to save time, in `workers` processes (by default as
+    many as are of use).
 
     Raises what the first part that fails raises. `progress` is told how many of the cells are done.
     """
@@ -84,10 +95,13 @@ def confirm_all(
     start, done = time.perf_counter(), 0
     for k, part in enumerate(parts):
         tell(done, len(claims))
-        rest = len(claims) - done
-        saved = (time.perf_counter() - start) * rest / max(done, 1) * (1 - 1 / workers)
-        if done and saved > SAVED and len(parts) - k > 1 and _spread(task, parts[k:], workers, tell, done):
-            return
+        if k:
+            count = min(workers or usable_workers(), len(parts) - k)
+            rest = (time.perf_counter() - start) * (len(claims) - done) / done
+            if count > 1 and rest * (1 - 1 / count) > SAVED:
+                if _spread(task, parts[k:], count, tell, done):
+                    return
+                workers = 1
         confirm_cells(graph, part, task.observed)
         done += len(part)
     tell(done, len(claims))
@@ -97,24 +111,30 @@ def _spread(task: Task, parts: list[Part], workers: int, tell: Progress, done: i
     """Confirm the parts in other processes; False if this system starts none."""
     total = done + sum(map(len, parts))
     context = _Context()
-    with tempfile.TemporaryDirectory(prefix="sureline-check-") as folder:
-        path = Path(folder) / "task"
-        path.write_bytes(_pickled(task))
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="sureline-check-")
+    except OSError:
+        return False
+    with folder:
+        path = Path(folder.name) / "task"
         try:
-            pool = ProcessPoolExecutor(min(workers, len(parts)), context, _begin, (str(path),))
-        except (ImportError, NotImplementedError, OSError):  # no semaphores here
+            path.write_bytes(_pickled(task))
+            pool = ProcessPoolExecutor(workers, context, _begin, (str(path),))
+        except (ImportError, NotImplementedError, OSError):  # no room, or no semaphores
             return False
         try:
-            futures = [pool.submit(_confirm, _pickled(part)) for part in parts]
+            try:
+                futures = [pool.submit(_confirm, _pickled(part)) for part in parts]
+            except OSError:  # no process
+                return False
             for part, future in zip(parts, futures, strict=True):
                 _outcome(future)
                 done += len(part)
                 tell(done, total)
-        except BaseException:  # a false claim, or Ctrl-C: what the others do is of no use
-            pool.shutdown(wait=False, cancel_futures=True)
-            context.terminate()
-            raise
         finally:
+            if done < total:  # after a false claim, or Ctrl-C, what the others do is of no use
+                pool.shutdown(wait=False, cancel_futures=True)
+                context.terminate()
             pool.shutdown()
     return True
 
