@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from verifier.check.numbers.discrete import COMPARISONS, to_integer
 from verifier.check.numbers.integers import EXACT, FAST, FINE, Arithmetic, Form
+from verifier.check.numbers.limbs import joined, split
 from verifier.check.numbers.products import Weights, linear
 from verifier.check.numbers.relaxations import absolute, maximum, minimum, relu, select, tournament
 
@@ -213,3 +214,38 @@ def test_a_great_radius_or_weight_leaves_small_ones_alone() -> None:
     found = [Fraction(int(r)) * Fraction(2) ** (radius.e + 100) for r in radius.r[0, 0, :, 0]]
     exact = [2**180, Fraction(1, 2**20), 3 << 60]
     assert all(a <= b <= a * (1 + Fraction(1, 2**10)) for a, b in zip(exact, found, strict=True))
+
+
+@given(
+    numbers=st.lists(st.one_of(st.integers(-(2**70), 2**70), st.integers(-(2**900), 2**900)), max_size=6),
+    extreme=st.sampled_from([0, 1, 2**23, 2**24, 2**47, 2**895, 2**896]),
+    width=st.sampled_from([8, 16, 24, 27, 48]),
+)
+def test_limbs_are_small_and_give_the_number_again(numbers: list[int], extreme: int, width: int) -> None:
+    whole = np.array([*numbers, extreme, -extreme, 1 - extreme, extreme - 1], dtype=object).reshape(-1, 1)
+    limbs = split(whole, width)
+    assert all(np.abs(limb).max() <= 2 ** (width - 1) for limb in limbs)
+    back = sum(
+        (limb.astype(np.int64).astype(object) << (width * i) for i, limb in enumerate(limbs)), 0 * whole
+    )
+    assert (back == whole).all()
+    if width % 8 == 0:
+        assert (joined(limbs, width) == whole).all()
+
+
+@given(
+    width=st.sampled_from([8, 24, 48]),
+    limbs=st.lists(
+        st.lists(
+            st.one_of(st.integers(-(2**53), 2**53), st.sampled_from([2**53, -(2**53)])),
+            min_size=3,
+            max_size=3,
+        ),
+        min_size=1,
+        max_size=9,
+    ),
+)
+def test_sums_of_products_are_joined(width: int, limbs: list[tuple[int, ...]]) -> None:
+    found = joined([np.array(limb, dtype=np.float64) for limb in limbs], width)
+    exact = [sum(limb[k] << (width * i) for i, limb in enumerate(limbs)) for k in range(3)]
+    assert found.tolist() == exact and all(type(v) is int for v in found)

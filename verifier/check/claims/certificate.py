@@ -255,7 +255,7 @@ def _cells(cells: list[Any]) -> list[CellClaim]:
 def _ends(ends: list[Any], cells: list[CellClaim]) -> None:
     """Every end is one between a cell inside and a cell outside with the witness that is named."""
     require(len(ends) < len(cells), "there are more ends than ends of cells")
-    before = -math.inf
+    before: End = -math.inf
     pairs = zip(cells, cells[1:], strict=False) if ends else ()
     borders = {left.hi: {left.verdict: left, right.verdict: right} for left, right in pairs}
     for k, end in enumerate(ends):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from verifier.check.numbers.integers import Arithmetic, Array, Form, magnitude
-from verifier.check.numbers.products import split
+from verifier.check.numbers.limbs import split
 
 __all__ = ["contract"]
 

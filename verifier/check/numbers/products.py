@@ -1,9 +1,9 @@
 """Linear maps of affine forms by float64 matrix products that carry integers exactly.
 
-Integers are cut into signed limbs, ``x = sum_i x_i * 2**(p*i)`` with |x_i| <= 2**(p-1). A float64 product
-of a limb of the weights with a limb of the values is exact, in whatever order BLAS adds (with or without
-fused operations), when every partial sum is an integer of at most 2**53; the sum over a row of the weights'
-|limbs| times 2**(p-1) bounds all of them, and p is chosen so that it is.
+Integers are cut into signed limbs of p bits, at most 2**(p-1) (see `limbs`). A float64 product of a limb of
+the weights with a limb of the values is exact, in whatever order BLAS adds (with or without fused
+operations), when every partial sum is an integer of at most 2**53; the sum over a row of the weights' |limbs|
+times 2**(p-1) bounds all of them, and p is chosen so that it is.
 
 A map is given in one normal form: ``y[g, o, n] = sum_k w[g, o, k] * x[index[g, k, n]]`` over the flattened
 input, where index = input size stands for a zero (padding). Convolutions, matrix products and
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from verifier.check.numbers.integers import Arithmetic, Array, Form, magnitude
+from verifier.check.numbers.limbs import joined, split
 from verifier.check.numbers.rationals import denominator_of, quotient
 
 __all__ = ["Weights", "linear"]
@@ -82,6 +83,8 @@ def linear(ar: Arithmetic, w: Weights, x: Form, index: Array) -> Form:
             linear(ar, w.part(slice(0, half)), x, index[:, :half]),
             linear(ar, w.part(slice(half, None)), x, index[:, half:]),
         )
+    if not ar.fast:
+        width = min(width - width % 8, 48)
     cells = x.c.shape[-1]
     c, d, r, e = (*(a.reshape(-1, cells) for a in (x.c, x.d, x.r)), x.e)
     denominator = 1
@@ -98,36 +101,42 @@ def linear(ar: Arithmetic, w: Weights, x: Form, index: Array) -> Form:
     products = products.reshape(groups, len(w.rows), -1, positions, sum(map(len, limbs)), cells)
     radii = _bounds(w.above, r, index) if r.any() else []
     radii += _bounds(w.errors, np.abs(c) + np.abs(d) + r, index) if w.errors else []
-    # Everything is added in units of 2**down, chosen so that no sum reaches 2**60 in the fast carrier.
-    sizes = [
-        sum(
-            rows * magnitude(limb) << (WIDTH * j + width * i)
-            for j, rows in enumerate(w.rows)
-            for i, limb in enumerate(part)
-        )
-        for part in limbs
-    ]
-    sizes.append(sum(magnitude(a) << k for a, k in radii))
-    down = max(0, max(sizes).bit_length() - 58) if ar.fast else 0
+    down = _excess(limbs, w.rows, width, radii) if ar.fast else 0
     radius = ar.integers(np.zeros(products.shape[:1] + products.shape[2:4] + (cells,), dtype=np.int64))
     for a, k in radii:
         k = k - down if not ar.fast else max(k - down, -62)  # shifted by 62 or by more: 0, or 1 rounded up
         radius = radius + (ar.integers(a) << k if k >= 0 else -(-ar.integers(a) >> -k))
     center, slope = np.zeros_like(radius), np.zeros_like(radius)
-    for which, part in enumerate(limbs):
-        for i in range(len(part)):
-            for j in range(len(w.rows)):
-                a = ar.integers(products[:, j, :, :, i + which * len(limbs[0])].astype(np.int64))
-                k = WIDTH * j + width * i - down
-                k = max(k, -62) if ar.fast else k
+    for total, first, part in ((center, 0, limbs[0]), (slope, len(limbs[0]), limbs[1])):
+        for j in range(len(w.rows) if part else 0):
+            found = [products[:, j, :, :, first + i] for i in range(len(part))]
+            if not ar.fast:
+                total += joined(found, width) << (WIDTH * j)
+                continue
+            for i, a in enumerate(found):
+                a, k = a.astype(np.int64), max(WIDTH * j + width * i - down, -62)
                 if k < 0:
                     radius += (a & ((1 << -k) - 1)) != 0
-                (slope if which else center)[:] += a << k if k >= 0 else a >> -k
+                total += a << k if k >= 0 else a >> -k
     denominator *= w.denominator
     if denominator > 1:
         share = quotient(1, denominator)
         center, slope, radius = center * share, slope * share, radius * share
     return ar.normal(center, slope, radius, e + w.e + down, x.degree)
+
+
+def _excess(limbs: list[list[Array]], rows: tuple[int, ...], width: int, radii: list[Tier]) -> int:
+    """In units of 2 to which everything is added in the fast carrier, so that no sum reaches 2**60."""
+    sizes = [
+        sum(
+            row * magnitude(limb) << (WIDTH * j + width * i)
+            for j, row in enumerate(rows)
+            for i, limb in enumerate(part)
+        )
+        for part in limbs
+    ]
+    sizes.append(sum(magnitude(a) << k for a, k in radii))
+    return max(0, max(sizes).bit_length() - 58)
 
 
 def _cleared(arrays: list[Array]) -> tuple[list[Array], int]:
@@ -143,16 +152,6 @@ def _common_zeros(*arrays: Array) -> int:
     for a in arrays:
         together |= int(np.bitwise_or.reduce(a, axis=None)) if a.size else 0
     return (together & -together).bit_length() - 1 if together else 0
-
-
-def split(a: Array, width: int) -> list[Array]:
-    """`a` in signed limbs of at most 2**(width-1), least first, as float64."""
-    limbs, half = [], 1 << (width - 1)
-    for _ in range(-(-(magnitude(a).bit_length() + 1) // width) - 1):
-        rest = (a + half) >> width
-        limbs.append((a - (rest << width)).astype(np.float64))
-        a = rest
-    return [*limbs, a.astype(np.float64)]
 
 
 def _bounds(weights: list[Tier], plane: Array, index: Array) -> list[Tier]:

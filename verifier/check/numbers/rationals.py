@@ -85,7 +85,7 @@ class Rational:
     __floor__ = __ceil__ = __round__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _refuse
     __truediv__ = __rtruediv__ = __divmod__ = __rdivmod__ = __pow__ = __rpow__ = _refuse
     __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = _refuse
-    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = bit_length = _refuse
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = bit_length = to_bytes = _refuse
 
 
 def quotient(a: Any, b: Any) -> Any:
