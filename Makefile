@@ -5,6 +5,7 @@
 #   make lint          ruff and mypy alone
 #   make conformance   the ONNX standard's own node tests, counted
 #   make bench          compare with si4onnx, in an environment of its own (.venv-bench)
+#   make exact-vs-approximate   networks built so that float tools fail, in the same environment
 #   make study          the calibration study: p-values under the null, over thousands of seeds
 #   make clean          remove what the other targets made
 
@@ -18,7 +19,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test lint conformance bench study clean
+.PHONY: demo test lint conformance bench exact-vs-approximate study clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -39,6 +40,10 @@ study: $(VENV)/.test
 
 bench: $(VENV)-bench/.bench
 	$(VENV)-bench/bin/python benchmarks/compare_si4onnx.py
+
+exact-vs-approximate: $(VENV)-bench/.autosi
+	$(VENV)-bench/bin/python benchmarks/exact_vs_approximate.py --docs docs/exact-vs-approximate.md \
+	  --picture docs/pictures/exact_vs_approximate.png
 
 clean:
 	rm -rf $(VENV) $(VENV)-bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -61,6 +66,10 @@ $(VENV)-bench/.bench: pyproject.toml | $(VENV)-bench/bin/python
 	@if $(VENV)-bench/bin/python -m pip list --disable-pip-version-check 2>/dev/null | grep -qi '^nvidia'; then \
 	  echo "make bench: torch was installed with GPU libraries; set BENCH_PIP_FLAGS to a source of CPU-only wheels, run make clean and try again." >&2; \
 	  exit 1; fi
+	@touch $@
+
+$(VENV)-bench/.autosi: $(VENV)-bench/.bench
+	$(VENV)-bench/bin/python $(PIP_INSTALL) autosi==0.1.0 sicore==3.0.0 z3-solver
 	@touch $@
 
 %/bin/python:

@@ -28,7 +28,10 @@ Record = dict[str, Any]
 RELATIVE = 1e-3
 """A p-value is called right within this relative error, a set within this share of its mass."""
 BITS = 4000
-LINE_TOOLS = ("sureline", "si4onnx", "autosi")
+FAR = 1e9
+"""In standard deviations: a half-line may be cut here."""
+LINE_TOOLS = {"sureline": "Sureline", "z3": "Sureline, engine z3", "si4onnx": "si4onnx", "autosi": "autosi"}
+CERTIFIED = ("sureline", "z3")
 BEGIN, END = "<!-- results: exact-vs-approximate -->", "<!-- end of results -->"
 
 
@@ -39,6 +42,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--autosi-python", default=sys.executable, help="interpreter with autosi")
     parser.add_argument("--timeout", type=float, default=300, help="seconds of a run (300)")
     parser.add_argument("--out", type=Path, default=CACHE / "exact_vs_approximate", help="OUT.json, OUT.md")
+    parser.add_argument("--picture", type=Path, help="PNG of some of the sets found (needs matplotlib)")
     parser.add_argument("--docs", type=Path, help="page whose tables are replaced")
     return parser.parse_args()
 
@@ -82,6 +86,11 @@ def difference(found: Sequence[Interval], exact: Sequence[Interval]) -> tuple[fl
     return max(0.0, shares[0]), max(0.0, shares[1])
 
 
+def finite(intervals: Sequence[Interval]) -> list[list[float | Fraction]]:
+    """Ends, those beyond `FAR` as infinite ones."""
+    return [[e if abs(e) < FAR else math.copysign(math.inf, e) for e in pair] for pair in intervals]
+
+
 def counted(number: int) -> str:
     return "1 interval" if number == 1 else f"{number} intervals"
 
@@ -92,8 +101,9 @@ def said_of_set(record: Record, case: HardCase) -> str:
         return f"error: {record['error']}"
     found = read(record["intervals"])
     false, missing = difference(found, case.exact)
-    if found == list(case.exact):
-        return "exact"
+    if finite(found) == finite(case.exact):
+        cut = [abs(e) for pair in found for e in pair if FAR < abs(e) < math.inf]
+        return f"exact up to {float(min(cut)):.0e}" if cut else "exact"
     if len(found) == len(case.exact) and max(false, missing) <= RELATIVE:
         return f"right but for {max(false, missing):.0e} of its mass"
     if record["certified"] and not false:
@@ -128,7 +138,7 @@ def sets(found: dict[str, dict[str, Record]]) -> str:
         seconds = " / ".join(f"{r['seconds']:.2g}" if "seconds" in r else "-" for r in records)
         cells = [said_of_set(record, case) for record in records]
         rows.append([case.name, counted(len(case.exact)), *cells, seconds])
-    return markdown(["case", "exact set", "Sureline", "si4onnx", "autosi", "seconds"], rows)
+    return markdown(["case", "exact set", *LINE_TOOLS.values(), "seconds"], rows)
 
 
 def p_values(found: dict[str, dict[str, Record]]) -> str:
@@ -138,7 +148,7 @@ def p_values(found: dict[str, dict[str, Record]]) -> str:
         [case.name, case.exact_p(10), *(said_of_p(found[case.name][tool], case) for tool in tools)]
         for case in cases()
     ]
-    return markdown(["case", "exact p", "Sureline", "si4onnx", "autosi", "sicore, given the exact set"], rows)
+    return markdown(["case", "exact p", *LINE_TOOLS.values(), "sicore, given the exact set"], rows)
 
 
 def commit() -> str:
@@ -151,25 +161,17 @@ def commit() -> str:
 def main() -> None:
     options = arguments()
     theirs = options.si4onnx_python
-    pythons = {
-        "sureline": options.python,
-        "si4onnx": theirs,
-        "autosi": options.autosi_python,
-        "sicore": theirs,
-    }
+    pythons = dict.fromkeys(CERTIFIED, options.python)
+    pythons |= {"si4onnx": theirs, "autosi": options.autosi_python, "sicore": theirs}
     found: dict[str, dict[str, Record]] = {}
     for case in cases():
         found[case.name] = {}
         for tool, python in pythons.items():
-            record = run(python, tool, case, options.timeout) | {"certified": tool == "sureline"}
+            record = run(python, tool, case, options.timeout) | {"certified": tool in CERTIFIED}
             found[case.name][tool] = record
             print(f"  {case.name}, {tool}: {said_of_p(record, case)}", file=sys.stderr, flush=True)
-    unconfirmed = [name for name, of in found.items() if not of["sureline"].get("checked")]
-    said = (
-        f"No certificate for: {', '.join(unconfirmed)}."
-        if unconfirmed
-        else "`sureline check` confirms every certificate."
-    )
+    checked = [of[tool].get("checked") for of in found.values() for tool in CERTIFIED]
+    said = f"`sureline check` confirms {checked.count(True)} of {len(checked)} certificates."
     text = (
         f"Measured on {date.today():%d %B %Y} at commit {commit()}, one thread per process.\n\n"
         f"{sets(found)}\n\n{p_values(found)}\n\n{said}\n"
@@ -178,6 +180,10 @@ def main() -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
     options.out.with_suffix(".md").write_text(text)
+    if options.picture:
+        from hard_picture import draw
+
+        draw(found, options.picture, read)
     if options.docs:
         head, rest = options.docs.read_text().split(BEGIN)
         options.docs.write_text(f"{head}{BEGIN}\n{text}{END}{rest.split(END)[1]}")

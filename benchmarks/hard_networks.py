@@ -1,10 +1,10 @@
 """Small ReLU networks built so that floating point fails, with their exact truncation sets.
 
-Each network reads two pixels and draws two. The first is f(x0 - x1), f piecewise linear with one hidden layer;
-the second is always below the threshold 0. At variance 1/2 and x = (z/2, -z/2) the line of `BackMeanDiff` is
-x(z) itself and z is in standard deviations, so that the truncation set is {z : f(z) > 0}. Its ends are worked
-out here by hand from the stored weights, in `Fraction`, and p follows from them in ball arithmetic; nothing
-here uses Sureline.
+Each network reads two pixels and draws two. The first is f(x0 - x1), f piecewise linear with one hidden
+layer, the second is always below the threshold 0. At variance 1/2 and x = (z/2, -z/2) the line of
+`BackMeanDiff` is x(z) itself and z is in standard deviations: the truncation set is {z : f(z) > 0}. Its
+ends are worked out here by hand from the stored weights, in `Fraction`, and p follows from them in ball
+arithmetic; nothing here uses Sureline.
 """
 
 from __future__ import annotations
@@ -160,12 +160,12 @@ def hole(width: float) -> HardCase:
 
 
 def slivers(hole_width: float, width: float) -> HardCase:
-    """Two slivers with a hole between them, the left one twice as wide; z is at the left end of the right one."""
+    """Two slivers, the left one twice as wide, with a hole between; z is at the left end of the right one."""
     ends = [0.25, 0.25 + 2 * width, 0.25 + 2 * width + hole_width, 0.25 + 3 * width + hole_width]
     units, roots = zigzag(ends[0], [(a + b) / 2 for a, b in zip(ends, ends[1:], strict=False)])
     return HardCase(
         f"slivers, hole {hole_width:.0e}",
-        f"intervals of widths {2 * width:.0e} and {width:.0e} with a hole of width {hole_width:.0e} between them",
+        f"intervals of widths {2 * width:.0e} and {width:.0e}, a hole of width {hole_width:.0e} between them",
         tuple(units), 0.0, float(roots[2] + Fraction(width) / 100), positive(roots),
     )  # fmt: skip
 
