@@ -1,8 +1,8 @@
 """What is proved of every unit on a segment of the line, or on a ray, in integers only.
 
 A point of the line is a pair (w, y) of integers that stands for z = y / w; its infinite ends are (0, 1) and
-(0, -1). A line in z is given by its values at both ends of the segment, and it bounds another one as soon as it
-does at both ends; the greatest of several lines is bounded by the line through the greatest values there.
+(0, -1). A line in z is given by its values at both ends of the segment, and it bounds another one as soon as
+it does at both ends; the greatest of several lines is bounded by the line through the greatest values there.
 
 Every unit is a sum of z and of the *unstable* units below it, whose branch is not proved. The solver gets
 it in this form.

@@ -13,7 +13,7 @@ import z3
 from symbolic.pieces.line import End
 from symbolic.pieces.program import Staircase
 from verifier.engines.forms import Form, Stable
-from verifier.engines.smt_terms import Term, Terms, between, rational
+from verifier.engines.smt_terms import Term, Terms, between, either, rational
 
 __all__ = ["Queries", "SmtFolder", "Undecided"]
 
@@ -45,6 +45,20 @@ class SmtFolder:
         (self.path / f"{self.count:05d}-{kind}.smt2").write_text(text + "\n")
         self.count += 1
 
+    def write_claims(self, stable: Stable, lo: End, hi: End) -> None:
+        """That the branches hold on which the forms of the stable units rest."""
+        terms = Terms(stable, lo, hi)
+        broken = []
+        for claim in stable.claims:
+            term = terms.form(claim.form)
+            broken.append(term <= 0 if claim.strict else term < 0)
+        comment = (
+            f"The units that are not named here have one branch {where(lo, hi)}.\n"
+            "The files that follow, up to the next one of this kind, rest on it."
+        )
+        if broken:
+            self.write("stable", comment, [*terms.definitions, either(broken)], has_whole_numbers(stable))
+
 
 class Queries:
     """Of one open segment.
@@ -70,29 +84,27 @@ class Queries:
         deadline: float | None,
     ) -> None:
         self.lo, self.hi, self.folder, self.deadline = lo, hi, folder, deadline
-        self.whole_numbers = any(isinstance(unit.layer, Staircase) for unit in stable.unstable)
+        self.whole_numbers = has_whole_numbers(stable)
         self.terms = Terms(stable, lo, hi)
         self.equal = {key: self.terms.equal(form, value) for key, (form, value) in wanted.items()}
-        if folder is not None and stable.claims:
-            self._write_claims(stable)
 
     def selecting(self, runs: Sequence[tuple[End, End]]) -> Fraction | None:
         """A point with the observed selection outside closed intervals; None if there is none."""
         beyond = [self._outside(lo, hi) for lo, hi in runs]
         apart = "".join(f"\nand outside [{lo}, {hi}]" for lo, hi in runs)
-        comment = f"No point has the observed selection {self._where(self.lo, self.hi)}{apart}."
+        comment = f"No point has the observed selection {where(self.lo, self.hi)}{apart}."
         return self._find([*self.equal.values(), *beyond], "complete", comment)
 
     def all_select(self) -> bool:
         """Whether every point has the observed selection."""
-        other = z3.Or(*(z3.Not(term) for term in self.equal.values()))
-        comment = f"Every point has the observed selection {self._where(self.lo, self.hi)}."
+        other = either([z3.Not(term) for term in self.equal.values()])
+        comment = f"Every point has the observed selection {where(self.lo, self.hi)}."
         return self._find([other], "inside", comment) is None
 
     def differs(self, lo: End, hi: End, element: tuple[int, int]) -> bool:
         """Whether an element of the selection differs everywhere between two points; if Z3 can tell."""
-        where = self._where(lo, hi)
-        comment = f"Element {element[1]} of output {element[0]} differs from the observed one {where}."
+        named = f"Element {element[1]} of output {element[0]}"
+        comment = f"{named} differs from the observed one {where(lo, hi)}."
         try:
             query = [self.equal[element], *between(self.terms.z, lo, hi)]
             return self._find(query, "outside", comment) is None
@@ -105,7 +117,7 @@ class Queries:
             sides.append(self.terms.z < rational(Fraction(lo)))
         if hi < self.hi:
             sides.append(self.terms.z > rational(Fraction(hi)))
-        return z3.Or(*sides)
+        return either(sides or [z3.BoolVal(False)])
 
     def _find(self, query: Sequence[Term], kind: str, comment: str) -> Fraction | None:
         """A z that satisfies a query; None if there is none."""
@@ -124,19 +136,12 @@ class Queries:
         value: Any = solver.model().eval(self.terms.z, model_completion=True)
         return Fraction(value.numerator_as_long(), value.denominator_as_long())
 
-    def _where(self, lo: End, hi: End) -> str:
-        return f"for {lo} < z < {hi}"
 
-    def _write_claims(self, stable: Stable) -> None:
-        """That the branches hold on which the forms of the stable units rest."""
-        if self.folder is None:
-            return
-        broken = []
-        for claim in stable.claims:
-            term = self.terms.form(claim.form)
-            broken.append(term <= 0 if claim.strict else term < 0)
-        comment = (
-            f"The units that are not named here have one branch {self._where(self.lo, self.hi)}.\n"
-            "The files that follow, up to the next one of this kind, rest on it."
-        )
-        self.folder.write("stable", comment, [*self.terms.definitions, z3.Or(*broken)], self.whole_numbers)
+def where(lo: End, hi: End) -> str:
+    """In words."""
+    return f"for {lo} < z < {hi}"
+
+
+def has_whole_numbers(stable: Stable) -> bool:
+    """Whether the formula has variables that are whole numbers."""
+    return any(isinstance(unit.layer, Staircase) for unit in stable.unstable)

@@ -126,11 +126,13 @@ class _Decide:
                     open_[k, element] = form, value
                 elif constant != value:
                     differ.append((k, element))
-        queries = Queries(stable, lo, hi, open_, self.folder, self.deadline)
+        if self.folder is not None:
+            self.folder.write_claims(stable, lo, hi)
         if differ:
             return [self._outside(lo, hi, differ)]
         if not open_:
             return [Cell(lo, hi, "inside")]
+        queries = Queries(stable, lo, hi, open_, self.folder, self.deadline)
         try:
             return self._enumerated(lo, hi, queries)
         except Undecided:

@@ -12,7 +12,7 @@ from symbolic.pieces.line import End
 from symbolic.pieces.program import Maximum, Product, Step, Winner
 from verifier.engines.forms import Ends, Form, Stable, Unstable
 
-__all__ = ["Terms", "rational"]
+__all__ = ["Term", "Terms", "between", "either", "rational"]
 
 Term = Any
 """Of Z3, which ships without types."""
@@ -48,7 +48,7 @@ class Terms:
         for c, y, scale in zip(form.row[2:].tolist(), self._units, self._scales, strict=False):
             if c:
                 found.append(rational(Fraction(c * scale, form.scale)) * y)
-        return z3.Sum(found) if len(found) > 1 else found[0]
+        return total(found)
 
     def equal(self, form: Form, value: Fraction) -> Term:
         """That a unit has a value."""
@@ -57,14 +57,14 @@ class Terms:
     def _defined(self, unit: Unstable, y: Term) -> list[Term]:
         layer, terms = unit.layer, [self.form(form) for form in unit.sources]
         if isinstance(layer, Maximum):
-            found = [y >= t for t in terms] + [z3.Or(*(y <= t for t in terms))]
+            found = [y >= t for t in terms] + [either([y <= t for t in terms])]
         elif isinstance(layer, Winner):
             found = [
-                z3.Or(*(self._wins(layer, terms, k, y == rational(n)) for k, n in enumerate(unit.numbers)))
+                either([self._wins(layer, terms, k, y == rational(n)) for k, n in enumerate(unit.numbers)])
             ]
         elif isinstance(layer, Product):
             factor, x = terms
-            found = [z3.Or(*(z3.And(factor == rational(v), y == rational(v) * x) for v in unit.numbers))]
+            found = [either([z3.And(factor == rational(v), y == rational(v) * x) for v in unit.numbers])]
         elif isinstance(layer, Step):
             on = terms[0] > 0 if layer.strict else terms[0] >= 0
             return [z3.Or(z3.And(on, y == 1), z3.And(z3.Not(on), y == 0))]
@@ -106,13 +106,23 @@ class Terms:
                 found.append(rational(height))
             else:
                 found.append(rational(height / (z - far)) * (self.z - rational(far)))
-        return z3.Sum(found) if found else rational(Fraction(0))
+        return total(found or [rational(Fraction(0))])
 
 
 def between(z: Term, lo: End, hi: End) -> list[Term]:
     """lo < z < hi."""
     found = [] if isinstance(lo, float) else [z > rational(lo)]
     return found if isinstance(hi, float) else [*found, z < rational(hi)]
+
+
+def either(terms: Sequence[Term]) -> Term:
+    """At least one; other solvers refuse an "or" of one."""
+    return terms[0] if len(terms) == 1 else z3.Or(*terms)
+
+
+def total(terms: Sequence[Term]) -> Term:
+    """Their sum."""
+    return terms[0] if len(terms) == 1 else z3.Sum(*terms)
 
 
 def rational(value: Fraction) -> Term:

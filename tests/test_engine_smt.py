@@ -1,0 +1,226 @@
+"""The engine z3 against networks solved by hand and against whole functions of z."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from line_problems import FAMILIES, INFINITY, Nodes, Problem, problem, worked_example
+
+from symbolic.pieces.line import RationalLine
+from verifier.cells import joined
+from verifier.engines.found import ExactSet
+from verifier.engines.smt import truncation_set
+
+
+def found_for(case: Problem, observed: list[Fraction], lo: Any, hi: Any, **options: Any) -> ExactSet:
+    return truncation_set(case.program, case.line, {"y": observed}, lo, hi, **options)
+
+
+def inside(found: ExactSet) -> list[tuple[Any, Any]]:
+    return joined(found.cells, "inside")
+
+
+def require_true(case: Problem, observed: list[Fraction], found: ExactSet, lo: Any, hi: Any) -> None:
+    """The cells cover (lo, hi) without a gap and are true; the ends are those of the set."""
+    cells, expected = found.cells, case.expected(observed, lo, hi)
+    assert (cells[0].lo, cells[-1].hi) == (lo, hi)
+    assert all(a.hi == b.lo for a, b in pairwise(cells))
+    assert all(c.verdict != "gap" for c in cells)
+    assert inside(found) == expected
+    assert [z for z, _ in found.ends] == [z for run in expected for z in run if lo < z < hi]
+    for cell in cells:
+        for z in points(case, cell.lo, cell.hi):
+            values = case.at(z)
+            if cell.verdict == "inside":
+                assert values == observed
+            else:
+                assert values[cell.element] != observed[cell.element]
+
+
+def points(case: Problem, lo: Any, hi: Any) -> list[Fraction]:
+    """Points of an open cell: its middle, and multiples of 1/4, where coarse networks have their ties."""
+    some = [Fraction(k, 4) for k in range(-12, 13)]
+    if lo != -INFINITY and hi != INFINITY:
+        some.append((lo + hi) / 2)
+    return [z for z in some if lo < z < hi]
+
+
+def test_worked_example() -> None:
+    case = worked_example()
+    found = found_for(case, [Fraction(1), Fraction(0)], -INFINITY, INFINITY)
+    assert inside(found) == [(Fraction(-5, 4), Fraction(-3, 4)), (Fraction(5, 4), INFINITY)]
+    assert [(z, str(b.node).split()[0]) for z, b in found.ends] == [
+        (Fraction(-5, 4), "Greater"),
+        (Fraction(-3, 4), "Greater"),
+        (Fraction(5, 4), "Greater"),
+    ]
+    assert [(c.verdict, c.element) for c in found.cells] == [
+        ("outside", 0),
+        ("inside", -1),
+        ("outside", 1),
+        ("inside", -1),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_random_networks(family: str, seed: int) -> None:
+    case = FAMILIES[family](seed)
+    observed = case.at(Fraction(1, 16))
+    lo, hi = Fraction(-5, 2), Fraction(3)
+    require_true(case, observed, found_for(case, observed, lo, hi), lo, hi)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "jumping"])
+def test_whole_line(family: str, seed: int) -> None:
+    case = FAMILIES[family](100 + seed)
+    observed = case.at(Fraction(-1, 32))
+    require_true(case, observed, found_for(case, observed, -INFINITY, INFINITY), -INFINITY, INFINITY)
+
+
+LINE = ([0], [1])
+
+
+def test_single_points_are_left_out() -> None:
+    """|z| = 1 only at two points: nothing is inside, and no outside cell contains them."""
+    nodes: Nodes = [("Abs", ["x"], "a"), ("Equal", ["a", "one"], "y")]
+    case = problem(nodes, {"one": 1.0}, (1, 1), LINE)
+    found = found_for(case, [Fraction(1)], -INFINITY, INFINITY)
+    assert [(c.lo, c.hi) for c in found.cells] == [(-INFINITY, -1), (-1, 1), (1, INFINITY)]
+    assert not inside(found) and not found.ends
+
+
+def test_a_single_point_ends_a_cell() -> None:
+    """z = 1 is missing in the middle: it is a point of no cell, and no end of the set."""
+    nodes: Nodes = [("Equal", ["x", "one"], "y")]
+    case = problem(nodes, {"one": 1.0}, (1, 1), LINE)
+    found = found_for(case, [Fraction(0)], Fraction(-4), Fraction(4))
+    assert [(c.lo, c.hi, c.verdict) for c in found.cells] == [(-4, 1, "inside"), (1, 4, "inside")]
+    assert not found.ends
+
+
+def test_identical_ties() -> None:
+    """Relu(z) = 0 on a whole half line."""
+    nodes: Nodes = [("Relu", ["x"], "r"), ("Equal", ["r", "zero"], "y")]
+    case = problem(nodes, {"zero": 0.0}, (1, 1), LINE)
+    assert inside(found_for(case, [Fraction(1)], -INFINITY, INFINITY)) == [(-INFINITY, 0)]
+
+
+def test_two_ends_closer_than_floats() -> None:
+    """x1 > 1/3 and x2 > 1/3 + 1e-40 on parallel coordinates: exact, whatever the distance."""
+    nodes: Nodes = [("Greater", ["x", "zero"], "y")]
+    tiny = Fraction(1, 10**40)
+    case = problem(nodes, {"zero": 0.0}, (1, 2), ([Fraction(-1, 3), -Fraction(1, 3) - tiny], [1, 1]))
+    found = found_for(case, [Fraction(1), Fraction(0)], -INFINITY, INFINITY)
+    assert inside(found) == [(Fraction(1, 3), Fraction(1, 3) + tiny)]
+
+
+def test_many_units_change_at_one_point() -> None:
+    """40 kinks at z = 1/3: the line is cut there."""
+    nodes: Nodes = [
+        ("Mul", ["x", "w"], "h"),
+        ("Relu", ["h"], "r"),
+        ("MatMul", ["r", "v"], "s"),
+        ("Greater", ["s", "t"], "y"),
+    ]
+    w = [[float(k + 1) for k in range(40)]]
+    case = problem(nodes, {"w": w, "v": [[1.0]] * 40, "t": 820.0}, (1, 1), ([Fraction(-1, 3)], [1]))
+    assert inside(found_for(case, [Fraction(1)], Fraction(-3), Fraction(3))) == [(Fraction(4, 3), 3)]
+
+
+def test_a_staircase_for_ever() -> None:
+    """Floor(z) mod 2 has no end: what is not decided is a gap, and the rest is right."""
+    nodes: Nodes = [
+        ("Mul", ["x", "half"], "h"),
+        ("Floor", ["h"], "f"),
+        ("Floor", ["x"], "g"),
+        ("Mul", ["f", "two"], "e"),
+        ("Equal", ["e", "g"], "y"),
+    ]
+    case = problem(nodes, {"half": 0.5, "two": 2.0}, (1, 1), LINE)
+    found = found_for(case, [Fraction(1)], Fraction(0), Fraction(40))
+    assert inside(found) == [(2 * k, 2 * k + 1) for k in range(20)]
+    late = found_for(case, [Fraction(1)], Fraction(0), INFINITY, timeout=2)
+    assert late.cells[-1].verdict == "gap" and late.cells[-1].hi == INFINITY
+    assert inside(late)[:3] == [(0, 1), (2, 3), (4, 5)]
+
+
+def test_no_time() -> None:
+    case = worked_example()
+    found = found_for(case, [Fraction(1), Fraction(0)], -INFINITY, INFINITY, timeout=0)
+    assert {c.verdict for c in found.cells} <= {"gap", "inside", "outside"}
+    assert (found.cells[0].lo, found.cells[-1].hi) == (-INFINITY, INFINITY)
+
+
+def test_known_intervals_are_proved() -> None:
+    """A wrong hint changes nothing."""
+    case = worked_example()
+    observed = [Fraction(1), Fraction(0)]
+    hints = [(Fraction(-5, 4), Fraction(-3, 4)), (Fraction(0), Fraction(1))]
+    plain, told = (found_for(case, observed, -INFINITY, INFINITY, known=k) for k in (None, hints))
+    assert plain == told
+
+
+def test_progress() -> None:
+    lines: list[str] = []
+    found_for(worked_example(), [Fraction(1), Fraction(0)], -INFINITY, INFINITY, progress=lines.append)
+    assert lines and lines[-1].startswith("z3: ") and lines[-1].endswith("0 segments to do")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_another_solver_repeats_the_proof(family: str, tmp_path: Path) -> None:
+    """cvc5 answers "unsat" to every file."""
+    case = FAMILIES[family](3)
+    observed = case.at(Fraction(1, 16))
+    found_for(case, observed, Fraction(-1), Fraction(2), smt_folder=tmp_path)
+    files = sorted(tmp_path.glob("*.smt2"))
+    assert files and {answer_of(f) for f in files} == {"unsat"}
+
+
+def test_the_proof_has_every_part(tmp_path: Path) -> None:
+    """Completeness, the elements that differ, and the stable units; whole numbers where there are stairs."""
+    observed = [Fraction(1), Fraction(0)]
+    found_for(worked_example(), observed, Fraction(-2), Fraction(2), smt_folder=tmp_path / "a")
+    parts = {f.stem.split("-")[1] for f in (tmp_path / "a").iterdir()}
+    assert parts == {"stable", "complete", "outside"}
+    for rounding, low in (("Floor", Fraction(1)), ("Ceil", Fraction(0)), ("Round", Fraction(1, 2))):
+        nodes: Nodes = [(rounding, ["x"], "r"), ("Equal", ["r", "one"], "y")]
+        folder = tmp_path / rounding
+        case = problem(nodes, {"one": 1.0}, (1, 1), LINE)
+        found = found_for(case, [Fraction(1)], Fraction(-1), Fraction(3), smt_folder=folder)
+        assert inside(found) == [(low, low + 1)]
+        assert any("(set-logic QF_LIRA)" in f.read_text() for f in folder.iterdir())
+        assert {answer_of(f) for f in folder.iterdir()} == {"unsat"}
+
+
+def test_a_wrong_bound_shows_in_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the engine's own bounds were wrong, another solver would refute what is claimed to be stable."""
+    monkeypatch.setattr("verifier.engines.intervals._Pass.lower", lambda self, form: (1, 1))
+    observed = [Fraction(1), Fraction(0)]
+    found_for(worked_example(), observed, Fraction(-2), Fraction(2), smt_folder=tmp_path)
+    assert "sat" in {answer_of(f) for f in tmp_path.glob("*-stable.smt2")}
+
+
+def answer_of(path: Path) -> str:
+    """What cvc5 makes of an SMT-LIB file."""
+    cvc5 = pytest.importorskip("cvc5")
+    solver = cvc5.Solver()
+    parser = cvc5.InputParser(solver)
+    parser.setFileInput(cvc5.InputLanguage.SMT_LIB_2_6, str(path))
+    answers = []
+    while not (command := parser.nextCommand()).isNull():
+        said = command.invoke(solver, parser.getSymbolManager()).strip()
+        answers += [said] if said else []
+    return " ".join(answers)
+
+
+def test_a_line_that_stands_still() -> None:
+    case = worked_example()
+    still = RationalLine(case.line.start, (Fraction(0), Fraction(0)))
+    found = truncation_set(case.program, still, {"y": [Fraction(1), Fraction(1)]}, -INFINITY, INFINITY)
+    assert [(c.lo, c.hi, c.verdict) for c in found.cells] == [(-INFINITY, INFINITY, "inside")]
