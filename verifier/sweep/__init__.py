@@ -1,0 +1,1 @@
+"""The event-driven sweep of a line: float64, in compiled loops."""

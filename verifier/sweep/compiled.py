@@ -1,0 +1,298 @@
+"""A program as flat arrays for the compiled loops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from symbolic.enclosures.rounding import Array
+from symbolic.pieces.program import Ids, Linear, Maximum, Product, Program, Staircase, Step, Winner
+from verifier.sweep.ordering import Runs, Units, blocks_of, runs_of
+
+__all__ = ["KINDS", "Net", "compiled"]
+
+LINEAR, MAXIMUM, WINNER, STEP, STAIRCASE, PRODUCT = range(6)
+KINDS = {
+    Linear: LINEAR, Maximum: MAXIMUM, Winner: WINNER, Step: STEP, Staircase: STAIRCASE, Product: PRODUCT
+}  # fmt: skip
+RELU, WINDOW, GATHER = range(3)
+"""How the sources of a block of maxima lie: consecutive and unit 0; consecutive in every place; anyhow."""
+MATRIX, ROWS, TOUCH = range(3)
+"""What a change of one layer does to another: a product with a matrix, single entries, a gate looked at."""
+ROUNDINGS = {"floor": 0, "ceil": 1, "even": 2}
+
+
+# columns of Net.layers
+KIND, START, MODE, PLACES, TABLE, FIRST, LINKS, LINKS_END = range(8)
+# columns of Net.blocks
+UNIT, UNIT_END, LAYER, LAYOUT, GATE = range(5)
+# columns of Net.links
+FROM, HOW, AT = range(3)
+# columns of Net.edges
+SOURCE, TARGET, WIDTH, WEIGHT, FIRST_TARGET, LAST_TARGET = range(6)
+
+
+class Net(NamedTuple):
+    """The swept layers; units in the order of `ordering`, blocks numbered through.
+
+    Attributes
+    ----------
+    layers : (layers, 8)
+        Kind; first unit; rounding of a Staircase, strict of a Step, last of a Winner; sources per unit, and
+        where they begin; first block; links from and to.
+    divisor : per layer
+    blocks : (blocks, 5)
+        Units from and to; layer, or -1; how the sources of maxima lie; number among the blocks of gates, or -1.
+    block_of : per unit
+    gate_block : per block of gates
+    links : (links, 3)
+        From which layer, how, and where the pointers of its blocks (or units) begin.
+    pointers : into edges, single entries, or blocks that are touched
+    edges : (edges, 6)
+        A source block times the matrix at a place among the weights goes to so many units from a target on, in
+        blocks from and to (inclusive).
+    weights, entry_target, entry_weight, touched
+    sources, factors, numbers : per unit and place
+    """
+
+    layers: Ids
+    divisor: Array
+    blocks: Ids
+    block_of: Ids
+    gate_block: Ids
+    links: Ids
+    pointers: Ids
+    edges: Ids
+    weights: Array
+    entry_target: Ids
+    entry_weight: Array
+    touched: Ids
+    sources: Ids
+    factors: Ids
+    numbers: Array
+
+
+class _Arrays:
+    """Lists of arrays that are glued together at the end."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, list[Any]] = {}
+        self.sizes: dict[str, int] = {}
+
+    def add(self, name: str, values: Any) -> int:
+        """Append; where the values begin."""
+        values = np.asarray(values).reshape(-1)
+        at = self.sizes.get(name, 0)
+        self.parts.setdefault(name, []).append(values)
+        self.sizes[name] = at + len(values)
+        return at
+
+    def whole(self, name: str, dtype: type = np.int64) -> Any:
+        found = self.parts.get(name, [])
+        return np.concatenate([*found, np.zeros(0, dtype=dtype)]).astype(dtype)
+
+
+def compiled(program: Program, units: Units, layers: Sequence[int]) -> Net:
+    """Some layers of a program, which all that they read belongs to (or the inputs).
+
+    Parameters
+    ----------
+    program : Program
+    units : Units
+        The order of units.
+    layers : sequence of int
+        Which layers, in order.
+    """
+    chosen = [program.layers[k] for k in layers]
+    runs = {j: runs_of(layer, units.new) for j, layer in enumerate(chosen) if isinstance(layer, Linear)}
+    starts = np.array([layer.start for layer in program.layers], dtype=np.int64)
+    cuts = [c for found in runs.values() for r in found for c in _cuts(r)]
+    block = blocks_of(program.size, np.append(starts, 1), cuts)
+    block_of = np.repeat(np.arange(len(block) - 1), np.diff(block))
+    first_block = np.zeros((len(chosen), 2), dtype=np.int64)
+    arrays = _Arrays()
+    table = np.zeros((len(chosen), 8), dtype=np.int64)
+    for j, layer in enumerate(chosen):
+        a, b = block_of[layer.start], block_of[layer.start + layer.size - 1] + 1
+        first_block[j] = a, b
+        mode, places, sources = _described(arrays, layer, units)
+        table[j, :FIRST] = KINDS[type(layer)], layer.start, mode, places, sources
+        table[j, FIRST] = a
+    layer_unit = np.full(program.size, -1)
+    for j, layer in enumerate(chosen):
+        layer_unit[layer.units] = j
+    blocks = _Blocks(block, block_of, layer_unit, first_block, chosen)
+    for j, layer in enumerate(chosen):
+        table[j, LINKS] = arrays.sizes.get("link", 0) // 3
+        if isinstance(layer, Linear):
+            _link_runs(arrays, blocks, runs[j])
+            _link_rows(arrays, blocks, layer, units)
+        else:
+            _link_gates(arrays, blocks, layer, units)
+        table[j, LINKS_END] = arrays.sizes.get("link", 0) // 3
+    whole = arrays.whole
+    facts = _block_facts(blocks, units)
+    return Net(
+        layers=table,
+        divisor=whole("divisor", np.float64),
+        blocks=facts,
+        block_of=block_of,
+        gate_block=np.nonzero(facts[:, GATE] >= 0)[0],
+        links=whole("link").reshape(-1, 3),
+        pointers=whole("pointers"),
+        edges=whole("edge").reshape(-1, 6),
+        weights=whole("weights", np.float64),
+        entry_target=whole("entry_target"),
+        entry_weight=whole("entry_weight", np.float64),
+        touched=whole("touched"),
+        sources=whole("sources"),
+        factors=whole("factors"),
+        numbers=whole("numbers", np.float64),
+    )
+
+
+def _block_facts(b: _Blocks, units: Units) -> Ids:
+    """What is known of every block."""
+    found = np.full((len(b.block) - 1, 5), -1)
+    found[:, UNIT], found[:, UNIT_END], found[:, LAYOUT] = b.block[:-1], b.block[1:], GATHER
+    gates = 0
+    for j, layer in enumerate(b.chosen):
+        first, end = b.first_block[j]
+        found[first:end, LAYER] = j
+        if isinstance(layer, (Linear, Product)):
+            continue
+        found[first:end, GATE] = np.arange(gates, gates + end - first)
+        gates += end - first
+        if isinstance(layer, Maximum):
+            table = _permuted(layer, layer.sources, units)
+            for k in range(first, end):
+                found[k, LAYOUT] = _layout(table[b.block[k] - layer.start : b.block[k + 1] - layer.start])
+    return found
+
+
+def _cuts(runs: Runs) -> list[Ids]:
+    """Where blocks end for the sake of some products; wide targets may be many blocks."""
+    length, width = runs.weights.shape
+    return [runs.sources, runs.sources + length, runs.targets, runs.targets + width]
+
+
+def _permuted(layer: Any, values: Any, units: Units) -> Any:
+    """What belongs to the units of a layer, in their new order, with new numbers."""
+    made = values[units.old[layer.units] - layer.start]
+    return np.where(made >= 0, units.new[np.maximum(made, 0)], -1)
+
+
+def _described(arrays: _Arrays, layer: Any, units: Units) -> tuple[int, int, int]:
+    """The mode of a layer, its sources per unit, and where they begin."""
+    arrays.add("divisor", [float(layer.divisor) if isinstance(layer, Linear) else 1.0])
+    if isinstance(layer, Linear):
+        return 0, 0, 0
+    sources = _permuted(layer, layer.sources, units)
+    factors, numbers = np.zeros(sources.size, dtype=np.int64), np.zeros(sources.size)
+    mode = 0
+    if isinstance(layer, Product):
+        factors = _permuted(layer, layer.factors, units)
+    elif isinstance(layer, Winner):
+        numbers = layer.numbers[units.old[layer.units] - layer.start]
+        mode = int(layer.last)
+    elif isinstance(layer, Step):
+        mode = int(layer.strict)
+    elif isinstance(layer, Staircase):
+        mode = ROUNDINGS[layer.rounding]
+    table = arrays.add("sources", sources)
+    arrays.add("factors", factors)
+    arrays.add("numbers", numbers)
+    return mode, sources.size // layer.size, table
+
+
+def _layout(table: Ids) -> int:
+    """How the sources of a block of maxima lie."""
+    steps = (np.diff(table, axis=0) == 1) & (table[1:] > 1)
+    even = steps | ((table[1:] == -1) & (table[:-1] == -1))
+    if table.shape[1] == 2 and (table[:, 1] == 0).all() and even[:, 0].all() and table[0, 0] > 0:
+        return RELU
+    zero = (table == 0).all(axis=0)
+    return WINDOW if (even.all(axis=0) | zero).all() else GATHER
+
+
+class _Blocks(NamedTuple):
+    block: Ids
+    block_of: Ids
+    layer_unit: Ids
+    first_block: Ids
+    chosen: list[Any]
+
+
+def _link(arrays: _Arrays, source: int, kind: int, counts: Ids, base: int) -> None:
+    """A link whose entries, ``counts`` for each block (or unit) of the source, begin at ``base``."""
+    arrays.add("link", [source, kind, arrays.sizes.get("pointers", 0)])
+    arrays.add("pointers", base + np.concatenate([[0], np.cumsum(counts)]))
+
+
+def _link_runs(arrays: _Arrays, b: _Blocks, runs: list[Runs]) -> None:
+    """Products with matrices, cut at the blocks of their sources."""
+    parts: list[Ids] = []
+    for run in runs:
+        length, width = run.weights.shape
+        at = arrays.add("weights", run.weights)
+        source, target = run.sources, run.targets
+        done = np.zeros(len(source), dtype=np.int64)
+        while len(source):
+            ends = b.block[b.block_of[source + done] + 1] - source
+            n = np.minimum(ends, length) - done
+            reach = b.block_of[target], b.block_of[target + width - 1]
+            wide = np.full_like(n, width)
+            parts.append(np.stack([source + done, target, wide, at + done * width, *reach], axis=1))
+            done = done + n
+            more = done < length
+            source, target, done = source[more], target[more], done[more]
+    if not parts:
+        return
+    edges = np.concatenate(parts)
+    moving = b.layer_unit[edges[:, 0]] >= 0
+    edges = edges[moving]
+    edges = edges[np.argsort(b.block_of[edges[:, 0]], kind="stable")]
+    layers = b.layer_unit[edges[:, 0]]
+    for source_layer in np.unique(layers).tolist():
+        mine = edges[layers == source_layer]
+        a, z = b.first_block[source_layer]
+        counts = np.bincount(b.block_of[mine[:, 0]] - a, minlength=z - a)
+        base = arrays.add("edge", mine) // 6
+        _link(arrays, source_layer, MATRIX, counts, base)
+
+
+def _link_rows(arrays: _Arrays, b: _Blocks, layer: Linear, units: Units) -> None:
+    """Single entries, by source unit."""
+    if not layer.sources.size:
+        return
+    sources, targets = units.new[layer.sources], units.new[layer.start + layer.rows]
+    layers = b.layer_unit[sources]
+    for source_layer in np.unique(layers[layers >= 0]).tolist():
+        mine = layers == source_layer
+        order = np.argsort(sources[mine], kind="stable")
+        origin = b.chosen[source_layer]
+        counts = np.bincount(sources[mine] - origin.start, minlength=origin.size)
+        base = arrays.add("entry_target", targets[mine][order])
+        arrays.add("entry_weight", layer.weights[mine][order])
+        _link(arrays, source_layer, ROWS, counts, base)
+
+
+def _link_gates(arrays: _Arrays, b: _Blocks, layer: Any, units: Units) -> None:
+    """Which blocks of gates are looked at when a block changes."""
+    tables = [layer.sources, layer.factors] if isinstance(layer, Product) else [layer.sources]
+    pairs = []
+    for values in tables:
+        sources = _permuted(layer, values, units).reshape(layer.size, -1)
+        mine = np.broadcast_to(b.block_of[layer.units][:, None], sources.shape)
+        moving = sources > 0
+        moving[moving] = b.layer_unit[sources[moving]] >= 0
+        pairs.append(np.stack([b.block_of[sources[moving]], mine[moving]], axis=1))
+    links = np.unique(np.concatenate(pairs), axis=0)
+    owners = np.searchsorted(b.first_block[:, 0], links[:, 0], side="right") - 1
+    for source_layer in np.unique(owners).tolist():
+        some = links[owners == source_layer]
+        a, z = b.first_block[source_layer]
+        base = arrays.add("touched", some[:, 1])
+        _link(arrays, source_layer, TOUCH, np.bincount(some[:, 0] - a, minlength=z - a), base)

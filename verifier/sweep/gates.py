@@ -1,0 +1,203 @@
+"""Gates: which branch is taken, what they put out, and when a block of them changes next.
+
+A gate crosses only if its margin changes sign before the horizon AND its slope leads there: what has just
+changed does not change back, and what is tied stays. A branch of a jump that is tied for good (margin and
+slope both zero) goes to the operator's own value.
+
+A block of gates is units ``a`` to ``b`` of one layer of a kind; its sources are ``places`` per unit from ``row``
+on. The functions take arrays one by one: tuples of arrays are slow to hand over.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from symbolic.enclosures.rounding import Array
+from symbolic.pieces.program import Ids
+from verifier.sweep.compiled import GATHER, MAXIMUM, PRODUCT, RELU, STAIRCASE, STEP, WINNER
+from verifier.sweep.products import OPTIONS
+
+__all__ = ["NEVER", "next_in", "put_out", "redecide"]
+
+NEVER = 1e300
+"""The time of what does not happen before the horizon."""
+
+
+@njit(**OPTIONS)  # type: ignore[misc]
+def _edges(number: float, rounding: int) -> Any:
+    """Between which values a stair stays."""
+    if rounding == 0:
+        return number, number + 1.0
+    if rounding == 1:
+        return number - 1.0, number
+    return number - 0.5, number + 0.5
+
+
+@njit(**OPTIONS)  # type: ignore[misc]
+def _stair(value: float, slope: float, rounding: int) -> float:
+    """The whole number just behind a value."""
+    if rounding == 0:
+        n = np.floor(value)
+        return n - 1.0 if n == value and slope < 0 else n
+    if rounding == 1:
+        n = np.ceil(value)
+        return n + 1.0 if n == value and slope > 0 else n
+    edge = np.floor(value + 0.5)
+    if value + 0.5 != edge or slope == 0:
+        return np.rint(value)
+    return edge if slope > 0 else edge - 1.0
+
+
+@njit(**OPTIONS)  # type: ignore[misc]
+def _moves(a: int, b: int, places: int, row: int, layout: int, sources: Ids, ahead: Array, branch: Array) -> bool:
+    """Whether some maximum of a block may change; False only if none does."""
+    n = b - a
+    most = 0.0
+    if layout == RELU:
+        x = sources[row]
+        for k in range(n):
+            most = max(most, ahead[x + k] * (branch[a + k] - 0.5))
+        return most > 0.0
+    if layout == GATHER:
+        return True
+    for j in range(places):
+        x = sources[row + j]
+        if x == 0:
+            for k in range(n):
+                most = max(most, -ahead[a + k])
+        elif x > 0:
+            for k in range(n):
+                most = max(most, ahead[x + k] - ahead[a + k])
+    return most > 0.0
+
+
+@njit(**OPTIONS)  # type: ignore[misc]
+def next_in(
+    a: int, b: int, kind: int, mode: int, places: int, row: int, layout: int,
+    sources: Ids, ahead: Array, slope: Array, branch: Array, z: float, zh: float,
+) -> Any:  # fmt: skip
+    """When a block changes next before the horizon (or NEVER), which unit, and to which branch."""
+    best, which, goes = NEVER, a, 0.0
+    if kind == MAXIMUM and not _moves(a, b, places, row, layout, sources, ahead, branch):
+        return best, which, goes
+    if kind == MAXIMUM or kind == WINNER:
+        for unit in range(a, b):
+            own = int(branch[unit])
+            w = sources[row + own]
+            v, d = ahead[w], slope[w]
+            for j in range(places):
+                x = sources[row + j]
+                if x < 0 or j == own:
+                    continue
+                if ahead[x] > v and slope[x] > d:
+                    t = zh - (ahead[x] - v) / (slope[x] - d)
+                    if t < best:
+                        best, which, goes = t, unit, float(j)
+                elif kind == WINNER and ahead[x] == v and slope[x] == d and (j < own) != (mode == 1):
+                    return z, unit, float(j)
+            row += places
+    elif kind == STEP:
+        for unit in range(a, b):
+            x = sources[row]
+            v, d, own = ahead[x], slope[x], branch[unit]
+            sign = 1.0 - 2.0 * own
+            if d == 0.0:
+                still = 1.0 if v > 0.0 or (v == 0.0 and mode == 0) else 0.0
+                if still != own:
+                    return z, unit, still
+            elif v * sign > 0.0 and d * sign > 0.0:
+                t = zh - v / d
+                if t < best:
+                    best, which, goes = t, unit, 1.0 - own
+            row += 1
+    else:
+        for unit in range(a, b):
+            x = sources[row]
+            v, d, own = ahead[x], slope[x], branch[unit]
+            low, high = _edges(own, mode)
+            if d == 0.0:
+                still = _stair(v, 0.0, mode)
+                if still != own:
+                    return z, unit, still
+            elif d > 0.0 and v > high:
+                t = zh - (v - high) / d
+                if t < best:
+                    best, which, goes = t, unit, own + 1.0
+            elif d < 0.0 and v < low:
+                t = zh - (v - low) / d
+                if t < best:
+                    best, which, goes = t, unit, own - 1.0
+            row += 1
+    if best < NEVER:
+        best = min(max(best, z), zh)
+    return best, which, goes
+
+
+@njit(**OPTIONS)  # type: ignore[misc]
+def redecide(
+    a: int, b: int, kind: int, mode: int, places: int, row: int,
+    sources: Ids, ahead: Array, slope: Array, branch: Array, left: float,
+) -> None:  # fmt: skip
+    """Branches of a block by values at the event (``left`` before the horizon), then slopes."""
+    for unit in range(a, b):
+        if kind == MAXIMUM or kind == WINNER:
+            best, v, d = -1, 0.0, 0.0
+            for j in range(places):
+                x = sources[row + j]
+                if x >= 0:
+                    own = slope[x]
+                    value = ahead[x] - left * own
+                    tied = value == v and own == d and kind == WINNER and mode == 1
+                    if best < 0 or value > v or (value == v and own > d) or tied:
+                        best, v, d = j, value, own
+            branch[unit] = float(best)
+        else:
+            x = sources[row]
+            own = slope[x]
+            value = ahead[x] - left * own
+            if kind == STEP:
+                yes = value > 0.0 or (value == 0.0 and (own > 0.0 or (own == 0.0 and mode == 0)))
+                branch[unit] = 1.0 if yes else 0.0
+            elif kind == STAIRCASE:
+                branch[unit] = _stair(value, own, mode)
+        row += places
+
+
+@njit(**OPTIONS)  # type: ignore[misc]
+def put_out(
+    a: int, b: int, kind: int, places: int, row: int, layout: int, sources: Ids, factors: Ids, numbers: Array,
+    ahead: Array, slope: Array, branch: Array, dslope: Array, dahead: Array,
+) -> bool:  # fmt: skip
+    """What a block puts out with its branches; whether that has changed."""
+    most = 0.0
+    if kind == MAXIMUM and layout == RELU:
+        x = sources[row] - a
+        for k in range(a, b):
+            on = 1.0 - branch[k]
+            d, v = on * slope[x + k], on * ahead[x + k]
+            dslope[k] = d - slope[k]
+            dahead[k] = v - ahead[k]
+            slope[k] = d
+            ahead[k] = v
+            most += abs(dslope[k]) + abs(dahead[k])
+        return most > 0.0
+    for unit in range(a, b):
+        d, v = 0.0, 0.0
+        if kind == MAXIMUM:
+            w = sources[row + int(branch[unit])]
+            d, v = slope[w], ahead[w]
+        elif kind == WINNER:
+            v = numbers[row + int(branch[unit])]
+        elif kind == PRODUCT:
+            f = ahead[factors[row]]
+            d, v = f * slope[sources[row]], f * ahead[sources[row]]
+        else:
+            v = branch[unit]
+        dslope[unit], dahead[unit] = d - slope[unit], v - ahead[unit]
+        slope[unit], ahead[unit] = d, v
+        most += abs(dslope[unit]) + abs(dahead[unit])
+        row += places
+    return most > 0.0

@@ -1,0 +1,303 @@
+"""One event: a gate changes, and what it changes runs through the layers behind it.
+
+As long as nothing jumps only changes of slope run: behind the event at z a change d of a slope changes the
+value at the horizon by (horizon - z) d. If something jumps, changes of the value run beside them, and the
+gates that see one are decided anew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+from symbolic.enclosures.rounding import Array
+from symbolic.pieces.program import Ids
+from verifier.sweep.compiled import (
+    AT,
+    FIRST,
+    FIRST_TARGET,
+    FROM,
+    GATE,
+    HOW,
+    KIND,
+    LAST_TARGET,
+    LAYER,
+    LAYOUT,
+    LINEAR,
+    LINKS,
+    LINKS_END,
+    MATRIX,
+    MAXIMUM,
+    MODE,
+    PLACES,
+    PRODUCT,
+    ROWS,
+    START,
+    TABLE,
+    TARGET,
+    UNIT,
+    UNIT_END,
+    WEIGHT,
+    WIDTH,
+    Net,
+)
+from verifier.sweep.gates import NEVER, next_in, put_out, redecide
+from verifier.sweep.products import OPTIONS, add_rows
+from verifier.sweep.state import State
+
+__all__ = ["CHUNK", "advance", "fire", "next_gate", "schedule"]
+
+CHUNK = 64
+"""Blocks of gates whose soonest event is kept."""
+
+
+@njit(**OPTIONS)  # type: ignore[misc]
+def _through_matrices(
+    a: int, b: int, e0: int, e1: int, edges: Ids, weights: Array, jumped: bool,
+    dslope: Array, dahead: Array, places: Ids, values: Array, jumps: Array,
+    flag: Any, changed: Ids, at: int,
+) -> int:  # fmt: skip
+    """Add what changes of units a to b give by some edges; how far the list of changed blocks reaches."""
+    n = 0
+    for k in range(a, b):
+        x = dslope[k]
+        if x != 0.0 or (jumped and dahead[k] != 0.0):
+            places[n] = k - a
+            values[n] = x
+            jumps[n] = dahead[k]
+            n += 1
+    if n == 0:
+        return at
+    for e in range(e0, e1):
+        target, width, weight = edges[e, TARGET], edges[e, WIDTH], edges[e, WEIGHT]
+        add_rows(dslope, target, weights, weight, places, values, 0, n, width)
+        if jumped:
+            add_rows(dahead, target, weights, weight, places, jumps, 0, n, width)
+        for t in range(edges[e, FIRST_TARGET], edges[e, LAST_TARGET] + 1):
+            if not flag[t]:
+                flag[t] = 1
+                changed[at] = t
+                at += 1
+    return at
+
+
+@njit(**OPTIONS)  # type: ignore[misc]
+def _through_rows(
+    a: int, b: int, at_pointer: int, pointers: Ids, entry_target: Ids, entry_weight: Array, jumped: bool,
+    dslope: Array, dahead: Array, block_of: Ids, flag: Any, changed: Ids, at: int,
+) -> int:  # fmt: skip
+    """Add what changes of units a to b give by single entries."""
+    for unit in range(a, b):
+        x, v = dslope[unit], dahead[unit]
+        if x == 0.0 and not (jumped and v != 0.0):
+            continue
+        for e in range(pointers[at_pointer + unit], pointers[at_pointer + unit + 1]):
+            target = entry_target[e]
+            dslope[target] += entry_weight[e] * x
+            if jumped:
+                dahead[target] += entry_weight[e] * v
+            t = block_of[target]
+            if not flag[t]:
+                flag[t] = 1
+                changed[at] = t
+                at += 1
+    return at
+
+
+@njit(**OPTIONS)  # type: ignore[misc]
+def _settle(
+    a: int, b: int, divisor: float, left: float, jumped: bool,
+    slope: Array, ahead: Array, dslope: Array, dahead: Array,
+) -> None:  # fmt: skip
+    """Slopes and values of linear units after the changes of their slopes."""
+    if divisor != 1.0:
+        for unit in range(a, b):
+            dslope[unit] /= divisor
+            dahead[unit] /= divisor
+    if jumped:
+        for unit in range(a, b):
+            slope[unit] += dslope[unit]
+            ahead[unit] += dahead[unit]
+    else:
+        for unit in range(a, b):
+            slope[unit] += dslope[unit]
+            ahead[unit] += left * dslope[unit]
+
+
+@njit(**OPTIONS)  # type: ignore[misc]
+def fire(net: Net, s: State, gate: int, found: Any) -> None:
+    """Change the soonest unit of a block of gates, and all that hangs on it.
+
+    ``found`` gets layer, unit, old and new branch.
+    """
+    blocks, layers, sources = net.blocks, net.layers, net.sources
+    ahead, slope, branch, dslope, dahead = s.ahead, s.slope, s.branch, s.dslope, s.dahead
+    z, zh = s.at[0], s.at[1]
+    block = net.gate_block[gate]
+    a, b, layer, layout = blocks[block, UNIT], blocks[block, UNIT_END], blocks[block, LAYER], blocks[block, LAYOUT]
+    kind, mode, places = layers[layer, KIND], layers[layer, MODE], layers[layer, PLACES]
+    row = layers[layer, TABLE] + (a - layers[layer, START]) * places
+    _, which, goes = next_in(a, b, kind, mode, places, row, layout, sources, ahead, slope, branch, z, zh)
+    found[0], found[1], found[2], found[3] = float(layer), float(which), branch[which], goes
+    branch[which] = goes
+    if put_out(
+        a, b, kind, places, row, layout, sources, net.factors, net.numbers, ahead, slope, branch, dslope, dahead
+    ):
+        s.flag[block] = 1
+        s.changed[layers[layer, FIRST]] = block
+        s.count[layer] = 1
+    t, _, _ = next_in(a, b, kind, mode, places, row, layout, sources, ahead, slope, branch, z, zh)
+    s.times[gate] = t
+    s.dirty[gate // CHUNK] = 1
+    s.chunks[0] = gate // CHUNK
+    dirty = 1
+    if s.count[layer] > 0:
+        dirty = _propagate(net, s, layer + 1, kind != MAXIMUM)
+    for i in range(dirty):
+        chunk = s.chunks[i]
+        s.dirty[chunk] = 0
+        best = NEVER
+        for k in range(chunk * CHUNK, min(len(s.times), (chunk + 1) * CHUNK)):
+            best = min(best, s.times[k])
+        s.soonest[chunk] = best
+    for k in range(layer, len(layers)):
+        base = layers[k, FIRST]
+        for i in range(s.count[k]):
+            block = s.changed[base + i]
+            s.flag[block] = 0
+            for unit in range(blocks[block, UNIT], blocks[block, UNIT_END]):
+                dslope[unit] = 0.0
+                dahead[unit] = 0.0
+        s.count[k] = 0
+
+
+@njit(**OPTIONS)  # type: ignore[misc]
+def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
+    """Bring changes to all layers from one on; how many chunks of gates have changed."""
+    layers, blocks, links, pointers, edges = net.layers, net.blocks, net.links, net.pointers, net.edges
+    weights, entry_target, entry_weight = net.weights, net.entry_target, net.entry_weight
+    touched, sources, factors, numbers = net.touched, net.sources, net.factors, net.numbers
+    block_of = net.block_of
+    ahead, slope, branch, dslope, dahead = s.ahead, s.slope, s.branch, s.dslope, s.dahead
+    flag, changed, count, marked, looked = s.flag, s.changed, s.count, s.marked, s.looked
+    places, values, jumps = s.places, s.values, s.jumps
+    z, zh = s.at[0], s.at[1]
+    dirty = 1
+    for layer in range(start, len(layers)):
+        seen = 0
+        base, kind, mode = layers[layer, FIRST], layers[layer, KIND], layers[layer, MODE]
+        at = base
+        for link in range(layers[layer, LINKS], layers[layer, LINKS_END]):
+            source, how = links[link, FROM], links[link, HOW]
+            other = layers[source, FIRST]
+            for i in range(count[source]):
+                block = changed[other + i]
+                a, b = blocks[block, UNIT], blocks[block, UNIT_END]
+                if how == ROWS:
+                    p = links[link, AT] - layers[source, START]
+                    at = _through_rows(
+                        a, b, p, pointers, entry_target, entry_weight, jumped, dslope, dahead, block_of, flag,
+                        changed, at,
+                    )  # fmt: skip
+                    continue
+                p = links[link, AT] + block - other
+                if how == MATRIX:
+                    at = _through_matrices(
+                        a, b, pointers[p], pointers[p + 1], edges, weights, jumped, dslope, dahead, places, values,
+                        jumps, flag, changed, at,
+                    )  # fmt: skip
+                    continue
+                for k in range(pointers[p], pointers[p + 1]):
+                    target = touched[k]
+                    if not marked[target]:
+                        marked[target] = 1
+                        looked[seen] = target
+                        seen += 1
+        if kind == LINEAR:
+            for i in range(base, at):
+                a, b = blocks[changed[i], UNIT], blocks[changed[i], UNIT_END]
+                _settle(a, b, net.divisor[layer], zh - z, jumped, slope, ahead, dslope, dahead)
+            count[layer] = at - base
+            continue
+        per = layers[layer, PLACES]
+        for i in range(seen):
+            block = looked[i]
+            marked[block] = 0
+            a, b, layout, gate = (
+                blocks[block, UNIT],
+                blocks[block, UNIT_END],
+                blocks[block, LAYOUT],
+                blocks[block, GATE],
+            )
+            row = layers[layer, TABLE] + (a - layers[layer, START]) * per
+            if jumped and kind != PRODUCT:
+                redecide(a, b, kind, mode, per, row, sources, ahead, slope, branch, zh - z)
+            if put_out(
+                a, b, kind, per, row, layout, sources, factors, numbers, ahead, slope, branch, dslope, dahead
+            ):
+                flag[block] = 1
+                changed[at] = block
+                at += 1
+            if gate >= 0:
+                t, _, _ = next_in(a, b, kind, mode, per, row, layout, sources, ahead, slope, branch, z, zh)
+                s.times[gate] = t
+                if not s.dirty[gate // CHUNK]:
+                    s.dirty[gate // CHUNK] = 1
+                    s.chunks[dirty] = gate // CHUNK
+                    dirty += 1
+        count[layer] = at - base
+    return dirty
+
+
+@njit(**OPTIONS)  # type: ignore[misc]
+def next_gate(soonest: Array, times: Array) -> int:
+    """The block of gates whose event is the next one; of equals the first, -1 if there is none."""
+    best = NEVER
+    for k in range(len(soonest)):
+        best = min(best, soonest[k])
+    if best >= NEVER:
+        return -1
+    for chunk in range(len(soonest)):
+        if soonest[chunk] == best:
+            for k in range(chunk * CHUNK, min(len(times), (chunk + 1) * CHUNK)):
+                if times[k] == best:
+                    return k
+    return -1
+
+
+@njit(**OPTIONS)  # type: ignore[misc]
+def schedule(net: Net, s: State) -> None:
+    """Times of all blocks of gates."""
+    blocks, layers, sources = net.blocks, net.layers, net.sources
+    ahead, slope, branch, times = s.ahead, s.slope, s.branch, s.times
+    z, zh = s.at[0], s.at[1]
+    s.soonest[:] = NEVER
+    for gate in range(len(times)):
+        block = net.gate_block[gate]
+        a, b, layer = blocks[block, UNIT], blocks[block, UNIT_END], blocks[block, LAYER]
+        places = layers[layer, PLACES]
+        row = layers[layer, TABLE] + (a - layers[layer, START]) * places
+        t, _, _ = next_in(
+            a, b, layers[layer, KIND], layers[layer, MODE], places, row, blocks[block, LAYOUT], sources, ahead,
+            slope, branch, z, zh,
+        )  # fmt: skip
+        times[gate] = t
+        s.soonest[gate // CHUNK] = min(s.soonest[gate // CHUNK], t)
+
+
+@njit(**OPTIONS)  # type: ignore[misc]
+def advance(net: Net, s: State) -> None:
+    """Stand at the horizon and set the next one, so that a few hundred events lie before it."""
+    if s.at[3] < 100.0:
+        s.at[2] *= 1.5
+    elif s.at[3] > 400.0:
+        s.at[2] /= 1.5
+    s.at[0] = s.at[1]
+    s.at[3] = 0.0
+    step = s.at[2]
+    ahead, slope = s.ahead, s.slope
+    for unit in range(len(ahead)):
+        ahead[unit] += slope[unit] * step
+    s.at[1] += step
+    schedule(net, s)

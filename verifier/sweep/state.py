@@ -1,0 +1,49 @@
+"""What a sweep changes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+__all__ = ["State"]
+
+
+class State(NamedTuple):
+    """What a sweep changes.
+
+    Attributes
+    ----------
+    slope, ahead : per unit
+        ``ahead`` is the value at the horizon.
+    dslope, dahead : per unit
+        Changes by the event at hand; those of ``ahead`` only if something jumps.
+    branch : per unit
+    times : per block of gates
+        Its next event.
+    soonest : per chunk of blocks of gates
+    flag, changed, count : per block, per block, per layer
+        Which blocks of a layer have changed: flags, and a list.
+    marked, looked : per block
+        Which blocks of gates are to be looked at: flags, and a list.
+    dirty, chunks : per chunk
+    places, values, jumps : what is nonzero in a block
+    at : the point, the horizon, the step to the next, events since the last
+    """
+
+    slope: Any
+    ahead: Any
+    dslope: Any
+    dahead: Any
+    branch: Any
+    times: Any
+    soonest: Any
+    flag: Any
+    changed: Any
+    count: Any
+    marked: Any
+    looked: Any
+    dirty: Any
+    chunks: Any
+    places: Any
+    values: Any
+    jumps: Any
+    at: Any
