@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import onnx
 import pytest
@@ -16,6 +21,10 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from random_graphs import suite
 
+import sureline as sl
+from inference.certificate import Certificate, Parts
+from verifier.cells import covering
+from verifier.check.checking import check
 from verifier.check.claims.cells import _middle, _persist, _states
 from verifier.check.claims.certificate import CellClaim
 from verifier.check.errors import InvalidCertificate, NotHomogeneous, Undecided
@@ -25,6 +34,7 @@ from verifier.check.numbers.discrete import Discrete
 from verifier.check.numbers.integers import EXACT, FAST, FINE, RATIONAL, Arithmetic, Form
 from verifier.check.operators.registry import Context
 
+ROOT = Path(__file__).parent.parent
 HAIRS = (Fraction(1, 10**6), Fraction(1, 10**40), Fraction(1, 3**400))
 Nodes = list[tuple[str, list[str], list[str], dict[str, object]]]
 
@@ -252,3 +262,67 @@ def is_whole(v: Form | Discrete) -> bool:
 
 def test_numbers_beyond_all_floats() -> None:
     assert not is_infinite(Fraction(10) ** 5000) and is_infinite(math.inf) and is_infinite(-math.inf)
+
+
+def exact_ends(parts: Parts) -> Parts:
+    """The roots, found by the twin, where an inside cell and an outside cell meet, in place of gaps there."""
+    beta = twin_direction(parts)
+
+    def margins(t: Fraction) -> list[Fraction]:
+        values = twin.evaluate(parts.audited, {"x": twin.exact_array(parts.inputs[0][1]) + beta * t})
+        return list((values["sureline/score"] - Fraction(parts.hypothesis["threshold"])).reshape(-1))
+
+    cells, ends = [c for c in parts.cells if c.verdict != "gap"], []
+    for i, (left, right) in enumerate(itertools.pairwise(cells)):
+        if {left.verdict, right.verdict} == {"inside", "outside"}:
+            k, lo, hi = max(left.element, right.element), Fraction(left.hi), Fraction(right.lo)
+            at_lo, at_hi = margins(lo)[k], margins(hi)[k]
+            root = lo - (at_lo * (hi - lo) / (at_hi - at_lo) if lo < hi else 0)
+            assert margins(root)[k] == 0
+            cells[i : i + 2] = [replace(left, hi=root), replace(right, lo=root)]
+            ends.append((root, 0, k))
+    return replace(parts, cells=covering(cells), ends=ends)
+
+
+def twin_direction(parts: Parts) -> np.ndarray:
+    """scale * Sigma eta / q for the mean of the region less that of the rest, Sigma the unit matrix."""
+    region = parts.observed[0][1].reshape(-1)
+    marked = int(region.sum())
+    eta = [Fraction(1, marked) if m else Fraction(-1, region.size - marked) for m in region]
+    factor = parts.scale / sum(e * e for e in eta)
+    return np.array([e * factor for e in eta], dtype=object).reshape(parts.inputs[0][1].shape)
+
+
+CHANGES = {
+    "t": lambda t, k, i: (t + Fraction(1, 10**30), k, i),
+    "element": lambda t, k, i: (t, k, (i + 1) % 12),
+    "output": lambda t, k, i: (t, k + 1, i),
+}
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_a_certificate_without_gaps_at_its_ends(net: str, tmp_path: Path) -> None:
+    model = NETS[net](seed=3)
+    x = np.random.default_rng(5).normal(size=(1, 12) if net == "dense" else (1, 1, 8, 8)).astype(np.float32)
+    result = sl.audit(model, x, hypothesis=sl.BackMeanDiff(threshold=0.1), var=1, precision=1e-4)
+    parts = exact_ends(result.certificate.parts)
+    assert len(parts.ends) >= 2 and not all(is_dyadic(t) for t, _, _ in parts.ends)
+    Certificate(parts).save(tmp_path / "true")
+    report = check(tmp_path / "true", model=model, input=x)
+    assert report.valid and report.gaps == sum(c.verdict == "gap" for c in parts.cells)
+    schema = json.loads((ROOT / "verifier" / "certificate.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(Certificate(parts).document)
+    for name, change in CHANGES.items():
+        ends = [change(*parts.ends[0]), *parts.ends[1:]]
+        Certificate(replace(parts, ends=ends)).save(tmp_path / name)
+        with pytest.raises(InvalidCertificate):
+            check(tmp_path / name)
+    for sign in (-1, 1):
+        t, moved = parts.ends[-1][0], parts.ends[-1][0] + sign * Fraction(1, 10**30)
+        cells = [
+            replace(c, lo=moved if c.lo == t else c.lo, hi=moved if c.hi == t else c.hi) for c in parts.cells
+        ]
+        for ends in ((), [*parts.ends[:-1], (moved, *parts.ends[-1][1:])]):
+            Certificate(replace(parts, cells=cells, ends=ends)).save(tmp_path / "moved")
+            with pytest.raises(InvalidCertificate):
+                check(tmp_path / "moved")
