@@ -20,7 +20,7 @@ from symbolic.operators.arithmetic import multiply
 from symbolic.operators.shapes import bounded
 from symbolic.operators.windows import Window
 
-__all__: list[str] = []
+__all__ = ["starts_of"]
 
 Shape = tuple[int, ...]
 
@@ -93,7 +93,7 @@ def deform_conv(node: Node, inputs: Inputs) -> Rule:
     ):
         raise ModelError(f"{node.label}: its inputs do not fit each other.")
     bounded(node, [batched, channels, *taps, *out])
-    starts = _starts(node, size, taps, out)
+    starts = starts_of(node, size, taps, out)
     flat = (batched * shares, prod(taps) * prod(out))
     if isinstance(offset, Const):
         read = _deformed(node, size, starts, offset, flat)
@@ -147,7 +147,7 @@ def _column(flat: tuple[int, int]) -> tuple[int, int, int]:
     return flat[0], 1, flat[1]
 
 
-def _starts(node: Node, size: Shape, kernel: Shape, out: Shape) -> list[Array]:
+def starts_of(node: Node, size: Shape, kernel: Shape, out: Shape) -> list[Array]:
     """Where each entry of the kernel (rows) is at each place (columns) before it is moved, for every axis."""
     rank = len(kernel)
     strides, dilations = (node.integers(name, [1] * rank) for name in ("strides", "dilations"))

@@ -107,7 +107,7 @@ def max_pool(node: Node, inputs: Inputs) -> Rule:
     """Maximum over windows; padding never wins. The second output is the flat index of the winner."""
     shape = required(node, inputs).shape
     window = _pooled(node, shape)
-    numbers = _flat_numbers(shape, node.flag("storage_order"))
+    numbers = flat_numbers(shape, node.flag("storage_order"))
     index = windowed(numbers[None].astype(np.float64), window, -1.0).astype(np.int64)
     with_index = len([name for name in node.proto.output if name]) > 1
 
@@ -142,7 +142,7 @@ def _seen(x: Affine, window: Window) -> Affine:
     return Affine(windowed(x.c, window, -np.inf), windowed(x.d, window, 0.0), windowed(x.r, window, 0.0))
 
 
-def _flat_numbers(shape: tuple[int, ...], column_major: bool) -> NDArray[np.int64]:
+def flat_numbers(shape: tuple[int, ...], column_major: bool) -> NDArray[np.int64]:
     """ONNX's flat index of every element; column-major numbers the spatial axes the other way round."""
     numbers = np.arange(int(np.prod(shape)), dtype=np.int64)
     if not column_major:

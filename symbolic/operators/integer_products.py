@@ -98,7 +98,7 @@ def _scalar(node: Node, value: Value) -> Value:
 # --- matrix products ---
 
 
-def _per_row(value: Value, rank: int) -> Value:
+def per_row(value: Value, rank: int) -> Value:
     """One number for all, one per row of a matrix, or of the matrices' own rank."""
     if len(value.shape) == 1 and value.shape[0] > 1 and rank > 1:
         return map_value(value, lambda v, lead: v.reshape(*v.shape, 1))
@@ -107,7 +107,7 @@ def _per_row(value: Value, rank: int) -> Value:
     return value
 
 
-def _per_column(value: Value) -> Value:
+def per_column(value: Value) -> Value:
     """One number for all, one per column of a matrix, or of the matrices' own rank."""
     if len(value.shape) == 1 and value.shape[0] == 1:
         return map_value(value, lambda v, lead: v.reshape(v.shape[:lead]))
@@ -117,8 +117,8 @@ def _per_column(value: Value) -> Value:
 def _multiplied(node: Node, a: int, b: int, a_zero: int, b_zero: int) -> Sums:
     def sums(batch: Batch, values: Inputs) -> Affine:
         left, right = required(node, values, a), required(node, values, b)
-        rows = _per_row(zero_of(node, values, a_zero), len(left.shape))
-        columns = _per_column(zero_of(node, values, b_zero))
+        rows = per_row(zero_of(node, values, a_zero), len(left.shape))
+        columns = per_column(zero_of(node, values, b_zero))
         factors = _centred(batch, left, rows), _centred(batch, right, columns)
         return matrix_product(batch, *factors)
 
@@ -143,7 +143,7 @@ def qlinear_matmul(node: Node, inputs: Inputs) -> Rule:
     fixed = Divisor.fixed(_output_side(node, required(node, inputs, 6)))
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        scales = [_per_row(required(node, values, 1), rank), _per_column(required(node, values, 4))]
+        scales = [per_row(required(node, values, 1), rank), per_column(required(node, values, 4))]
         y_scale, y_zero = (_output_side(node, required(node, values, k)) for k in (6, 7))
         total = whole(sums(batch, values), INT32)
         result = _requantised(batch, total, scales, fixed or Divisor.of(batch, y_scale), y_zero, kind)

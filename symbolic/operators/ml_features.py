@@ -89,9 +89,8 @@ def _default(node: Node, values: NDArray[Any]) -> NDArray[Any]:
     return np.array([node.attributes[name]], dtype=values.dtype)
 
 
-@operator("LabelEncoder", homogeneous=lambda node, inputs: is_discrete(inputs[0]), domain=ML)
-def label_encoder(node: Node, inputs: Inputs) -> Rule:
-    """A table; the last of equal keys counts."""
+def table_of(node: Node) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Different keys, and their values with that of all others behind them; the last of equal keys counts."""
     if node.opset < 2:
         raise ModelError(f"{node.label}: before operator set 2 one side of the table is of strings.")
     keys, values = _table(node, "keys"), _table(node, "values")
@@ -102,6 +101,13 @@ def label_encoder(node: Node, inputs: Inputs) -> Rule:
     keys, values = keys[order], np.append(values[order], _default(node, values))
     if not np.isfinite(values).all():
         raise ModelError(f"{node.label} has values that are no real numbers.")
+    return keys, values
+
+
+@operator("LabelEncoder", homogeneous=lambda node, inputs: is_discrete(inputs[0]), domain=ML)
+def label_encoder(node: Node, inputs: Inputs) -> Rule:
+    """A table."""
+    keys, values = table_of(node)
     size = int(np.prod(required(node, inputs).shape))
     if size * (len(keys) + 1) > FOUND:
         raise ModelError(f"{node.label}: the table is too large for so many elements.")

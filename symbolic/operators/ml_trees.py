@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from symbolic.enclosures import forms
@@ -168,9 +169,8 @@ def _regression(node: Node, inputs: Inputs, ensemble: Ensemble) -> Rule:
     return lambda batch, values: (last(batch, ensemble.scores(batch, batch.lift(required(node, values)))),)
 
 
-@operator("TreeEnsembleRegressor", homogeneous=is_untransformed, domain=ML)
-def regressor(node: Node, inputs: Inputs) -> Rule:
-    """Trees whose leaves hold numbers."""
+def listed_ensemble(node: Node) -> Ensemble:
+    """That of a TreeEnsembleRegressor."""
     forest, count = listed_forest(node), int(node.attributes.get("n_targets", 1))
     weights = _weights(node, forest, "target", count)
     name = node.text("aggregate_function", "SUM")
@@ -178,14 +178,17 @@ def regressor(node: Node, inputs: Inputs) -> Rule:
         raise ModelError(f"{node.label} has the unknown aggregate_function {name!r}.")
     full = len(node.integers("target_ids", ())) == weights.size
     aggregate: Aggregate = next(a for a in AGGREGATES if a == name)
-    return _regression(
-        node, inputs, _ensemble(node, forest, weights, floats(node, "base_values"), aggregate, full)
-    )
+    return _ensemble(node, forest, weights, floats(node, "base_values"), aggregate, full)
 
 
-@operator("TreeEnsemble", homogeneous=is_untransformed, domain=ML)
-def trees(node: Node, inputs: Inputs) -> Rule:
-    """Trees in the notation of operator set 5; a leaf is for one target."""
+@operator("TreeEnsembleRegressor", homogeneous=is_untransformed, domain=ML)
+def regressor(node: Node, inputs: Inputs) -> Rule:
+    """Trees whose leaves hold numbers."""
+    return _regression(node, inputs, listed_ensemble(node))
+
+
+def split_ensemble(node: Node) -> Ensemble:
+    """That of a TreeEnsemble; a leaf is for one target."""
     forest, count = split_forest(node), int(node.attributes.get("n_targets", 1))
     given = numpy_helper.to_array(node.attributes["leaf_weights"]).astype(np.float64).reshape(-1)
     targets = node.integers("leaf_targetids", ())
@@ -195,37 +198,52 @@ def trees(node: Node, inputs: Inputs) -> Rule:
         raise ModelError(f"{node.label}: a branch leads to a leaf that does not exist.")
     places = [(leaf, targets[k], given[k]) for leaf, k in enumerate(forest.leaves)]
     weights = _table(node, places, (len(forest.leaves), count))
-    return _regression(
-        node,
-        inputs,
-        _ensemble(
-            node, forest, weights, None, AGGREGATES[int(node.attributes["aggregate_function"])], count == 1
-        ),
-    )
+    aggregate = AGGREGATES[int(node.attributes["aggregate_function"])]
+    return _ensemble(node, forest, weights, None, aggregate, count == 1)
 
 
-@operator("TreeEnsembleClassifier", homogeneous=is_untransformed, domain=ML)
-def classifier(node: Node, inputs: Inputs) -> Rule:
-    """Trees that vote; the label is the first class of the greatest score.
+@operator("TreeEnsemble", homogeneous=is_untransformed, domain=ML)
+def trees(node: Node, inputs: Inputs) -> Rule:
+    """Trees in the notation of operator set 5."""
+    return _regression(node, inputs, split_ensemble(node))
 
-    Two classes whose votes are all for the first of the list have one score: it is the second class's.
-    """
+
+@dataclass(frozen=True)
+class Vote:
+    """What a TreeEnsembleClassifier does: ``binary`` if there is one score for two classes, of which the
+    second wins above the level."""
+
+    ensemble: Ensemble
+    labels: NDArray[np.int64] | int
+    binary: bool
+    level: float
+
+
+def vote_of(node: Node) -> Vote:
+    """Two classes whose votes are all for the first of the list have one score: it is the second class's."""
     forest, labels = listed_forest(node), class_labels(node, "classlabels_int64s")
     count = labels if isinstance(labels, int) else len(labels)
     binary = count == 2 and set(node.integers("class_ids", ())) == {0}
     weights = _weights(node, forest, "class", 1 if binary else count)
     ensemble = _ensemble(node, forest, weights, floats(node, "base_values"), "SUM", True)
-    rows, _ = _rows(node, inputs, forest)
     if count < 2 or binary and node.text("post_transform") not in ("NONE", "LOGISTIC"):
         raise ModelError(f"{node.label}: {count} classes with this post_transform are not supported.")
-    last = transform(node, (rows, count))
-    level = 0.5 if (weights >= 0).all() and is_untransformed(node, inputs) else 0.0
+    level = 0.5 if (weights >= 0).all() and is_untransformed(node, ()) else 0.0
+    return Vote(ensemble, labels, binary, level)
+
+
+@operator("TreeEnsembleClassifier", homogeneous=is_untransformed, domain=ML)
+def classifier(node: Node, inputs: Inputs) -> Rule:
+    """Trees that vote; the label is the first class of the greatest score."""
+    vote = vote_of(node)
+    rows, _ = _rows(node, inputs, vote.ensemble.forest)
+    last = transform(node, (rows, vote.labels if isinstance(vote.labels, int) else len(vote.labels)))
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
-        scores = ensemble.scores(batch, batch.lift(required(node, values)))
-        if not binary:
-            return winner(scores, labels), last(batch, scores)
-        label, both = of_two(batch, scores, labels, level)
+        scores = vote.ensemble.scores(batch, batch.lift(required(node, values)))
+        if not vote.binary:
+            return winner(scores, vote.labels), last(batch, scores)
+        label, both = of_two(batch, scores, vote.labels, vote.level)
         return label, last(batch, both)
 
     return rule

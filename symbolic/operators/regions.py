@@ -17,7 +17,7 @@ from symbolic.node import Inputs, Node, Rule, constant, operator, required
 from symbolic.operators.extremum import strongest
 from symbolic.operators.shapes import bounded
 
-__all__: list[str] = []
+__all__ = ["HALF", "bins_of", "images_of", "places_of", "regions_of", "whole_bins"]
 
 HALF = Fraction(1, 2)
 MOST = 2**20
@@ -31,7 +31,7 @@ def _moderate(node: Node, count: int) -> None:
         raise ModelError(f"{node.label} reads more than {MOST} elements.")
 
 
-def _regions(node: Node, inputs: Inputs, columns: int) -> list[list[Fraction]]:
+def regions_of(node: Node, inputs: Inputs, columns: int) -> list[list[Fraction]]:
     """The coordinates of the regions, scaled to the image."""
     given = constant(node, inputs, 1, "regions")
     if given is None or given.value.ndim != 2 or given.value.shape[1] != columns:
@@ -46,7 +46,7 @@ def _regions(node: Node, inputs: Inputs, columns: int) -> list[list[Fraction]]:
     ]
 
 
-def _images(node: Node, images: list[Any], count: int) -> NDArray[np.int64]:
+def images_of(node: Node, images: list[Any], count: int) -> NDArray[np.int64]:
     """Which image each region is in."""
     if any(not 0 <= k < count or k != int(k) for k in images):
         raise ModelError(f"{node.label}: a region lies in no image.")
@@ -61,10 +61,10 @@ def roi_align(node: Node, inputs: Inputs) -> Rule:
     """The mean of samples between the elements in each bin of a region; or the greatest weighted element that
     a sample reads, which is what implementations take for its maximum."""
     x, batches = required(node, inputs), constant(node, inputs, 2, "batch indices")
-    rois = _regions(node, inputs, 4)
+    rois = regions_of(node, inputs, 4)
     if batches is None or len(x.shape) != 4 or batches.value.size != len(rois):
         raise ModelError(f"{node.label}: its inputs do not fit.")
-    planes = _images(node, batches.value.reshape(-1).tolist(), x.shape[0])
+    planes = images_of(node, batches.value.reshape(-1).tolist(), x.shape[0])
     height, width = (int(node.attributes[name]) for name in ("output_height", "output_width"))
     bounded(node, [len(rois), x.shape[1], height, width])
     # before operator set 16 there was no shift by half an element
@@ -72,7 +72,7 @@ def roi_align(node: Node, inputs: Inputs) -> Rule:
     ratio = int(node.attributes["sampling_ratio"])
     _moderate(node, len(rois) * (height + width) * max(1, ratio))
     axes = [
-        [_bins(node, roi[k] - shift, roi[k + 2] - shift, bins, size, ratio, not shift) for roi in rois]
+        [bins_of(node, roi[k] - shift, roi[k + 2] - shift, bins, size, ratio, not shift) for roi in rois]
         for k, bins, size in ((1, height, x.shape[2]), (0, width, x.shape[3]))
     ]
     mode = node.text("mode").lower()
@@ -84,7 +84,7 @@ def roi_align(node: Node, inputs: Inputs) -> Rule:
         place = np.indices((height, width)).reshape(2, -1)
         taps, most = down.at(place[0]).times(across.at(place[1]), x.shape[3]), 1
     else:
-        taps, most = _corners(node, axes, x.shape[3])
+        taps, most = corners(node, axes, x.shape[3])
     taps = Taps(taps.index, taps.weights, planes)
 
     def rule(batch: Batch, values: Inputs) -> tuple[Value, ...]:
@@ -95,7 +95,7 @@ def roi_align(node: Node, inputs: Inputs) -> Rule:
     return rule
 
 
-def _bins(
+def bins_of(
     node: Node, start: Fraction, end: Fraction, bins: int, size: int, ratio: int, widen: bool
 ) -> list[list[Sample]]:
     """What the samples of each bin of a region read along an axis."""
@@ -129,7 +129,7 @@ def _means(regions: list[list[list[Sample]]]) -> Taps:
     return table([[row(samples) for samples in bins] for bins in regions])
 
 
-def _corners(node: Node, axes: list[list[list[list[Sample]]]], width: int) -> tuple[Taps, int]:
+def corners(node: Node, axes: list[list[list[list[Sample]]]], width: int) -> tuple[Taps, int]:
     """Every weighted element that the samples of a bin read, each as an output, and how many there are."""
     empty: list[tuple[int, Fraction]] = [(0, Fraction(0))]
     samples = [[[len(bin_) for bin_ in bins] for bins in regions] for regions in axes]
@@ -161,16 +161,16 @@ def _corners(node: Node, axes: list[list[list[list[Sample]]]], width: int) -> tu
 def max_roi_pool(node: Node, inputs: Inputs) -> Rule:
     """The greatest element of each bin of a region with whole corners; 0 where a bin has none."""
     x = required(node, inputs)
-    rois, pooled = _regions(node, inputs, 5), node.integers("pooled_shape", ())
+    rois, pooled = regions_of(node, inputs, 5), node.integers("pooled_shape", ())
     if len(x.shape) != 4 or len(pooled) != 2 or min(pooled) < 1:
         raise ModelError(f"{node.label}: its inputs do not fit.")
-    images = _images(node, [roi[0] for roi in rois], x.shape[0])
+    images = images_of(node, [roi[0] for roi in rois], x.shape[0])
     shape = (len(rois), x.shape[1], *pooled)
     bounded(node, shape)
-    rows = [_whole_bins(roi[2], roi[4], pooled[0], x.shape[2]) for roi in rois]
-    columns = [_whole_bins(roi[1], roi[3], pooled[1], x.shape[3]) for roi in rois]
+    rows = [whole_bins(roi[2], roi[4], pooled[0], x.shape[2]) for roi in rois]
+    columns = [whole_bins(roi[1], roi[3], pooled[1], x.shape[3]) for roi in rois]
     total = int(np.prod(x.shape))
-    index = _table(node, rows, columns, x.shape[3], total)  # (most, regions, bins) in one plane
+    index = places_of(node, rows, columns, x.shape[3], total)  # (most, regions, bins) in one plane
     first = images[:, None] * x.shape[1] + np.arange(x.shape[1])
     places = index[:, :, None, :] + (first * (x.shape[2] * x.shape[3]))[None, :, :, None]
     move = gather_map(np.where(index[:, :, None, :] < 0, total, places).reshape(-1, *shape), total + 1)
@@ -184,7 +184,7 @@ def max_roi_pool(node: Node, inputs: Inputs) -> Rule:
     return rule
 
 
-def _whole_bins(start: Fraction, end: Fraction, bins: int, size: int) -> list[range]:
+def whole_bins(start: Fraction, end: Fraction, bins: int, size: int) -> list[range]:
     """The elements of each bin: corners go to the nearest element, halves away from zero."""
     first, last = (floor(abs(v) + HALF) * (1 if v >= 0 else -1) for v in (start, end))
     length = Fraction(max(last - first + 1, 1))
@@ -197,7 +197,7 @@ def _whole_bins(start: Fraction, end: Fraction, bins: int, size: int) -> list[ra
     ]
 
 
-def _table(
+def places_of(
     node: Node, rows: list[list[range]], columns: list[list[range]], width: int, none: int
 ) -> NDArray[np.int64]:
     """The elements of every bin, filled up with its first; -1 where there is none."""

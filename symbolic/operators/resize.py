@@ -124,7 +124,6 @@ def rounded_matrix(rows: list[dict[int, Fraction]], n_in: int) -> Const:
 def resize(node: Node, inputs: Inputs) -> Rule:
     """Separable resampling."""
     x = required(node, inputs)
-    rank = len(x.shape)
     axes = _axes(node, inputs, x.shape)
     bounded(node, [axis.n_out for axis in axes])
     if any(axis.n_out > LONGEST_AXIS for axis in axes):
@@ -139,8 +138,7 @@ def resize(node: Node, inputs: Inputs) -> Rule:
     for number, places in _looked_at(node, axes):
         n_in, scale = axes[number].n_in, axes[number].scale
         if where == "tf_crop_and_resize":
-            beyond = np.array([p < 0 or p > n_in - 1 for p in places])
-            outside |= beyond.reshape([-1 if k == number else 1 for k in range(rank)])
+            outside |= _beyond(places, number, axes)
         if kernel is None:
             index = np.array([min(max(nearest(how, p), 0), n_in - 1) for p in places])
             steps.append(_gatherer(number, index))
@@ -179,12 +177,28 @@ def _looked_at(node: Node, axes: list[Axis]) -> Iterator[tuple[int, list[Fractio
 def interpolations(node: Node, inputs: Inputs) -> Iterator[tuple[int, list[dict[int, Fraction]]]]:
     """The axes that are interpolated, and for each of their outputs the weights by input position."""
     kernel = _kernel(node)
-    if kernel is None or _transformation(node) == "tf_crop_and_resize":
-        raise ModelError(f"{node.label} is no interpolation within its input.")
+    if kernel is None:
+        raise ModelError(f"{node.label} is no interpolation.")
     axes = _axes(node, inputs, required(node, inputs).shape)
     for number, places in _looked_at(node, axes):
         n_in, scale = axes[number].n_in, axes[number].scale
         yield number, [kernel.row(p, scale, n_in) for p in places]
+
+
+def extrapolated(node: Node, inputs: Inputs) -> NDArray[np.bool_]:
+    """Which elements of the result lie outside the input, so that a constant stands for them."""
+    axes = _axes(node, inputs, required(node, inputs).shape)
+    outside = np.zeros([axis.n_out for axis in axes], dtype=bool)
+    if _transformation(node) == "tf_crop_and_resize":
+        for number, places in _looked_at(node, axes):
+            outside |= _beyond(places, number, axes)
+    return outside
+
+
+def _beyond(places: list[Fraction], number: int, axes: list[Axis]) -> NDArray[np.bool_]:
+    """Which places along an axis lie outside it."""
+    beyond = np.array([p < 0 or p > axes[number].n_in - 1 for p in places], dtype=bool)
+    return beyond.reshape([-1 if k == number else 1 for k in range(len(axes))])
 
 
 def has_open_lengths(node: Node, inputs: Inputs) -> bool:

@@ -148,7 +148,7 @@ def affine_grid(node: Node, inputs: Inputs) -> Rule:
     align = node.flag("align_corners")
     if min(size) < (2 if align else 1):
         raise ModelError(f"{node.label}: an axis with one element has no two corners.")
-    axes = [np.array([_place(k, n, align) for k in range(n)], dtype=object) for n in size]
+    axes = [np.array([place_of(k, n, align) for k in range(n)], dtype=object) for n in size]
     points = np.stack([*np.meshgrid(*axes, indexing="ij")[::-1], np.full(size, Fraction(1))], axis=-1)
     weights = Weights.of(rounded(points.reshape(-1, rank + 1)))
 
@@ -163,6 +163,6 @@ def affine_grid(node: Node, inputs: Inputs) -> Rule:
     return rule
 
 
-def _place(k: int, size: int, align: bool) -> Fraction:
+def place_of(k: int, size: int, align: bool) -> Fraction:
     """Where element k of an axis lies between -1 and 1."""
     return Fraction(2 * k, size - 1) - 1 if align else Fraction(2 * k + 1, size) - 1

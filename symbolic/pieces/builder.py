@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,9 @@ from symbolic.enclosures.rounding import Array
 from symbolic.enclosures.values import Const
 from symbolic.errors import ModelError
 from symbolic.node import Node
+from symbolic.pieces.intervals import Intervals
 from symbolic.pieces.program import (
+    Held,
     Ids,
     Label,
     Linear,
@@ -30,6 +33,9 @@ __all__ = ["Builder", "Given", "Lowering", "Units", "lowerings", "lowers"]
 
 LARGEST_TABLE = 1 << 24
 """Entries of one layer that are built one by one."""
+EXACT = 2**53
+"""Up to here floats know every integer."""
+NONE = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,8 @@ class Units:
 
 
 Given = Sequence[Units | Const | None]
-Lowering = Callable[["Builder", Node, Given], Sequence[Units | Const]]
+Lowering = Callable[["Builder", Node, Given], Sequence[Units | None]]
+"""Makes the outputs; None stands for one that has no linear pieces, which matters where somebody reads it."""
 
 lowerings: dict[str, Lowering] = {}
 """By operator type."""
@@ -68,7 +75,9 @@ class Builder:
         self.size = 1 + n_inputs
         self.label = Label("", "")
         self.inexact: list[str] = []
+        self.held: list[Held] = []
         self.flat = np.arange(self.size) == 0
+        self._intervals = Intervals(n_inputs)
 
     def _add(self, kind: type[Any], size: int, **parts: Any) -> Ids:
         start, self.size = self.size, self.size + size
@@ -78,32 +87,57 @@ class Builder:
             self.layers.append(layer)
         return np.arange(start, start + size)
 
+    def bounds(self, ids: Ids) -> tuple[Array, Array]:
+        """Between which bounds units stay for every input."""
+        return self._intervals.of(self.layers, ids)
+
+    def hold(self, ids: Ids, low: int, high: int) -> None:
+        """Nothing is defined unless these (piecewise constant) units stay between whole numbers."""
+        least, most = self.bounds(ids)
+        beyond = ~((least >= max(low, -EXACT)) & (most <= min(high, EXACT)))
+        if beyond.any():
+            self.held.append(Held(self.label, np.unique(ids[beyond]), low, high))
+
     def exactly(self, const: Const) -> Array:
         """A constant as floats, which it must be exactly; notes the node if it is a ball."""
+        first, *rest = self.parts(const)
+        if rest:
+            raise ModelError(f"{self.label}: its integers are too large for exact linear pieces.")
+        return first
+
+    def parts(self, const: Const) -> list[Array]:
+        """Floats whose sum a constant is: one, or two for integers beyond 2**53."""
         if const.radius is not None and const.radius.any() and str(self.label) not in self.inexact:
             self.inexact.append(str(self.label))
         floats = const.value.astype(np.float64)
-        if const.value.dtype.kind in "iu" and (floats.astype(object) != const.value.astype(object)).any():
-            raise ModelError(f"{self.label}: its integers are too large for exact linear pieces.")
         if not np.isfinite(floats).all():
             raise ModelError(f"{self.label}: there are no linear pieces with infinite constants.")
-        return floats
+        if const.value.dtype.kind not in "iu" or (np.abs(floats) <= EXACT).all():
+            return [floats]
+        whole = const.value.astype(object)
+        low = whole % 2**32  # the rest has 32 bits at most
+        return [(whole - low).astype(np.float64), low.astype(np.float64)]
 
     def constants(self, values: Array) -> Ids:
         """Units that stand still."""
+        if not np.isfinite(values).all():
+            raise ModelError(f"{self.label}: there are no linear pieces with infinite constants.")
         distinct, place = np.unique(np.concatenate([[0.0], values.reshape(-1)]), return_inverse=True)
         zero = int(np.nonzero(distinct == 0)[0][0])
-        made = self._linear_rows(np.delete(distinct, zero))
+        bias = np.delete(distinct, zero)
+        made = self.rows(np.zeros(bias.size + 1, dtype=np.int64), NONE, NONE.astype(np.float64), bias)
         ids = np.insert(made, zero, 0)
         return np.asarray(ids[place[1:]].reshape(values.shape))
 
-    def _linear_rows(self, bias: Array) -> Ids:
-        pointers = np.zeros(bias.size + 1, dtype=np.int64)
-        return self._add(Linear, bias.size, pointers=pointers, bias=bias)
-
     def ids(self, value: Units | Const) -> Ids:
         """The units of any value."""
-        return value.ids if isinstance(value, Units) else self.constants(self.exactly(value))
+        if isinstance(value, Units):
+            return value.ids
+        first, *rest = self.parts(value)
+        ids = self.constants(first)
+        for part in rest:
+            ids = self.affine([(ids, 1.0)], part)
+        return ids
 
     def affine(
         self, terms: Sequence[tuple[Ids, Array | float]], bias: Array | float = 0.0, divisor: int = 1
@@ -144,10 +178,21 @@ class Builder:
 
     def maximum(self, table: Ids) -> Ids:
         """The greatest of the last axis, where -1 stands for nothing."""
-        if table.size > LARGEST_TABLE:
-            raise ModelError(f"{self.label} is too large for exact linear pieces.")
-        flat = table.reshape(-1, table.shape[-1])
+        flat = self._competitors(table)
         return self._add(Maximum, len(flat), sources=flat).reshape(table.shape[:-1])
+
+    def _competitors(self, table: Ids) -> Ids:
+        """The rows of a table, each of which has an entry."""
+        self.require_moderate(table.size)
+        flat = table.reshape(math.prod(table.shape[:-1]), table.shape[-1])
+        if not (flat >= 0).any(axis=1).all():
+            raise ModelError(f"{self.label}: the greatest of nothing is no number.")
+        return flat
+
+    def require_moderate(self, entries: int) -> None:
+        """Raise ModelError if a layer would have too many entries."""
+        if entries > LARGEST_TABLE:
+            raise ModelError(f"{self.label} is too large for exact linear pieces.")
 
     def relu(self, ids: Ids) -> Ids:
         """max(x, 0)."""
@@ -155,7 +200,7 @@ class Builder:
 
     def winner(self, table: Ids, numbers: Array, last: bool = False) -> Ids:
         """The number of the greatest of the last axis."""
-        flat = table.reshape(-1, table.shape[-1])
+        flat = self._competitors(table)
         every = np.array(np.broadcast_to(numbers, table.shape)).reshape(flat.shape)
         return self._add(Winner, len(flat), sources=flat, numbers=every, last=last).reshape(table.shape[:-1])
 

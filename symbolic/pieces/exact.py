@@ -62,6 +62,13 @@ class ExactPiece:
                 self.branches[k] = self._branch(layer)
             for x, p in zip(self.values, self.primes.all, strict=True):
                 x[:, layer.units] = self.scales.layer(k, x, p, self.branches.get(k))
+        self._require_held()
+
+    def _require_held(self) -> None:
+        """Raise ModelError where integers leave their type, or an index its axis."""
+        for held in self.program.held:
+            if any(not held.low <= v <= held.high for v in self.rationals(held.ids)[0]):
+                raise ModelError(f"{held.label}: a value is beyond {held.low} ... {held.high} somewhere.")
 
     # ---- branches ---------------------------------------------------------------------------------------
 

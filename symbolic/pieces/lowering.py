@@ -6,32 +6,42 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import symbolic.pieces.linear_operators
-import symbolic.pieces.piecewise_operators  # noqa: F401  (both fill the registry)
-from symbolic.enclosures.values import Batch, Const, Range
+import symbolic.pieces.activations
+import symbolic.pieces.casting
+import symbolic.pieces.convolutions
+import symbolic.pieces.einsum
+import symbolic.pieces.logic
+import symbolic.pieces.maxima
+import symbolic.pieces.normalisation
+import symbolic.pieces.products
+import symbolic.pieces.quantisation
+import symbolic.pieces.sampling
+import symbolic.pieces.scores
+import symbolic.pieces.selection
+import symbolic.pieces.sums
+import symbolic.pieces.trees  # noqa: F401  (all of them fill the registry)
+from symbolic.enclosures.values import Const
 from symbolic.errors import ModelError
-from symbolic.pieces.builder import Builder, Given, Units, lowerings
+from symbolic.node import Node, operators
+from symbolic.operators.casting import WHOLE
+from symbolic.pieces.builder import Builder, Units, lowerings
 from symbolic.pieces.program import Ids, Label, Program
+from symbolic.pieces.rearranging import REARRANGING, rearranged, rearranges
 
 if TYPE_CHECKING:
     from symbolic.network import Network, Step
 
-__all__ = ["lower"]
+__all__ = ["FIXED", "has_pieces", "lower"]
 
-REARRANGING = frozenset(
-    "Compress Concat DepthToSpace Dropout Expand Flatten Gather GatherElements GatherND Identity Pad Reshape "
-    "ReverseSequence ScatterElements ScatterND Slice SpaceToDepth Split Squeeze TensorScatter Tile Transpose "
-    "Trilu Unsqueeze".split()
+FIXED = frozenset(
+    "BitCast Constant ConstantOfShape EyeLike MelWeightMatrix NonZero Range Shape Size Unique".split()
 )
-"""Their rules only move elements: moving unit numbers shows where each goes."""
-MOVED = {
-    "Concat": None,  # all
-    "Pad": (0, 2),
-    "TensorScatter": (0, 1),
-    "ScatterElements": (0, 2),
-    "ScatterND": (0, 2),
-}
-"""Whose elements; of others those of the first input."""
+"""What they make never moves: they are constants before a network has layers."""
+
+
+def has_pieces(op_type: str) -> bool:
+    """Whether an operator can be written as layers, for some inputs at least."""
+    return op_type in lowerings or op_type in REARRANGING or op_type in FIXED
 
 
 def lower(network: Network) -> Program:
@@ -49,60 +59,70 @@ def lower(network: Network) -> Program:
         size = int(np.prod(shape, dtype=np.int64))
         inputs[name] = np.arange(start, start + size).reshape(shape)
         start += size
-    builder = Builder(start - 1)
-    tensors = dict(inputs)
+    tensors = _Tensors(network, Builder(start - 1), inputs)
     for step in network.steps:
-        node = step.node
-        builder.label = Label(node.op_type, node.proto.name or node.proto.output[0])
-        given = [_given(network, tensors, name) for name in step.inputs]
-        for name, made in zip(step.outputs, _lowered(builder, step, given), strict=False):
-            if name and name not in network.constants:
-                tensors[name] = builder.ids(made)
-    outputs = {
-        name: builder.ids(Units(tensors[name]) if name in tensors else network.constants[name])
-        for name in network.outputs
-    }
-    return Program(inputs, tuple(builder.layers), outputs, tensors, builder.flat, tuple(builder.inexact))
+        tensors.add(step)
+    outputs = {name: tensors.ids(name) for name in network.outputs}
+    builder = tensors.builder
+    return Program(
+        inputs,
+        tuple(builder.layers),
+        outputs,
+        tensors.made,
+        builder.flat,
+        tuple(builder.inexact),
+        tuple(builder.held),
+    )
 
 
-def _given(network: Network, tensors: dict[str, Ids], name: str) -> Units | Const | None:
-    if not name:
-        return None
-    return Units(tensors[name]) if name in tensors else network.constant(name)
+class _Tensors:
+    """The units of the tensors so far."""
 
+    def __init__(self, network: Network, builder: Builder, inputs: dict[str, Ids]) -> None:
+        self.network, self.builder = network, builder
+        self.made = dict(inputs)
+        self._without: dict[str, str] = {}
 
-def _lowered(builder: Builder, step: Step, given: Given) -> list[Units | Const]:
-    node = step.node
-    nearest = node.op_type in ("Resize", "Upsample") and node.text("mode", "nearest") == "nearest"
-    if node.op_type in REARRANGING or nearest:
-        return _rearranged(builder, step, given)
-    if node.op_type not in lowerings:
-        raise ModelError(f"{node.label} has no exact linear pieces here.")
-    return list(lowerings[node.op_type](builder, node, given))
+    def get(self, name: str) -> Units | Const | None:
+        """A tensor; none where the name is empty."""
+        if name in self._without:
+            raise ModelError(f"{self._without[name]} has no exact linear pieces.")
+        if not name:
+            return None
+        return Units(self.made[name]) if name in self.made else self.network.constant(name)
 
+    def ids(self, name: str) -> Ids:
+        """The units of an output."""
+        value = self.get(name)
+        if value is None:
+            raise ModelError(f"the tensor {name!r} has no value.")
+        return self.builder.ids(value)
 
-def _rearranged(builder: Builder, step: Step, given: Given) -> list[Units | Const]:
-    """What the node's rule makes of unit numbers; unit 0 is what an implicit padding consists of."""
-    node = step.node
-    moved = MOVED.get(node.op_type, (0,))
-    values: list[Range | Const | None] = []
-    for k, value in enumerate(given):
-        if value is None or (moved is not None and k not in moved):
-            if isinstance(value, Units):
-                raise ModelError(f"{node.label}: there are no linear pieces where its input {k} moves.")
-            values.append(value)
-        else:
-            ids = builder.ids(value)[None]
-            values.append(Range(ids, ids))
-    if node.text("reduction", "none") != "none":
-        raise ModelError(f"{node.label}: linear pieces of a scatter that merges are not supported.")
-    made = step.rule(Batch(1), values)
-    found: list[Units | Const] = []
-    for one in made:
-        if isinstance(one, Range) and one.lo.dtype.kind == "i" and one.known.all():
-            found.append(Units(one.lo[0].astype(np.int64)))
-        elif isinstance(one, Const):
-            found.append(one)
+    def add(self, step: Step) -> None:
+        """The layers of one node."""
+        node, b = step.node, self.builder
+        b.label = Label(node.op_type, node.proto.name or node.proto.output[0])
+        given = [self.get(name) for name in step.inputs]
+        if rearranges(node, given):
+            found = rearranged(b, node, given)
+        elif node.op_type in lowerings:
+            found = list(lowerings[node.op_type](b, node, given))
         else:
             raise ModelError(f"{node.label} has no exact linear pieces here.")
-    return found
+        for name, one in zip(step.outputs, found, strict=False):
+            if not name or name in self.network.constants:
+                continue
+            if one is None:
+                self._without[name] = f"{node.label}: its output {name!r}"
+                continue
+            self.made[name] = one.ids
+            _hold(b, node, name, one.ids)
+
+
+def _hold(b: Builder, node: Node, name: str, ids: Ids) -> None:
+    """Integers must fit their type: beyond it they would wrap around."""
+    kind = node.types.get(name)
+    if kind is None and operators[node.op_type].wraps:
+        kind = node.input_type(0)
+    if kind in WHOLE:
+        b.hold(ids, WHOLE[kind].least, WHOLE[kind].most)

@@ -27,6 +27,7 @@ from symbolic.errors import ModelError
 
 __all__ = [
     "Guarded",
+    "Held",
     "Ids",
     "Label",
     "Layer",
@@ -166,6 +167,20 @@ Guarded = Maximum | Winner | Step | Staircase
 
 
 @dataclass(frozen=True, eq=False)
+class Held:
+    """Units that the type of an integer tensor, or an axis, must hold: low <= x <= high.
+
+    Beyond that the network is not defined (integers wrap around, an index names nothing). All of them are
+    piecewise constant, so that a linear piece holds them everywhere or nowhere.
+    """
+
+    label: Label
+    ids: Ids
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, eq=False)
 class Program:
     """A whole graph.
 
@@ -183,6 +198,8 @@ class Program:
         Which units are piecewise constant.
     inexact : tuple of str
         Nodes whose constants are known as balls only.
+    held : tuple of Held
+        What must hold besides, as far as it does not hold everywhere.
     """
 
     inputs: Mapping[str, Ids]
@@ -191,6 +208,7 @@ class Program:
     tensors: Mapping[str, Ids]
     flat: NDArray[np.bool_]
     inexact: tuple[str, ...] = ()
+    held: tuple[Held, ...] = ()
 
     @property
     def size(self) -> int:

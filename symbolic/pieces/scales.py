@@ -87,7 +87,8 @@ class Scales:
 
     def bits(self, ids: Ids) -> int:
         """How long differences of such units are, in their common scale."""
-        return self.common(ids).bit_length() + max(self._exponents[k] for k in self.groups(ids)) + 3
+        largest = max((self._exponents[k] for k in self.groups(ids)), default=0)
+        return self.common(ids).bit_length() + largest + 3
 
     def groups(self, ids: Ids) -> list[int]:
         """Where some units lie: 0 is unit 0, 1 the inputs, 2 the first layer, and so on."""
