@@ -26,7 +26,7 @@ from verifier.check.graph.functions import element_kinds
 from verifier.check.graph.identity import number_elements
 from verifier.check.graph.inlining import inlined
 from verifier.check.graph.limits import limits_of, of_constant
-from verifier.check.graph.line import Cell, MovingInput, is_infinite
+from verifier.check.graph.line import Cell, MovingInput, is_infinite, longest
 from verifier.check.graph.nodes import SHAPE_ONLY, STANDARD, applied, decoded, follow, hollow, weights_of
 from verifier.check.graph.peeling import Ball, peel
 from verifier.check.graph.unroll import unrolled
@@ -40,6 +40,7 @@ __all__ = ["Cell", "CheckedGraph", "Verdict"]
 Verdict = tuple[Array, Array]
 MEMORY = 1 << 29
 TOGETHER = 1 << 16  # elements of a tensor over all cells of a batch; more than 16 cells pay only up to here
+LONGEST = 1 << 33  # bits of a tensor, when its numbers have those of the cell's ends
 LARGE = 1 << 22  # weights of which not every precision is kept
 
 
@@ -241,10 +242,13 @@ class CheckedGraph:
             return Discrete.known(np.broadcast_to(np.int64(0), self.shapes[name]))
         raise node.refuse(f"tensor {name!r} does not exist")
 
-    def cells_at_once(self, bits: int | None = FAST) -> int:
-        """How many cells are evaluated together: as many as pay, in the memory that is allowed."""
+    def cells_at_once(self, bits: int | None = FAST, length: int = 0) -> int:
+        """How many cells are evaluated together: as many as pay, in the memory that is allowed.
+
+        `length` is how many bits exact numbers have to begin with.
+        """
         size = max(self.elements, 1)
-        per_cell = size * (400 if bits in (FAST, FINE) else 2000)
+        per_cell = size * (400 if bits in (FAST, FINE) else 2000 + length)
         return max(1, min(64, max(16, TOGETHER // size), MEMORY // per_cell))
 
     # ---- evaluation ---------------------------------------------------------------------------------------
@@ -259,7 +263,10 @@ class CheckedGraph:
         bits = (
             FAST if bits is not None and bits <= FAST else FINE if bits is not None and bits <= FINE else bits
         )
-        step = self.cells_at_once(bits)
+        length = longest(cells) if Arithmetic(bits).exact else 0
+        if length * self.elements > LONGEST:
+            bits, length = 512, 0
+        step = self.cells_at_once(bits, length)
         found: list[list[Verdict]] = [[] for _ in cells]
         rays = [is_infinite(lo) or is_infinite(hi) for lo, hi in cells]
         for kind in (False, True):

@@ -15,7 +15,7 @@ from verifier.check.errors import InvalidCertificate, Undecided
 from verifier.check.numbers.integers import Arithmetic, Array, Form, objects
 from verifier.check.numbers.rationals import quotient
 
-__all__ = ["Cell", "MovingInput", "Place", "dyadic_above", "is_dyadic", "is_infinite"]
+__all__ = ["Cell", "MovingInput", "Place", "dyadic_above", "is_dyadic", "is_infinite", "longest"]
 
 End = Fraction | float
 Cell = tuple[End, End]
@@ -192,6 +192,12 @@ class MovingInput:
 def is_infinite(end: End) -> bool:
     """Whether an end is -inf or inf; of Fractions of any size."""
     return end in (-math.inf, math.inf)
+
+
+def longest(cells: Sequence[Cell]) -> int:
+    """Bits of the longest end."""
+    ends = [Fraction(end) for cell in cells for end in cell if not is_infinite(end)]
+    return max((max(v.numerator.bit_length(), v.denominator.bit_length()) for v in ends), default=0)
 
 
 def is_dyadic(v: Fraction) -> bool:
