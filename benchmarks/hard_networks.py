@@ -195,12 +195,10 @@ def needle(name: str, text: str, observed: float, turn: tuple[float, float], ben
 
 
 def kink() -> HardCase:
-    """A wide tent whose top is at z: an ordinary set, but the linear pieces meet at the observed value."""
-    units, roots = zigzag(-1.0, [0.5])
-    return HardCase(
-        "kink at z", "the interval (-1, 2); the input observed lies on the boundary of two linear pieces",
-        tuple(units), 0.0, 0.5, positive(roots),
-    )  # fmt: skip
+    """f = min(z + 1, 2 - z) above -3: an ordinary set, but two linear pieces meet at the observed value."""
+    units = ((1.0, 1.0, 3.0), (-2.0, 1.0, -0.5))
+    text = "the interval (-1, 2); the observed input lies on the boundary of two linear pieces"
+    return HardCase("kink at z", text, units, -2.0, 0.5, ((Fraction(-1), Fraction(2)),))
 
 
 def tail(side: int) -> HardCase:

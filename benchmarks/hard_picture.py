@@ -31,7 +31,7 @@ PANELS = {
     "hole 1e-12": (Fraction(1, 4), 1e-12, (-1.5, 2.5)),
     "hole 1e-17": (None, 1e-17, (-1.5, 2.5)),
     "set 1e-16": (Fraction(1, 2), 1e-16, (-1.5, 2.0)),
-    "kink at z": (Fraction(0), 1.0, (-2, 4)),
+    "kink at z": (Fraction(0), 1.0, (-4, 3)),
     "slope 4e-16": (Fraction(0), 1.0, (-1, 5)),
 }
 """Case: the middle of the picture (None: the first finite end), the unit, the part shown."""

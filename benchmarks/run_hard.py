@@ -53,7 +53,7 @@ def autosi(case: HardCase) -> Any:
 
     def selected(pixels: Any) -> np.ndarray:
         hidden = pixels @ first + shift
-        active = hidden > 0
+        active = hidden >= 0  # as in si4onnx
         return np.asarray((hidden * active) @ last + offset > THRESHOLD, dtype=float)
 
     observed = asi.array(case.x.reshape(-1))
