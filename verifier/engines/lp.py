@@ -1,0 +1,211 @@
+"""The engine "cvxpy": a line is walked from one linear piece to the next by linear programming.
+
+The piece just behind a point is found by exact evaluation. Its greatest and least z are those of two linear
+programs over the polytope of the activation pattern on the line, each with an exact Farkas certificate
+(`extremes`). The walk goes on behind the greatest z, until the end of the line, or until a ray along which all
+rows hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symbolic.pieces.exact import ExactPiece
+from symbolic.pieces.guards import Guards, guards_of
+from symbolic.pieces.inequalities import Inequalities
+from symbolic.pieces.line import Binding, End, RationalLine
+from symbolic.pieces.program import Maximum, Program
+from verifier.cells import Cell
+from verifier.engines.extremes import greatest
+from verifier.engines.found import ExactSet, Observed, differing
+
+__all__ = ["truncation_set"]
+
+INFINITY = float("inf")
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """An open piece in the direction of a walk, with what it selects.
+
+    Attributes
+    ----------
+    near, far : Fraction or float
+        Its ends, in the parameter of the walk.
+    outputs : mapping or None
+        The discrete outputs; None where nothing is known.
+    at_far : mapping or None
+        The discrete outputs at the far end itself.
+    binding : Binding or None
+        What binds there.
+    """
+
+    near: Fraction
+    far: End
+    outputs: Observed | None
+    at_far: Observed | None = None
+    binding: Binding | None = None
+
+
+def truncation_set(
+    program: Program,
+    line: RationalLine,
+    observed: Observed,
+    lo: End,
+    hi: End,
+    *,
+    progress: Callable[[str], None] | None = None,
+) -> ExactSet:
+    """The set {z in (lo, hi): outputs(x(z)) = observed}.
+
+    Parameters
+    ----------
+    program : Program
+        With rational constants.
+    line : RationalLine
+    observed : mapping of str to sequence of Fraction
+        The discrete outputs, flat.
+    lo, hi : Fraction or float
+        Floats are infinities.
+    progress : callable, optional
+        Gets a line of text for every piece.
+    """
+    if not lo < hi:
+        raise ValueError("an empty part of the line")
+    cells = _Cells(observed)
+    start = lo if isinstance(lo, Fraction) else hi if isinstance(hi, Fraction) else Fraction(0)
+    back = RationalLine(line.start, tuple(-v for v in line.direction))
+    if lo < start:
+        origin = ExactPiece(program, line.at(start), []).outputs
+        to_the_left = list(_walk(program, back, -start, -lo, progress))
+        for k in range(len(to_the_left) - 1, -1, -1):
+            one = to_the_left[k]
+            point = to_the_left[k - 1].at_far if k else origin
+            binding = to_the_left[k - 1].binding if k else None
+            cells.add(-one.far, -one.near, one.outputs, point, binding)
+    if start < hi:
+        for one in _walk(program, line, start, hi, progress):
+            cells.add(one.near, one.far, one.outputs, one.at_far, one.binding)
+    return ExactSet(tuple(cells.cells), tuple(cells.ends))
+
+
+class _Cells:
+    """Cells so far, from left to right, adjoining ones with the same verdict as one."""
+
+    def __init__(self, observed: Observed) -> None:
+        self.observed = observed
+        self.cells: list[Cell] = []
+        self.ends: list[tuple[Fraction, Binding]] = []
+        self._point: Observed | None = None
+        self._binding: Binding | None = None
+
+    def add(
+        self, lo: End, hi: End, outputs: Observed | None, point: Observed | None, binding: Binding | None
+    ) -> None:
+        """One more open interval, with the outputs at its right end and what binds there."""
+        last = self.cells[-1] if self.cells else None
+        verdict, witness = self._judged(outputs, last)
+        if last is not None and verdict != "gap" and self._joins(last, verdict, witness):
+            self.cells[-1] = Cell(last.lo, hi, verdict, *witness)
+        else:
+            changes = last is not None and {last.verdict, verdict} == {"inside", "outside"}
+            if changes and self._binding is not None and isinstance(lo, Fraction):
+                self.ends.append((lo, self._binding))
+            self.cells.append(Cell(lo, hi, verdict, *witness))
+        self._point, self._binding = point, binding
+
+    def _judged(self, outputs: Observed | None, last: Cell | None) -> tuple[Any, tuple[int, int]]:
+        """Verdict and witness, that of the cell before if it will do."""
+        if outputs is None:
+            return "gap", (-1, -1)
+        if last is not None and last.verdict == "outside" and self._differs(outputs, last):
+            return "outside", (last.output, last.element)
+        found = differing(outputs, self.observed)
+        return ("inside", (-1, -1)) if found is None else ("outside", found)
+
+    def _differs(self, outputs: Observed, cell: Cell) -> bool:
+        name = list(self.observed)[cell.output]
+        return outputs[name][cell.element] != self.observed[name][cell.element]
+
+    def _joins(self, last: Cell, verdict: str, witness: tuple[int, int]) -> bool:
+        """Whether the point between the last cell and the next is like both."""
+        if (last.verdict, last.output, last.element) != (verdict, *witness) or self._point is None:
+            return False
+        if verdict == "inside":
+            return differing(self._point, self.observed) is None
+        return self._differs(self._point, last)
+
+
+def _walk(
+    program: Program,
+    line: RationalLine,
+    at: Fraction,
+    stop: End,
+    progress: Callable[[str], None] | None,
+) -> Iterator[Stretch]:
+    """The pieces from a point on, to the right."""
+    count, finer = 0, 0
+    while at < stop:
+        one = _stretch(program, line, at, stop, finer)
+        yield one
+        if one.outputs is None or not isinstance(one.far, Fraction):
+            return
+        finer = _unit(one.far - at)
+        at, count = one.far, count + 1
+        if progress is not None:
+            progress(f"cvxpy: {count} pieces, z = {float(at):.6g}")
+
+
+def _stretch(program: Program, line: RationalLine, at: Fraction, stop: End, finer: int) -> Stretch:
+    """The piece just right of a point; linear programs begin in units of 2**-finer."""
+    piece = ExactPiece(program, line.at(at), [line.direction])
+    guards = guards_of(program, piece.branches)
+    margins, _ = piece.margins(guards)
+    moving = np.nonzero(margins[1])[0]
+    system = _system(margins[:, moving])
+    right = greatest(system, 1, finer=finer)
+    unit = _unit(right.z) if right is not None and right.z else finer
+    left = greatest(system, -1, finer=unit, scales=1)
+    # the piece begins at the point or left of it, and goes on to its right
+    if right is None or left is None or _sign(left.z, 0) > 0 or _sign(right.z, 1) <= 0:
+        return Stretch(at, stop, None)
+    if right.z is None or right.binding is None:
+        return Stretch(at, stop, piece.outputs, None)
+    far = at + right.z
+    if far > stop:
+        return Stretch(at, stop, piece.outputs, None)
+    place = int(moving[right.binding])
+    layer = int(guards.layer[place])
+    binding = Binding(layer, int(guards.unit[place]), str(program.layers[layer].label))
+    jumps = _jumps(program, guards.at(moving), margins[:, moving], right.z)
+    point = ExactPiece(program, line.at(far), []).outputs if jumps else piece.outputs
+    return Stretch(at, far, piece.outputs, point, binding)
+
+
+def _unit(width: Fraction) -> int:
+    """The k such that a width is about 2**-k."""
+    return width.denominator.bit_length() - abs(width.numerator).bit_length()
+
+
+def _sign(z: Fraction | None, infinite: int) -> int:
+    """The sign of an extreme; of none as given."""
+    return infinite if z is None else (z > 0) - (z < 0)
+
+
+def _system(margins: NDArray[Any]) -> Inequalities:
+    """value + slope z >= 0 of every guard that moves."""
+    count = margins.shape[1]
+    zeros, one_each = np.zeros(count, dtype=np.int64), np.arange(count + 1)
+    return Inequalities(one_each, zeros, -margins[1], margins[0], np.zeros(count, dtype=bool), 1)
+
+
+def _jumps(program: Program, guards: Guards, margins: NDArray[Any], z: Fraction) -> bool:
+    """Whether a guard of an operator that jumps is zero at a point."""
+    zero = np.nonzero(margins[0] * z.denominator + margins[1] * z.numerator == 0)[0]
+    return any(not isinstance(program.layers[int(guards.layer[k])], Maximum) for k in zero.tolist())
