@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from symbolic.bounds import enclose
     from symbolic.errors import (
         BudgetError,
+        EngineError,
         InputError,
         ModelError,
         NoHypothesisError,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
         TieError,
         UnsupportedOperatorError,
     )
+    from symbolic.pieces.linear_regions import LinearRegion, LinearRegions, linear_regions
+    from symbolic.pieces.plane import PlaneRegion, PlaneRegions, linear_regions_2d
     from verifier.check import CheckReport, check
     from verifier.check.errors import InvalidCertificate, UnusableCertificate
 
@@ -52,6 +55,7 @@ __all__ = [
     "BackMeanDiff",
     "BudgetError",
     "CheckReport",
+    "EngineError",
     "GaussianFilter",
     "Hypothesis",
     "InferenceResult",
@@ -59,6 +63,8 @@ __all__ = [
     "InputError",
     "InvalidCertificate",
     "L1Norm",
+    "LinearRegion",
+    "LinearRegions",
     "ModelError",
     "Neg",
     "NeighborMeanDiff",
@@ -66,6 +72,8 @@ __all__ = [
     "NoiseError",
     "Operator",
     "OptionError",
+    "PlaneRegion",
+    "PlaneRegions",
     "ReferenceMeanDiff",
     "Selection",
     "SelectiveInferenceModel",
@@ -77,6 +85,8 @@ __all__ = [
     "audit",
     "check",
     "enclose",
+    "linear_regions",
+    "linear_regions_2d",
     "load",
     "thresholding",
     "truncated_interval",
@@ -106,6 +116,7 @@ _HOME = {
     "symbolic.bounds": ("enclose",),
     "symbolic.errors": (
         "BudgetError",
+        "EngineError",
         "InputError",
         "ModelError",
         "NoHypothesisError",
@@ -115,6 +126,8 @@ _HOME = {
         "TieError",
         "UnsupportedOperatorError",
     ),
+    "symbolic.pieces.linear_regions": ("LinearRegion", "LinearRegions", "linear_regions"),
+    "symbolic.pieces.plane": ("PlaneRegion", "PlaneRegions", "linear_regions_2d"),
     "verifier.check": ("CheckReport", "check"),
     "verifier.check.errors": ("InvalidCertificate", "UnusableCertificate"),
 }
