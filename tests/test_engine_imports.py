@@ -21,7 +21,7 @@ from symbolic.enclosures.values import Affine
 from symbolic.network import Network
 from symbolic.node import operators
 from verifier.cells import joined
-from verifier.engines import smt
+from verifier.engines import lp, smt
 from verifier.event import Event
 from verifier.goal import Goal
 from verifier.search import Search
@@ -37,9 +37,21 @@ ALLOWED = {
         "verifier.cells",
         "z3",
     },
+    "verifier.engines.lp": {
+        "numpy",
+        "numpy.typing",
+        "symbolic.pieces.exact",
+        "symbolic.pieces.farkas",
+        "symbolic.pieces.guards",
+        "symbolic.pieces.inequalities",
+        "symbolic.pieces.line",
+        "symbolic.pieces.program",
+        "verifier.cells",
+    },
 }
 """By engine: what it and its own modules may import, besides each other and the standard library."""
-PIECES = {"ExactPiece", "LinePiece", "line_piece"}
+PIECES = {"LinePiece", "line_piece"}
+"""What would make an engine's own walk along the line idle."""
 SEARCH = ("inference", "verifier.search", "verifier.event", "verifier.goal", "verifier.check", "sureline")
 
 
@@ -116,22 +128,25 @@ def wrong_relu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(operators, "Relu", dataclasses.replace(true, build=build))
 
 
-def test_the_search_agrees_while_enclosures_are_right() -> None:
+@pytest.mark.parametrize("engine", [smt, lp])
+def test_the_search_agrees_while_enclosures_are_right(engine: Any) -> None:
     case = worked_example()
-    found = smt.truncation_set(case.program, case.line, {"y": OBSERVED}, -INFINITY, INFINITY)
+    found = engine.truncation_set(case.program, case.line, {"y": OBSERVED}, -INFINITY, INFINITY)
     assert joined(found.cells, "inside") == TRUE
     assert contradiction(searched(case, OBSERVED), found.cells) is None
 
 
-def test_a_wrong_enclosure_is_found_out(wrong_relu: None) -> None:
+@pytest.mark.parametrize("engine", [smt, lp])
+def test_a_wrong_enclosure_is_found_out(engine: Any, wrong_relu: None) -> None:
     """The search believes it, the engine does not: they contradict each other."""
     case = worked_example()
-    found = smt.truncation_set(network_of(case).program, case.line, {"y": OBSERVED}, -INFINITY, INFINITY)
+    found = engine.truncation_set(network_of(case).program, case.line, {"y": OBSERVED}, -INFINITY, INFINITY)
     assert joined(found.cells, "inside") == TRUE
     assert contradiction(searched(case, OBSERVED), found.cells) is not None
 
 
-def test_no_enclosure_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("engine", [smt, lp])
+def test_no_enclosure_is_asked_for(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **options: Any) -> Any:
         raise AssertionError("an enclosure was asked for")
 
@@ -139,6 +154,7 @@ def test_no_enclosure_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     program = case.program
     monkeypatch.setattr(Network, "enclose", refuse)
     monkeypatch.setattr(Event, "__init__", refuse)
-    monkeypatch.setattr("symbolic.pieces.exact.ExactPiece.__init__", refuse)
-    found = smt.truncation_set(program, case.line, {"y": OBSERVED}, -INFINITY, INFINITY)
+    if engine is smt:  # it shares no evaluation of pieces either
+        monkeypatch.setattr("symbolic.pieces.exact.ExactPiece.__init__", refuse)
+    found = engine.truncation_set(program, case.line, {"y": OBSERVED}, -INFINITY, INFINITY)
     assert joined(found.cells, "inside") == TRUE

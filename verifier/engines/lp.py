@@ -2,12 +2,13 @@
 
 The piece just behind a point is found by exact evaluation. Its greatest and least z are those of two linear
 programs over the polytope of the activation pattern on the line, each with an exact Farkas certificate
-(`extremes`). The walk goes on behind the greatest z, until the end of the line, or until a ray along which all
-rows hold.
+(`extremes`). The walk goes on behind the greatest z, until the end of the line, or until a ray along which
+all rows hold.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,7 +28,8 @@ from verifier.engines.found import ExactSet, Observed, differing
 
 __all__ = ["truncation_set"]
 
-INFINITY = float("inf")
+MOST_PIECES = 1 << 15
+"""After so many in one direction the rest is a gap: a staircase that goes on for ever."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def truncation_set(
     hi: End,
     *,
     progress: Callable[[str], None] | None = None,
+    timeout: float | None = None,
 ) -> ExactSet:
     """The set {z in (lo, hi): outputs(x(z)) = observed}.
 
@@ -75,22 +78,26 @@ def truncation_set(
         Floats are infinities.
     progress : callable, optional
         Gets a line of text for every piece.
+    timeout : float, optional
+        Seconds; what is not decided then is a gap.
     """
     if not lo < hi:
         raise ValueError("an empty part of the line")
     cells = _Cells(observed)
     start = lo if isinstance(lo, Fraction) else hi if isinstance(hi, Fraction) else Fraction(0)
     back = RationalLine(line.start, tuple(-v for v in line.direction))
+    deadline = None if timeout is None else time.monotonic() + timeout
+    walk = _Walk(program, deadline, progress)
     if lo < start:
         origin = ExactPiece(program, line.at(start), []).outputs
-        to_the_left = list(_walk(program, back, -start, -lo, progress))
+        to_the_left = list(walk.pieces(back, -start, -lo))
         for k in range(len(to_the_left) - 1, -1, -1):
             one = to_the_left[k]
             point = to_the_left[k - 1].at_far if k else origin
             binding = to_the_left[k - 1].binding if k else None
             cells.add(-one.far, -one.near, one.outputs, point, binding)
     if start < hi:
-        for one in _walk(program, line, start, hi, progress):
+        for one in walk.pieces(line, start, hi):
             cells.add(one.near, one.far, one.outputs, one.at_far, one.binding)
     return ExactSet(tuple(cells.cells), tuple(cells.ends))
 
@@ -142,24 +149,28 @@ class _Cells:
         return self._differs(self._point, last)
 
 
-def _walk(
-    program: Program,
-    line: RationalLine,
-    at: Fraction,
-    stop: End,
-    progress: Callable[[str], None] | None,
-) -> Iterator[Stretch]:
-    """The pieces from a point on, to the right."""
-    count, finer = 0, 0
-    while at < stop:
-        one = _stretch(program, line, at, stop, finer)
-        yield one
-        if one.outputs is None or not isinstance(one.far, Fraction):
-            return
-        finer = _unit(one.far - at)
-        at, count = one.far, count + 1
-        if progress is not None:
-            progress(f"cvxpy: {count} pieces, z = {float(at):.6g}")
+@dataclass(frozen=True)
+class _Walk:
+    """From piece to piece, as long as there is time."""
+
+    program: Program
+    deadline: float | None
+    progress: Callable[[str], None] | None
+
+    def pieces(self, line: RationalLine, at: Fraction, stop: End) -> Iterator[Stretch]:
+        """The pieces from a point on, to the right."""
+        finer = 0
+        for count in range(MOST_PIECES):
+            if self.deadline is not None and time.monotonic() >= self.deadline:
+                break
+            one = _stretch(self.program, line, at, stop, finer)
+            yield one
+            if one.binding is None or not one.far < stop:
+                return
+            finer, at = _unit(Fraction(one.far) - at), Fraction(one.far)
+            if self.progress is not None:
+                self.progress(f"cvxpy: {count + 1} pieces, z = {float(at):.6g}")
+        yield Stretch(at, stop, None)
 
 
 def _stretch(program: Program, line: RationalLine, at: Fraction, stop: End, finer: int) -> Stretch:
