@@ -90,7 +90,7 @@ class PlaneRegions:
     """
 
     regions: tuple[PlaneRegion, ...]
-    neighbours: networkx.Graph
+    neighbours: networkx.Graph[int]
     outputs: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -172,11 +172,11 @@ class _Walk:
     def __init__(self, program: Program, columns: Sequence[Column], corners: tuple[Point, ...]) -> None:
         self.program, self.columns, self.corners = program, columns, corners
 
-    def run(self) -> tuple[list[PlaneRegion], networkx.Graph]:
+    def run(self) -> tuple[list[PlaneRegion], networkx.Graph[int]]:
         """All regions and who adjoins whom."""
         import networkx
 
-        graph = networkx.Graph()
+        graph: networkx.Graph[int] = networkx.Graph()
         regions: list[PlaneRegion] = []
         known: dict[bytes, int] = {}
         low, high = self.corners[0], self.corners[2]
