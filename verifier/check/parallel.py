@@ -32,6 +32,7 @@ from verifier.check.claims.cells import confirm_cells
 from verifier.check.claims.certificate import CellClaim
 from verifier.check.claims.model import parse_model
 from verifier.check.errors import UnusableCertificate
+from verifier.check.graph.batches import cells_at_once
 from verifier.check.graph.graph import CheckedGraph
 from verifier.check.numbers.integers import Array
 
@@ -89,7 +90,7 @@ def confirm_all(
 
     Raises what the first part that fails raises. `progress` is told how many of the cells are done.
     """
-    size = graph.cells_at_once()
+    size = cells_at_once(graph.elements)
     parts = [claims[k : k + size] for k in range(0, len(claims), size)]
     tell = progress or (lambda done, total: None)
     start, done = time.perf_counter(), 0

@@ -21,6 +21,7 @@ import verifier.check.graph.control
 import verifier.check.graph.sequences
 import verifier.check.operators  # noqa: F401  (these three register what they know)
 from verifier.check.errors import InvalidCertificate, NotHomogeneous, Undecided
+from verifier.check.graph.batches import cells_at_once
 from verifier.check.graph.declared import hold_to_declared
 from verifier.check.graph.functions import element_kinds
 from verifier.check.graph.identity import number_elements
@@ -38,8 +39,6 @@ from verifier.check.operators.structure import make_constant
 __all__ = ["Cell", "CheckedGraph", "Verdict"]
 
 Verdict = tuple[Array, Array]
-MEMORY = 1 << 29
-TOGETHER = 1 << 16  # elements of a tensor over all cells of a batch; more than 16 cells pay only up to here
 LONGEST = 1 << 33  # bits of a tensor, when its numbers have those of the cell's ends
 LARGE = 1 << 22  # weights of which not every precision is kept
 
@@ -242,15 +241,6 @@ class CheckedGraph:
             return Discrete.known(np.broadcast_to(np.int64(0), self.shapes[name]))
         raise node.refuse(f"tensor {name!r} does not exist")
 
-    def cells_at_once(self, bits: int | None = FAST, length: int = 0) -> int:
-        """How many cells are evaluated together: as many as pay, in the memory that is allowed.
-
-        `length` is how many bits exact numbers have to begin with.
-        """
-        size = max(self.elements, 1)
-        per_cell = size * (400 if bits in (FAST, FINE) else 2000 + length)
-        return max(1, min(64, max(16, TOGETHER // size), MEMORY // per_cell))
-
     # ---- evaluation ---------------------------------------------------------------------------------------
 
     def evaluate(self, cells: list[Cell], bits: int | None = FAST) -> list[Verdict]:
@@ -266,7 +256,7 @@ class CheckedGraph:
         length = longest(cells) if Arithmetic(bits).exact else 0
         if length * self.elements > LONGEST:
             bits, length = 512, 0
-        step = self.cells_at_once(bits, length)
+        step = cells_at_once(self.elements, bits, length)
         found: list[list[Verdict]] = [[] for _ in cells]
         rays = [is_infinite(lo) or is_infinite(hi) for lo, hi in cells]
         for kind in (False, True):
