@@ -14,8 +14,8 @@ TOGETHER = (
 
 
 def cells_at_once(elements: int, bits: int | None = FAST, length: int = 0) -> int:
-    """For a graph whose largest tensor has `elements`, at a precision; `length` is how many bits exact numbers
-    have to begin with.
+    """For a graph whose largest moving tensor has `elements`, at a precision; `length` is how many bits exact
+    numbers have to begin with.
     """
     size = max(elements, 1)
     per_cell = size * (400 if bits in (FAST, FINE) else 2000 + length)
