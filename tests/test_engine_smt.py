@@ -133,7 +133,7 @@ def test_many_units_change_at_one_point() -> None:
     assert inside(found_for(case, [Fraction(1)], Fraction(-3), Fraction(3))) == [(Fraction(4, 3), 3)]
 
 
-def test_a_staircase_for_ever() -> None:
+def test_a_staircase_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Floor(z) mod 2 has no end: what is not decided is a gap, and the rest is right."""
     nodes: Nodes = [
         ("Mul", ["x", "half"], "h"),
@@ -145,9 +145,10 @@ def test_a_staircase_for_ever() -> None:
     case = problem(nodes, {"half": 0.5, "two": 2.0}, (1, 1), LINE)
     found = found_for(case, [Fraction(1)], Fraction(0), Fraction(40))
     assert inside(found) == [(2 * k, 2 * k + 1) for k in range(20)]
-    late = found_for(case, [Fraction(1)], Fraction(0), INFINITY, timeout=2)
-    assert late.cells[-1].verdict == "gap" and late.cells[-1].hi == INFINITY
-    assert inside(late)[:3] == [(0, 1), (2, 3), (4, 5)]
+    monkeypatch.setattr("verifier.engines.cutting.DEEPEST", 8)
+    endless = found_for(case, [Fraction(1)], Fraction(0), INFINITY)
+    assert endless.cells[-1].verdict == "gap" and endless.cells[-1].hi == INFINITY
+    assert inside(endless)[:3] == [(0, 1), (2, 3), (4, 5)]
 
 
 def test_no_time() -> None:
@@ -203,7 +204,7 @@ def test_a_wrong_bound_shows_in_the_files(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("verifier.engines.intervals._Pass.lower", lambda self, form: (1, 1))
     observed = [Fraction(1), Fraction(0)]
     found_for(worked_example(), observed, Fraction(-2), Fraction(2), smt_folder=tmp_path)
-    assert "sat" in {answer_of(f) for f in tmp_path.glob("*-stable.smt2")}
+    assert any("got sat" in answer_of(f) for f in tmp_path.glob("*-stable.smt2"))
 
 
 def answer_of(path: Path) -> str:

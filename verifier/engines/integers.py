@@ -80,17 +80,15 @@ class IntegerProgram:
     def _linear(self, k: int, layer: Linear) -> int:
         pointers, sources, weights = _spread(layer)
         read = self.common(sources)
-        exact = [Fraction(w) for w in weights.tolist()]
-        bias = [Fraction(v) for v in layer.bias.tolist()]
-        scale = lcm(*{w.denominator for w in exact}) * read
-        scale = lcm(scale, *{v.denominator for v in bias})
-        whole = [int(w * (scale // self.scales[i])) for w, i in zip(exact, sources.tolist(), strict=True)]
-        shift = [int(v * scale) for v in bias]
-        divisor = layer.divisor
-        shared = gcd(scale * divisor, *whole, *shift)  # keeps numbers short
+        exact, bias = _ratios(weights), _ratios(layer.bias)
+        scale = lcm(read * lcm(*{d for _, d in exact}), *{d for _, d in bias})
+        parts = zip(exact, sources.tolist(), strict=True)
+        whole = [n * (scale // (d * self.scales[i])) for (n, d), i in parts]
+        shift = [n * (scale // d) for n, d in bias]
+        shared = gcd(scale * layer.divisor, *set(whole), *set(shift))  # keeps numbers short
         whole, shift = [w // shared for w in whole], [v // shared for v in shift]
         self.rows[k] = Rows(pointers, sources, _integers(whole), _integers(shift))
-        return scale * divisor // shared
+        return scale * layer.divisor // shared
 
 
 def sums(rows: Rows, values: Integers) -> Integers:
@@ -122,6 +120,11 @@ def _spread(layer: Linear) -> tuple[Ids, Ids, NDArray[np.float64]]:
     order = np.argsort(units, kind="stable")
     pointers = np.concatenate([[0], np.cumsum(np.bincount(units, minlength=layer.size))])
     return pointers.astype(np.int64), sources[order].astype(np.int64), weights[order]
+
+
+def _ratios(values: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Floats as numerators and denominators."""
+    return [v.as_integer_ratio() for v in values.tolist()]
 
 
 def _integers(values: Any) -> Integers:

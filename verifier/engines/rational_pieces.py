@@ -5,9 +5,9 @@ A second implementation of what `symbolic.pieces` does with residues; nothing of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,10 @@ from verifier.engines.integers import IntegerProgram, Integers, sums
 __all__ = ["Piece", "piece_at", "stair_bounds"]
 
 INFINITY = float("inf")
-Affine = tuple[Fraction, Fraction]
-"""Value at z = 0, and slope."""
-Guard = tuple[Fraction, Fraction, int, int]
-"""Value at z = 0 and slope of what is not negative on a piece, and the layer and the unit that it guards."""
+Affine = tuple[int, int]
+"""Value at z = 0, and slope, over a scale."""
+Guard = tuple[int, int, int, int]
+"""Value and slope of what is not negative on a piece, and the layer and the unit that it guards."""
 
 
 @dataclass(frozen=True)
@@ -66,44 +66,45 @@ class _Walk:
                 self.forms[layer.units] = sums(whole.rows[k], self.forms)
                 continue
             for row in range(layer.size):
-                value, slope = self._unit(k, layer, row)
-                scale = whole.scales[layer.start + row]
-                self.forms[layer.start + row] = [int(value * scale), int(slope * scale)]
+                self.forms[layer.start + row] = self._unit(k, layer, row)
 
-    def affine(self, unit: int) -> Affine:
-        """A unit."""
-        scale = self.whole.scales[unit]
-        return Fraction(self.forms[unit, 0], scale), Fraction(self.forms[unit, 1], scale)
+    def affine(self, unit: int, scale: int) -> Affine:
+        """A unit, over a multiple of its scale."""
+        value, slope = self.forms[unit]
+        factor = scale // self.whole.scales[unit]
+        return value * factor, slope * factor
 
     def sign(self, form: Affine) -> int:
         """Of a form, at the point or just beside it."""
-        value = form[0] + form[1] * self.at or form[1] * self.side
-        return (value > 0) - (value < 0)
+        value, slope = form
+        here = value * self.at.denominator + slope * self.at.numerator or slope * self.side
+        return (here > 0) - (here < 0)
 
     def _unit(self, k: int, layer: Any, row: int) -> Affine:
         """A unit of a layer that is not linear; notes its guards."""
-        if isinstance(layer, Product):
-            factor, x = self.affine(int(layer.factors[row])), self.affine(int(layer.sources[row]))
-            if factor[1]:
-                raise ValueError(f"{layer.label}: a factor is not piecewise constant")
-            return factor[0] * x[0], factor[0] * x[1]
+        scales, unit = self.whole.scales, layer.start + row
         if isinstance(layer, (Maximum, Winner)):
             return self._greatest(k, layer, row)
-        x = self.affine(int(layer.sources[row]))
+        source = int(layer.sources[row])
+        if isinstance(layer, Product):
+            factor, slope = self.forms[int(layer.factors[row])]
+            if slope:
+                raise ValueError(f"{layer.label}: a factor is not piecewise constant")
+            x = self.affine(source, scales[unit] // scales[int(layer.factors[row])])
+            return factor * x[0], factor * x[1]
+        x = self.affine(source, scales[source])
         if isinstance(layer, Step):
             sign = self.sign(x)
             on = sign > 0 or (sign == 0 and not layer.strict)
             self._guard(x if on else (-x[0], -x[1]), k, row)
-            return Fraction(on), Fraction(0)
-        n = self._stair(layer, x)
-        low, high, _, _ = stair_bounds(layer, n)
-        self._guard((x[0] - low, x[1]), k, row)
-        self._guard((high - x[0], -x[1]), k, row)
-        return Fraction(n), Fraction(0)
+            return int(on), 0
+        return self._stair(k, layer, row, x, scales[source]), 0
 
     def _greatest(self, k: int, layer: Maximum | Winner, row: int) -> Affine:
-        places = np.nonzero(layer.sources[row] >= 0)[0].tolist()
-        forms = {p: self.affine(int(layer.sources[row, p])) for p in places}
+        sources = layer.sources[row].tolist()
+        places = [p for p, i in enumerate(sources) if i >= 0]
+        scale = lcm(*(self.whole.scales[sources[p]] for p in places))
+        forms = {p: self.affine(sources[p], scale) for p in places}
         last = isinstance(layer, Winner) and layer.last
         best = places[0]
         for p in places[1:]:
@@ -113,17 +114,21 @@ class _Walk:
         for p in places:
             if p != best:
                 self._guard(_minus(forms[best], forms[p]), k, row)
+        whole = self.whole.scales[layer.start + row]
         if isinstance(layer, Winner):
-            return Fraction(float(layer.numbers[row, best])), Fraction(0)
-        return forms[best]
+            return int(Fraction(float(layer.numbers[row, best])) * whole), 0
+        return forms[best][0] * (whole // scale), forms[best][1] * (whole // scale)
 
-    def _stair(self, layer: Staircase, x: Affine) -> int:
+    def _stair(self, k: int, layer: Staircase, row: int, x: Affine, scale: int) -> int:
         """The whole number at the point or just beside it."""
-        near = round(x[0] + x[1] * self.at)
+        near = round((x[0] + x[1] * self.at) / scale)
         for n in (near, near - 1, near + 1):
             low, high, open_low, open_high = stair_bounds(layer, n)
-            below, above = self.sign((x[0] - low, x[1])), self.sign((high - x[0], -x[1]))
-            if below >= open_low and above >= open_high:
+            below = 2 * x[0] - int(2 * low) * scale, 2 * x[1]
+            above = int(2 * high) * scale - 2 * x[0], -2 * x[1]
+            if self.sign(below) >= open_low and self.sign(above) >= open_high:
+                self._guard(below, k, row)
+                self._guard(above, k, row)
                 return n
         raise ValueError(f"{layer.label}: no whole number is near")
 
@@ -139,22 +144,28 @@ class _Walk:
         }
         if not self.side:
             return Piece(self.at, self.at, None, None, outputs)
-        lo, left = max(self._ends(1), key=lambda end: end[0], default=(-INFINITY, None))
-        hi, right = min(self._ends(-1), key=lambda end: end[0], default=(INFINITY, None))
+        (lo, left), (hi, right) = self._end(-1), self._end(1)
         return Piece(lo, hi, left, right, outputs)
 
     def _constant(self, unit: int) -> Fraction:
-        value, slope = self.affine(unit)
+        value, slope = self.forms[unit]
         if slope:
             raise ValueError(f"unit {unit} of the selection is not piecewise constant")
-        return value
+        return Fraction(value, self.whole.scales[unit])
 
-    def _ends(self, sign: int) -> Iterator[tuple[End, Binding]]:
-        """Where the guards that rise (1) or fall (-1) reach zero."""
-        for value, slope, layer, row in self.guards:
-            if slope * sign > 0:
-                label = self.whole.program.layers[layer].label
-                yield -value / slope, Binding(layer, row, str(label))
+    def _end(self, side: int) -> tuple[End, Binding | None]:
+        """Where the first guard reaches zero on one side, and which one."""
+        best: Guard | None = None
+        for guard in self.guards:
+            # value / -slope, compared without quotients
+            if guard[1] * side < 0 and (
+                best is None or guard[0] * best[1] * side > best[0] * guard[1] * side
+            ):
+                best = guard
+        if best is None:
+            return side * INFINITY, None
+        value, slope, layer, row = best
+        return Fraction(value, -slope), Binding(layer, row, str(self.whole.program.layers[layer].label))
 
 
 def _minus(x: Affine, y: Affine) -> Affine:

@@ -177,6 +177,8 @@ class _Decide:
     def _extended(self, z: Fraction, side: int, limit: End, holds: Callable[[Piece], bool]) -> End:
         """How far something holds on the pieces to one side of a point, and between them."""
         while True:
+            if self.late:
+                raise Undecided
             piece = self._at(z, side)
             if not holds(piece):
                 return z
