@@ -165,7 +165,9 @@ def head_of(
     chosen = [program.layers[k] for k in layers]
     table = np.array(facts, dtype=np.float64).reshape(-1, 4)
     whole = {name: np.concatenate([*found, []]) for name, found in parts.items()}
-    elements = np.concatenate([units.new[program.outputs[name].reshape(-1)] for name in observed])
+    elements = units.new[
+        np.concatenate([np.zeros(0, dtype=np.int64), *(program.outputs[n].reshape(-1) for n in observed)])
+    ]
     decider = np.full(program.size, -1)
     for k in (*body, *layers):
         layer = program.layers[k]
@@ -191,7 +193,7 @@ def head_of(
         layer_of=layer_of,
         body_layer=body_layer,
         outputs=elements,
-        seen=np.concatenate([np.asarray(v, dtype=np.float64).reshape(-1) for v in observed.values()]),
+        seen=np.concatenate([np.zeros(0), *(v.reshape(-1) for v in observed.values())]),
         decider=np.where(layer_of[elements] >= 0, decider[elements], -1),
     )
 
