@@ -13,6 +13,9 @@ from symbolic.pieces.program import Ids, Linear, Maximum, Program, Winner
 
 __all__ = ["Names", "RowLabel"]
 
+LONGEST_SUM = 3
+"""So many terms of a sum are written out."""
+
 
 @dataclass(frozen=True)
 class RowLabel:
@@ -68,8 +71,8 @@ class Names:
         owner[0] = -1
         return names, owner, element
 
-    def unit(self, unit: int) -> str:
-        """A unit as an element of a tensor, or as a number if it is one."""
+    def unit(self, unit: int, depth: int = 2) -> str:
+        """A unit as an element of a tensor, as a number, or as a short sum of such."""
         names, owner, element = self._owners
         if unit == 0:
             return "0"
@@ -79,10 +82,22 @@ class Names:
             return _indexed(name, _index(int(element[unit]), shape))
         for layer in self.program.layers:
             if layer.start <= unit < layer.start + layer.size:
-                if isinstance(layer, Linear) and not layer.taps and not layer.sources.size:
-                    return f"{layer.bias[unit - layer.start] / layer.divisor:g}"
-                return f"{layer.label} unit {unit - layer.start}"
+                text = (
+                    self._sum(layer, unit - layer.start, depth) if isinstance(layer, Linear) and depth else ""
+                )
+                return text or f"{layer.label} unit {unit - layer.start}"
         return f"unit {unit}"
+
+    def _sum(self, layer: Linear, row: int, depth: int) -> str:
+        """A short sum in words, "" if it is none."""
+        part = slice(layer.pointers[row], layer.pointers[row + 1])
+        sources, bias = layer.sources[part].tolist(), float(layer.bias[row])
+        if layer.taps or len(sources) > LONGEST_SUM:
+            return ""
+        terms = [_term(w, self.unit(s, depth - 1)) for w, s in zip(layer.weights[part], sources, strict=True)]
+        terms += [_number(bias)] if bias or not terms else []
+        text = " + ".join(terms).replace("+ -", "- ")
+        return text if layer.divisor == 1 else f"({text}) / {layer.divisor}"
 
     @cached_property
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -114,13 +129,23 @@ class Names:
         plus, minus, constant = int(guards.plus[k]), int(guards.minus[k]), float(guards.constant[k])
         greater, less = self.unit(plus), self.unit(minus)
         if constant:  # x >= c, or c >= x
-            greater, less = (greater, f"{-constant:g}") if minus == 0 else (f"{constant:g}", less)
+            greater, less = (greater, _number(-constant)) if minus == 0 else (_number(constant), less)
         loser = None
         if isinstance(layer, (Maximum, Winner)):
             loser = int(np.nonzero(layer.sources[unit] == minus)[0][0])
         op_type, node = layer.label.op_type, layer.label.node
         element = self.element(number, unit)
         return RowLabel(op_type, node, number, unit, element, greater, less, loser, bool(guards.strict[k]))
+
+
+def _number(value: float) -> str:
+    return repr(float(value)).removesuffix(".0")
+
+
+def _term(weight: float, name: str) -> str:
+    if abs(weight) == 1:
+        return name if weight > 0 else f"-{name}"
+    return f"{_number(weight)} {name}"
 
 
 def _index(element: int, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,0 +1,471 @@
+"""Regions of input space against exact evaluation by the twin, and proofs checked by hand."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+import twin
+from line_problems import FAMILIES, Draw, Nodes, Problem, problem, worked_example
+
+from symbolic.errors import InputError, ModelError
+from symbolic.network import Network
+from symbolic.pieces import gradients as gradients_module
+from symbolic.pieces.farkas import contradiction, implies, refutes
+from symbolic.pieces.inequalities import Inequalities, Row
+from symbolic.pieces.line import RationalLine, line_piece
+from symbolic.pieces.region import Region
+from symbolic.pieces.residues import Primes
+
+Point = list[Fraction]
+LINE = ([0], [1])
+
+
+def network_of(case: Problem) -> Network:
+    return Network(case.model, {"x": np.zeros(case.shape, np.float32)}, "x", ["y"])
+
+
+def values_at(case: Problem, x: Point) -> dict[str, Any]:
+    """Every tensor, by the twin."""
+    return twin.evaluate(case.model, {"x": np.array(x, dtype=object).reshape(case.shape)})
+
+
+def random_point(rng: np.random.Generator, n: int, divisor: int = 3) -> Point:
+    return [Fraction(int(v), 1 << 10) / divisor for v in rng.integers(-(1 << 11), 1 << 11, size=n)]
+
+
+def left_over(region: Region, x: Point) -> list[Fraction]:
+    """c - A x, with loops."""
+    found = []
+    for k in range(len(region.rows)):
+        row = region.rows[k]
+        found.append(row.bound - sum(v * x[j] for j, v in zip(row.columns, row.numbers, strict=True)))
+    return found
+
+
+def is_inside(region: Region, x: Point) -> bool:
+    rows = zip(left_over(region, x), region.rows.strict, strict=True)
+    return all(left > 0 or (left == 0 and not strict) for left, strict in rows)
+
+
+def points_inside(region: Region, x: Point, rng: np.random.Generator, count: int = 6) -> list[Point]:
+    """Random points of the region: far out on random rays from a point of its closure."""
+    found = []
+    for _ in range(4 * count):
+        direction = random_point(rng, len(x))
+        step = Fraction(4)
+        while step > Fraction(1, 2**60):
+            moved = [a + step * b for a, b in zip(x, direction, strict=True)]
+            if is_inside(region, moved):
+                found.append(moved)
+                break
+            step /= 3
+    return found[:count]
+
+
+def named(values: dict[str, Any], name: str) -> Fraction | None:
+    """The value of "h[0, 1]" or of a number; None for a unit without a name in the graph."""
+    element = re.fullmatch(r"(\w+)\[([\d, ]+)\]", name)
+    if element:
+        return Fraction(values[element[1]][tuple(int(v) for v in element[2].split(","))])
+    return Fraction(name) if re.fullmatch(r"[-+.\de]+", name) else None
+
+
+def start_of(case: Problem, seed: int) -> Point:
+    return random_point(np.random.default_rng(seed), len(case.line.start))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_inside_the_pattern_stays(family: str, seed: int) -> None:
+    """What each label says holds at points inside, and is the row up to a positive factor."""
+    case, rng = FAMILIES[family](400 + seed), np.random.default_rng(seed)
+    x = start_of(case, seed)
+    region = network_of(case).region(np.array(x, dtype=object).reshape(case.shape))
+    inside = points_inside(region, x, rng)
+    assert inside
+    selected = case.program.outputs["y"].size
+    factors: dict[int, Fraction] = {}
+    for point in inside:
+        values = values_at(case, point)
+        assert list(values["y"].reshape(-1)[:selected]) == list(region.affine("y").at(point).reshape(-1))
+        for k, (label, left) in enumerate(zip(region.labels, left_over(region, point), strict=True)):
+            greater, less = named(values, label.greater), named(values, label.less)
+            if greater is None or less is None:
+                continue
+            assert greater > less or (greater == less and not label.strict)
+            assert label.strict == region.rows.strict[k]
+            if greater > less:
+                assert factors.setdefault(k, left / (greater - less)) == left / (greater - less) > 0
+            else:
+                assert left == 0
+    assert factors or family == "jumping"
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_affine_maps(family: str, seed: int) -> None:
+    """Every tensor that moves, at points inside; and outside none of the maps is asked."""
+    case, rng = FAMILIES[family](430 + seed), np.random.default_rng(seed)
+    x = start_of(case, seed)
+    region = network_of(case).region(np.array(x, dtype=object))
+    maps = {name: region.affine(name) for name in region.program.tensors}
+    for point in points_inside(region, x, rng, 3):
+        values = values_at(case, point)
+        for name, one in maps.items():
+            if name in values:
+                assert (one.at(point) == values[name]).all(), name
+                dense = one.matrix @ np.array(point, dtype=object) + one.offset
+                assert (dense == values[name].reshape(-1)).all()
+                matrix, offset = one.floats
+                assert matrix.shape == (values[name].size, len(x)) and offset.shape == (values[name].size,)
+
+
+def pattern(case: Problem, x: Point) -> dict[tuple[str, tuple[int, ...]], bool]:
+    """Signs of a dense network, by the twin."""
+    values = values_at(case, x)
+    signs = {}
+    for op_type, tensor in (("Relu", "h"), ("Relu", "i"), ("Greater", "y")):
+        for index in np.ndindex(values[tensor].shape):
+            node = {"h": "r", "i": "s", "y": "y"}[tensor]
+            signs[f"{op_type} {node}", index] = values[tensor][index] > 0
+    return signs
+
+
+@pytest.mark.parametrize("seed", [seed for seed in range(460, 480) if not Draw(seed).coarse])
+def test_across_one_facet(seed: int) -> None:
+    """Just behind the first row that a ray meets, the guard in its label changes, and nothing else."""
+    case, rng = FAMILIES["dense"](seed), np.random.default_rng(seed)
+    x = start_of(case, seed)
+    region = network_of(case).region(np.array(x, dtype=object))
+    before, left = pattern(case, x), left_over(region, x)
+    for _ in range(6):
+        direction = random_point(rng, len(x))
+        moved = [a + b for a, b in zip(x, direction, strict=True)]
+        falls = [a - b for a, b in zip(left, left_over(region, moved), strict=True)]
+        hits = sorted((a / b, k) for k, (a, b) in enumerate(zip(left, falls, strict=True)) if b > 0)
+        if not hits or (len(hits) > 1 and hits[0][0] == hits[1][0]):
+            continue
+        (t, k), later = hits[0], hits[1][0] if len(hits) > 1 else hits[0][0] + 1
+        behind = t + (later - t) / 2**40
+        after = pattern(case, [a + behind * b for a, b in zip(x, direction, strict=True)])
+        label = region.labels[k]
+        changed = {key for key in before if before[key] != after[key]}
+        assert changed == {(f"{label.op_type} {label.node}", label.element)}
+
+
+def test_labels_and_text() -> None:
+    region = network_of(worked_example()).region(np.array([[2.0, 0.25]]))
+    assert [str(label) for label in region.labels] == [
+        "Relu 'h' [0, 0]: hidden[0, 0] >= 0",
+        "Relu 'h' [0, 1]: hidden[0, 1] >= 0",
+        "Relu 'h' [0, 2]: 0 >= hidden[0, 2]",
+        "Greater 'y' [0, 0]: score[0, 0] - 0.5 > 0",
+        "Greater 'y' [0, 1]: 0 >= score[0, 1] - 0.5",
+    ]
+    assert [label.loser for label in region.labels][:3] == [1, 1, 0]
+    assert [(r.columns, r.numbers, r.bound) for r in map(region.rows.__getitem__, range(5))] == [
+        ((0,), (-1,), 0),
+        ((1,), (-1,), 0),
+        ((1,), (1,), 1),
+        ((0,), (-2,), -1),
+        ((1,), (2,), 1),
+    ]
+    text = str(region)
+    assert text.startswith("5 inequalities in 2 numbers (3 of Relu 'h', 2 of Greater 'y')")
+    assert "-2 x[0, 0] < -1" in text
+    assert region.A.tolist() == [[-0.5, 0], [0, -0.5], [0, 0.5], [-0.5, 0], [0, 0.5]]
+    assert region.c.tolist() == [0, 0, 0.5, -0.25, 0.25]
+
+
+def test_open_and_closed_facets() -> None:
+    region = network_of(worked_example()).region(np.array([[2.0, 0.25]]))
+    half = Fraction(1, 2)
+    assert region.contains([2, half]) and not region.contains([half, Fraction(1, 4)])
+    assert region.contains([half + Fraction(1, 10**40), half])
+    assert not region.contains([2, half + Fraction(1, 10**40)])
+
+
+def test_max_pool_names_the_losers() -> None:
+    case = FAMILIES["pooled"](3)
+    x = start_of(case, 1)
+    region = network_of(case).region(np.array(x, dtype=object))
+    pooled = [label for label in region.labels if label.op_type == "MaxPool"]
+    assert pooled
+    values = values_at(case, x)
+    for label in pooled:
+        assert label.element is not None and label.loser is not None
+        _, channel, row, column = label.element
+        place = tuple(int(v) for v in label.less[2:-1].split(","))
+        window = [(0, channel, 2 * row + i, 2 * column + j) for i in (0, 1) for j in (0, 1)]
+        assert window[label.loser] == place
+        assert named(values, label.greater) == values["p"][label.element]
+
+
+# ---- ties -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", [[1], [-1], None])
+def test_at_a_kink(direction: list[int] | None) -> None:
+    case = problem([("Relu", ["x"], "r"), ("Greater", ["r", "t"], "y")], {"t": 1.0}, (1, 1), LINE)
+    region = network_of(case).region([[0]], direction)
+    assert region.contains([0])
+    if direction is not None:
+        assert region.contains([Fraction(direction[0], 2)])
+        assert not region.contains([Fraction(-direction[0], 2)])
+
+
+@pytest.mark.parametrize("family", ["dense", "pooled", "normalised", "classified"])
+def test_full_dimensional_where_everything_is_zero(family: str) -> None:
+    """All units of a network without biases are undecided at the origin."""
+    case = FAMILIES[family](1)
+    n = len(case.line.start)
+    direction = [Fraction(int(v)) for v in np.random.default_rng(5).integers(1, 10**6, size=n)]
+    region = network_of(case).region(np.zeros(n), direction)
+    behind = [v / 10**12 for v in direction]
+    assert all(left > 0 for left in left_over(region, behind))
+
+
+def test_a_direction_along_a_facet() -> None:
+    nodes: Nodes = [("MatMul", ["x", "w"], "h"), ("Relu", ["h"], "r"), ("Greater", ["r", "t"], "y")]
+    case = problem(nodes, {"w": [[1.0], [0.0]], "t": 1.0}, (1, 2), ([0, 0], [1, 1]))
+    network = network_of(case)
+    with pytest.raises(InputError, match="along a facet"):
+        network.region([0, 0], [0, 1])
+    assert len(network.region([0, 0]).rows) == 2
+
+
+def test_steps_far_from_the_origin() -> None:
+    """A staircase at 10**6: its branch is no small number."""
+    nodes: Nodes = [
+        ("Round", ["x"], "f"),
+        ("Mul", ["f", "w"], "g"),
+        ("Greater", ["g", "t"], "y"),
+    ]
+    case = problem(nodes, {"w": 1 / 64, "t": 15625.0}, (1, 1), LINE)
+    region = network_of(case).region([[10**6]])
+    assert [str(label).split(": ")[1] for label in region.labels] == [
+        "x[0, 0] >= 999999.5",
+        "1000000.5 >= x[0, 0]",
+    ]
+    assert region.contains([Fraction(2 * 10**6 + 1, 2)]) and region.contains([Fraction(2 * 10**6 - 1, 2)])
+    assert not region.contains([Fraction(2 * 10**6 + 1, 2) + Fraction(1, 10**30)])
+    assert region.affine("g").at([Fraction(10**6)])[0, 0] == 15625
+
+
+# ---- along a line ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_along_a_line(family: str) -> None:
+    """The rows on a line end where the linear piece of the line ends."""
+    case = FAMILIES[family](480)
+    at = Fraction(1, 48)
+    x, direction = case.line.at(at), case.line.direction
+    region = network_of(case).region(np.array(x, dtype=object), np.array(direction, dtype=object))
+    piece = line_piece(case.program, case.line, at)
+    rows = region.along(RationalLine(case.line.start, direction))
+    assert min((r.bound / r.slope for r in rows if r.slope > 0), default=float("inf")) == piece.hi
+    assert max((r.bound / r.slope for r in rows if r.slope < 0), default=-float("inf")) == piece.lo
+    if piece.right is not None:
+        binding = [r.label for r in rows if r.slope > 0 and r.bound / r.slope == piece.hi]
+        assert (piece.right.layer, piece.right.unit) in {(label.layer, label.unit) for label in binding}
+
+
+# ---- how it is computed ---------------------------------------------------------------------------------
+
+
+def test_blocks_of_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inputs in small blocks give the same rows."""
+    case = FAMILIES["pooled"](2)
+    x = np.array(start_of(case, 2), dtype=object)
+    whole = network_of(case).region(x)
+    monkeypatch.setattr(gradients_module, "AT_ONCE", 5 * case.program.size)
+    monkeypatch.setattr(gradients_module, "CHUNK", 12)
+    monkeypatch.setattr(gradients_module, "ENTRIES", 7)
+    parts = network_of(case).region(x)
+    rows = range(len(whole.rows))
+    assert len(parts.rows) == len(whole.rows)
+    assert [parts.rows[k] for k in rows] == [whole.rows[k] for k in rows]
+
+
+def test_weights_that_are_primes() -> None:
+    """Entries whose first residue is zero are entries all the same."""
+    first, second = Primes(2).all
+    weights = [[float(first)], [float(second)], [1.0], [0.0]]
+    nodes: Nodes = [("MatMul", ["x", "w"], "h"), ("Greater", ["h", "t"], "y")]
+    case = problem(nodes, {"w": weights, "t": float(first)}, (1, 4), ([0] * 4, [1] * 4))
+    row = network_of(case).region([3, 0, 0, 0]).rows[0]
+    assert (row.columns, row.numbers, row.bound) == ((0, 1, 2), (-first, -second, -1), -first)
+
+
+def test_several_inputs() -> None:
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["a", "b"], ["s"]), helper.make_node("Relu", ["s"], ["r"])],
+        "net",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in "ab"],
+        [helper.make_tensor_value_info("r", TensorProto.FLOAT, [2])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    network = Network(model, {name: np.zeros(2, np.float32) for name in "ab"}, ["a", "b"], ["r"])
+    region = network.region({"a": [1, -1], "b": [1, -1]})
+    assert [(r.columns, r.numbers) for r in (region.rows[0], region.rows[1])] == [
+        ((0, 2), (-1, -1)),
+        ((1, 3), (1, 1)),
+    ]
+    assert region.contains({"a": [1, 0], "b": [0, 0]})
+    with pytest.raises(InputError, match="'b'"):
+        network.region({"a": [1, 1]})
+
+
+@pytest.mark.parametrize("x", [[[1.0, float("nan")]], [[1.0]], [[1.0, "one"]]])
+def test_inputs_that_are_none(x: Any) -> None:
+    with pytest.raises(InputError):
+        network_of(worked_example()).region(x)
+
+
+def test_not_piecewise_linear() -> None:
+    nodes: Nodes = [("Sigmoid", ["x"], "s"), ("Add", ["s", "x"], "a"), ("Greater", ["a", "t"], "y")]
+    case = problem(nodes, {"t": 0.5}, (1, 1), LINE)
+    with pytest.raises(ModelError, match="Sigmoid"):
+        network_of(case).region([[0.0]])
+
+
+# ---- fewer rows -----------------------------------------------------------------------------------------
+
+
+def proves(rows: list[Row], row: Row, multipliers: dict[int, Fraction]) -> bool:
+    """The definition, with loops over Fractions."""
+    sums = [Fraction(0)] * (1 + max(j for r in [*rows, row] for j in r.columns))
+    bound = Fraction(0)
+    for k, value in multipliers.items():
+        if value < 0:
+            return False
+        for j, number in zip(rows[k].columns, rows[k].numbers, strict=True):
+            sums[j] += value * number
+        bound += value * rows[k].bound
+    for j, number in zip(row.columns, row.numbers, strict=True):
+        sums[j] -= number
+    return not any(sums) and bound <= row.bound
+
+
+def wide_network(seed: int) -> Problem:
+    """Many units in three dimensions, so that most rows are redundant."""
+    rng = np.random.default_rng(seed)
+    nodes: Nodes = [
+        ("Gemm", ["x", "V", "a"], "h"),
+        ("Relu", ["h"], "r"),
+        ("MatMul", ["r", "W"], "i"),
+        ("Relu", ["i"], "s"),
+        ("MatMul", ["s", "U"], "score"),
+        ("Greater", ["score", "t"], "y"),
+    ]
+    v = rng.normal(size=(3, 16)).astype(np.float32)
+    v[:, 3], v[:, 4] = v[:, 2], 2 * v[:, 2]  # multiples
+    constants = {
+        "V": v,
+        "a": rng.normal(size=16),
+        "W": rng.normal(size=(16, 12)),
+        "U": rng.normal(size=(12, 2)),
+    }
+    return problem(nodes, {**constants, "t": 0.25}, (1, 3), ([0, 0, 0], [1, 0, 0]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_reduced(seed: int) -> None:
+    case, rng = wide_network(seed), np.random.default_rng(seed)
+    x = start_of(case, seed)
+    region = network_of(case).region(np.array(x, dtype=object))
+    smaller, reduction = region.reduced()
+    assert region.check_reduction(smaller, reduction)
+    assert len(smaller.rows) < len(region.rows) - 5
+    assert [str(label) for label in smaller.labels] == [str(region.labels[k]) for k in reduction.kept]
+    rows = [region.rows[k] for k in range(len(region.rows))]
+    left = set(range(len(rows)))
+    for row, multipliers in reduction.removed:
+        left.remove(row)
+        assert set(multipliers) <= left and proves(rows, rows[row], dict(multipliers))
+    assert tuple(sorted(left)) == reduction.kept
+    for _ in range(200):
+        point = [a + b / 8 for a, b in zip(x, random_point(rng, 3), strict=True)]
+        assert is_inside(region, point) == is_inside(smaller, point) == smaller.contains(point)
+    again, nothing = smaller.reduced()
+    assert len(again.rows) == len(smaller.rows) and not nothing.removed
+
+
+def test_tampered_reductions() -> None:
+    case = wide_network(1)
+    region = network_of(case).region(np.array(start_of(case, 1), dtype=object))
+    smaller, good = region.reduced()
+    k = max(range(len(good.removed)), key=lambda i: len(good.removed[i][1]))
+    row, multipliers = good.removed[k]
+    assert len(multipliers) > 1
+    first = next(iter(multipliers))
+    changes: list[dict[int, Fraction]] = [
+        {**multipliers, first: multipliers[first] + Fraction(1, 10**30)},
+        {**multipliers, first: -multipliers[first]},
+        {i: v for i, v in multipliers.items() if i != first},
+        {i: 2 * v for i, v in multipliers.items()},
+        {row: Fraction(1)},
+        {},
+        {**multipliers, len(region.rows): Fraction(0)},
+    ]
+    for changed in changes:
+        removed = (*good.removed[:k], (row, changed), *good.removed[k + 1 :])
+        assert not region.check_reduction(smaller, replace(good, removed=removed))
+    assert not region.check_reduction(smaller, replace(good, removed=good.removed[:-1]))
+    assert not region.check_reduction(smaller, replace(good, kept=good.kept[:-1]))
+    assert not region.check_reduction(smaller.at(range(len(smaller.rows) - 1)), good)
+    bounds = smaller.rows.bounds.copy()
+    bounds[0] += 1
+    assert not region.check_reduction(replace(smaller, rows=replace(smaller.rows, bounds=bounds)), good)
+
+
+def test_strict_rows_are_not_implied_by_closed_ones() -> None:
+    closed, open_ = Row((0,), (1,), 1), Row((0,), (1,), 1, strict=True)
+    one = {0: Fraction(1)}
+    assert implies(Inequalities.of([closed], 1), closed, one)
+    assert not implies(Inequalities.of([closed], 1), open_, one)
+    assert implies(Inequalities.of([open_], 1), open_, one)
+    assert implies(Inequalities.of([closed], 1), Row((0,), (1,), 2, strict=True), one)
+
+
+def random_system(rng: np.random.Generator, n: int, m: int, slack: int, scale: int) -> Inequalities:
+    """Rows that hold at a point with some slack, which may be negative."""
+    x = rng.integers(-5, 6, size=n)
+    rows = []
+    for _ in range(m):
+        numbers = rng.integers(-9, 10, size=n)
+        bound = int(numbers @ x) * scale + slack * int(rng.integers(1, 4))
+        rows.append(Row(tuple(range(n)), tuple(int(v) * scale for v in numbers), bound))
+    return Inequalities.of(rows, n)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("scale", [1, 3**8])
+def test_contradictions(seed: int, scale: int) -> None:
+    """Half-spaces that exclude each other, with a proof; none is found where there is a solution."""
+    rng = np.random.default_rng(seed)
+    system = random_system(rng, 3, 40, -1, scale)
+    found = contradiction(system)
+    assert found is not None and refutes(system, found)
+    rows = [system[k] for k in range(len(system))]
+    assert proves(rows, Row((0, 1, 2), (0, 0, 0), -1), {k: v * 10**30 for k, v in found.items()})
+    some = next(iter(found))
+    assert not refutes(system, {**found, some: found[some] + Fraction(1, 10**20)})
+    assert not refutes(system, {k: -v for k, v in found.items()})
+    assert contradiction(random_system(rng, 3, 40, 0, scale)) is None
+    assert contradiction(random_system(rng, 3, 40, 1, scale)) is None
+
+
+def test_a_contradiction_of_strict_rows() -> None:
+    rows = [Row((0,), (1,), 1, strict=True), Row((0,), (-1,), -1)]
+    both = {0: Fraction(1), 1: Fraction(1)}
+    assert refutes(Inequalities.of(rows, 1), both)
+    assert not refutes(Inequalities.of([replace(rows[0], strict=False), rows[1]], 1), both)
