@@ -29,6 +29,10 @@ NEAR = Fraction(1, 2**40)
 """In t: what lies nearer to the observed point than this is decided in one piece with it."""
 NARROW = 2.0**-16
 """Of the part of the line that matters: narrower gaps are brackets of end points."""
+SMALL = 20_000
+"""Units of a network whose tails are decided whatever their mass."""
+FAR = 2**10
+"""Beyond so many times the part that matters nothing is claimed of graphs that have no rays."""
 MOST_CONFIRMATIONS = 500
 """Evaluations in exact arithmetic; what is left then is no longer claimed."""
 MOST_HALVINGS = 8
@@ -83,13 +87,18 @@ def decide_line(
         found = searched.cells
         bindings: dict[Fraction, Binding] = {}
         if options.exact_ends and (rational := exact_program(audited.network)) is not None:
-            found, bindings = decided_gaps(found, rational, line, observed, options.reach * NARROW)
+            rays = audited.network.homogeneous and rational.size <= SMALL
+            found, bindings = decided_gaps(found, rational, line, observed, options.reach * NARROW, rays)
         return Decided(found, searched.evaluations, searched.ended_by, end_points(found, bindings))
 
     def run(engine: str) -> Decided:
         if engine not in EXACT:
             return search()
-        exact = exact_set(engine, audited.network.program, line, observed, (options.lo, options.hi))
+        part = options.lo, options.hi
+        if not audited.network.homogeneous:  # the checker could not follow
+            far = Fraction(options.reach * FAR)
+            part = max(options.lo, -far), min(options.hi, far)
+        exact = exact_set(engine, audited.network.program, line, observed, part)
         found = covering(exact.cells)
         ends = end_points(found, dict(exact.ends))
         return Decided(found, len(exact.cells), "exhaustive", ends, engine)

@@ -6,14 +6,17 @@ constants the line has a piece with exact ends in it, and where the selection ch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
+from math import isinf
 
 from symbolic.errors import ModelError
 from symbolic.network import Network
-from symbolic.pieces.line import Binding, RationalLine, line_piece
+from symbolic.pieces.line import Binding, LinePiece, RationalLine
 from symbolic.pieces.program import Program
+from symbolic.pieces.walk import pieces_left, pieces_right
 from verifier.cells import Cell
 from verifier.engines.found import Observed, differing
 
@@ -60,9 +63,9 @@ def exact_program(network: Network) -> Program | None:
 
 
 def decided_gaps(
-    cells: Sequence[Cell], program: Program, line: RationalLine, observed: Observed, widest: float
+    cells: Sequence[Cell], program: Program, line: RationalLine, observed: Observed, widest: float, rays: bool
 ) -> tuple[tuple[Cell, ...], dict[Fraction, Binding]]:
-    """The cells with every gap narrower than ``widest`` replaced by exact cells, and what binds where.
+    """The cells with narrow gaps replaced by exact cells, and what binds where.
 
     Parameters
     ----------
@@ -75,40 +78,45 @@ def decided_gaps(
     observed : mapping
         The selection.
     widest : float
+        Gaps as wide are left.
+    rays : bool
+        Decide the tails too.
     """
     found: list[Cell] = []
     bindings: dict[Fraction, Binding] = {}
     for cell in cells:
-        lo, hi = cell.lo, cell.hi
-        if (
-            cell.verdict == "gap"
-            and isinstance(lo, Fraction)
-            and isinstance(hi, Fraction)
-            and hi - lo < widest
-        ):
-            pieces = list(_pieces(program, line, observed, lo, hi))
-            if pieces[-1][0].hi == hi:
-                found += _merged([piece for piece, _ in pieces])
-                bindings.update((Fraction(piece.lo), binding) for piece, binding in pieces[1:] if binding)
-                continue
-        found.append(cell)
+        narrow = isinf(cell.hi - cell.lo) and rays or cell.hi - cell.lo < widest
+        pieces = list(_pieces(program, line, cell)) if cell.verdict == "gap" and narrow else []
+        if not pieces or pieces[0].lo > cell.lo or pieces[-1].hi < cell.hi:
+            found.append(cell)
+            continue
+        found += _merged([_judged(piece, cell, observed) for piece in pieces])
+        for piece in pieces:
+            for end, binding in ((piece.lo, piece.left), (piece.hi, piece.right)):
+                if binding is not None and isinstance(end, Fraction):
+                    bindings[end] = binding
     return tuple(found), bindings
 
 
-def _pieces(
-    program: Program, line: RationalLine, observed: Observed, lo: Fraction, hi: Fraction
-) -> Iterator[tuple[Cell, Binding | None]]:
-    """The exact cells from lo on, with what binds at the left end of each."""
-    at, binding = lo, None
-    for _ in range(MOST_PIECES):
-        piece = line_piece(program, line, at)
-        end = min(piece.hi, hi)
-        witness = differing({name: piece.output(name) for name in observed}, observed)
-        cell = Cell(at, end, "inside") if witness is None else Cell(at, end, "outside", *witness)
-        yield cell, binding
-        if end == hi:
-            return
-        at, binding = Fraction(end), piece.right
+def _pieces(program: Program, line: RationalLine, gap: Cell) -> list[LinePiece]:
+    """The exact pieces of a gap, from left to right; not all of them, if they are too many."""
+    if isinstance(gap.lo, Fraction):
+        found = []
+        for piece in islice(pieces_right(program, line, gap.lo), MOST_PIECES):
+            found.append(piece)
+            if piece.hi >= gap.hi:
+                break
+        return found
+    if not isinstance(gap.hi, Fraction):
+        return []
+    return list(islice(pieces_left(program, line, gap.hi), MOST_PIECES))[::-1]
+
+
+def _judged(piece: LinePiece, gap: Cell, observed: Observed) -> Cell:
+    """The part of a gap that a piece covers, with its verdict."""
+    lo, hi = max(piece.lo, gap.lo), min(piece.hi, gap.hi)
+    witness = differing({name: piece.output(name) for name in observed}, observed)
+    return Cell(lo, hi, "inside") if witness is None else Cell(lo, hi, "outside", *witness)
 
 
 def _merged(cells: Sequence[Cell]) -> list[Cell]:

@@ -109,7 +109,7 @@ def _nearest(
     for k in _promising(value[falling], -slope[falling]):
         other = int(falling[k])
         # value / -slope, compared without quotients
-        if value[other] * -slope[best] < value[best] * -slope[other]:
+        if value[other] * -slope[best] <= value[best] * -slope[other]:  # of equal ones the last layer's
             best = other
     layer = int(guards.layer[best])
     where = at + side * Fraction(int(value[best]), -int(slope[best]))
