@@ -155,9 +155,11 @@ class Line:
             assert not self.accepts(root - hair, b, "outside", 0, k)
 
 
-@pytest.mark.parametrize("normalised", [False, True])
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("net", NETS)
+CASES = [("dense", head, normalised) for head in HEADS for normalised in (False, True)]
+CASES += [("convolutional", head, k % 2 == 0) for k, head in enumerate(HEADS)]
+
+
+@pytest.mark.parametrize(("net", "head", "normalised"), CASES)
 def test_cells_end_exactly_at_roots(net: str, head: str, normalised: bool) -> None:
     for seed in range(10):
         line = Line(net, head, normalised, seed)

@@ -4,6 +4,10 @@ On a ray (L, inf), L > 0, the graph must be homogeneous of degree one in the mov
 that are added to it; then with s = 1/t in (0, 1/L) its input is x_obs*s + beta, every added constant is
 multiplied by s, and all signs and winners are those of t. On (-inf, U), s = 1/|t| and the input is x_obs*s
 - beta.
+
+In the same way exact numbers take a whole s > 0 on a cell whose ends, or the direction, are not dyadic: the
+common denominator, so that all numbers are integers and a cell is decided up to a root at its very end.
+Where the graph is not homogeneous, such an end lies a little further out, or elements are rationals.
 """
 
 from __future__ import annotations
