@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from line_problems import FAMILIES, INFINITY, Nodes, Problem, problem, worked_example
 
+from symbolic.errors import ModelError
 from symbolic.pieces.line import RationalLine
 from verifier.cells import joined
 from verifier.engines.found import ExactSet
@@ -149,6 +151,30 @@ def test_a_staircase_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     endless = found_for(case, [Fraction(1)], Fraction(0), INFINITY)
     assert endless.cells[-1].verdict == "gap" and endless.cells[-1].hi == INFINITY
     assert inside(endless)[:3] == [(0, 1), (2, 3), (4, 5)]
+
+
+def test_stairs_on_rays() -> None:
+    """Floor(z) has no last piece, but far out it is surely not 1."""
+    nodes: Nodes = [("Floor", ["x"], "f"), ("Equal", ["f", "one"], "y")]
+    case = problem(nodes, {"one": 1.0}, (1, 1), LINE)
+    assert inside(found_for(case, [Fraction(1)], -INFINITY, INFINITY)) == [(1, 2)]
+
+
+def test_products_of_stairs(tmp_path: Path) -> None:
+    """Floor(z) z > 3 where z < -3/2 or z >= 2: a factor with several values."""
+    nodes: Nodes = [("Floor", ["x"], "f"), ("Mul", ["f", "x"], "p"), ("Greater", ["p", "three"], "y")]
+    case = problem(nodes, {"three": 3.0}, (1, 1), LINE)
+    found = found_for(case, [Fraction(1)], Fraction(-4), Fraction(4), smt_folder=tmp_path)
+    assert inside(found) == [(-4, Fraction(-3, 2)), (2, 4)]
+    assert {answer_of(f) for f in tmp_path.iterdir()} == {"unsat"}
+
+
+def test_constants_that_are_no_rationals() -> None:
+    """The message names the node."""
+    case = worked_example()
+    inexact = dataclasses.replace(case.program, inexact=("BatchNormalization 'bn'",))
+    with pytest.raises(ModelError, match="BatchNormalization 'bn'"):
+        truncation_set(inexact, case.line, {"y": [Fraction(1), Fraction(0)]}, -INFINITY, INFINITY)
 
 
 def test_no_time() -> None:

@@ -48,7 +48,8 @@ def stable_units(whole: IntegerProgram, lo: End, hi: End, most: int) -> Stable:
     find = _Pass(whole, (_point(lo), _point(hi)), most)
     for k, layer in enumerate(program.layers):
         if isinstance(layer, Linear):
-            find.forms[layer.units] = sums(whole.rows[k], find.forms)
+            width = 2 + len(find.unstable)
+            find.forms[layer.units, :width] = sums(whole.rows[k], find.forms[:, :width])
         else:
             for row in range(layer.size):
                 find.unit(layer, row)

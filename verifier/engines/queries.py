@@ -17,7 +17,7 @@ from verifier.engines.smt_terms import Term, Terms, between, either, rational
 
 __all__ = ["Queries", "SmtFolder", "Undecided"]
 
-EFFORT = 20_000_000
+EFFORT = 4_000_000
 """Z3's resource limit of a query: it does not depend on the machine, as seconds do."""
 
 
@@ -26,7 +26,7 @@ class Undecided(Exception):
 
 
 class SmtFolder:
-    """Numbered SMT-LIB files of queries whose answer is "unsat"."""
+    """Numbered SMT-LIB files of what is "unsat", without the bounds that the engine proves itself."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -125,11 +125,11 @@ class Queries:
         solver.set("rlimit", EFFORT)
         if self.deadline is not None:
             solver.set("timeout", max(1, int(1000 * (self.deadline - time.monotonic()))))
-        solver.add(*self.terms.definitions, *query)
+        solver.add(*self.terms.definitions, *self.terms.bounds, *query)
         answer = solver.check()
         if answer == z3.unsat:
             if self.folder is not None:
-                self.folder.write(kind, comment, solver.assertions(), self.whole_numbers)
+                self.folder.write(kind, comment, [*self.terms.definitions, *query], self.whole_numbers)
             return None
         if answer != z3.sat:
             raise Undecided

@@ -32,6 +32,8 @@ MOST_UNSTABLE = 6
 """Unstable units of a segment; more cost Z3 more than two halves do (measured)."""
 MOST_RUNS = 16
 """Intervals of a segment with the observed selection; more, and it is cut."""
+FARTHEST = 64
+"""So many doublings away the last linear piece must have begun: a staircase may have none."""
 Element = tuple[int, int]
 """An output, and a flat element of it."""
 
@@ -231,12 +233,11 @@ class _Decide:
         if isinstance(z, Fraction):
             return self._at(z, side)
         far = Fraction(0) if isinstance(other, float) else Fraction(other)
-        step = Fraction(-side)
-        while True:
-            piece = self._at(far + step, -side)
+        for k in range(FARTHEST):
+            piece = self._at(far - side * 2**k, -side)
             if (piece.lo if side > 0 else piece.hi) == z:
                 return piece
-            step *= 2
+        raise Undecided
 
     # ---- the whole line ---------------------------------------------------------------------------------
 

@@ -26,12 +26,15 @@ class Terms:
     z : term
     definitions : list of term
         Where z is, and what the unstable units are.
+    bounds : list of term
+        What is proved of them besides: it follows from the definitions, and spares the solver many cases.
     """
 
     def __init__(self, stable: Stable, lo: End, hi: End) -> None:
         self.z = z3.Real("z")
         self.lo, self.hi = lo, hi
         self.definitions: list[Term] = between(self.z, lo, hi)
+        self.bounds: list[Term] = []
         self._units: list[Term] = []
         self._scales: list[int] = []
         for unit in stable.unstable:
@@ -56,21 +59,22 @@ class Terms:
 
     def _defined(self, unit: Unstable, y: Term) -> list[Term]:
         layer, terms = unit.layer, [self.form(form) for form in unit.sources]
+        lower, upper = (self._line(ends, unit.scale) for ends in (unit.lower, unit.upper))
+        self.bounds += [lower <= y, y <= upper]
         if isinstance(layer, Maximum):
-            found = [y >= t for t in terms] + [either([y <= t for t in terms])]
-        elif isinstance(layer, Winner):
-            found = [
-                either([self._wins(layer, terms, k, y == rational(n)) for k, n in enumerate(unit.numbers)])
-            ]
-        elif isinstance(layer, Product):
+            return [y >= t for t in terms] + [either([y <= t for t in terms])]
+        if isinstance(layer, Winner):
+            numbers = enumerate(unit.numbers)
+            return [either([self._wins(layer, terms, k, y == rational(n)) for k, n in numbers])]
+        if isinstance(layer, Product):
             factor, x = terms
-            found = [either([z3.And(factor == rational(v), y == rational(v) * x) for v in unit.numbers])]
-        elif isinstance(layer, Step):
+            values = [rational(v) for v in unit.numbers]
+            self.bounds.append(either([factor == v for v in values]))
+            return [z3.Implies(factor == v, y == v * x) for v in values]
+        if isinstance(layer, Step):
             on = terms[0] > 0 if layer.strict else terms[0] >= 0
             return [z3.Or(z3.And(on, y == 1), z3.And(z3.Not(on), y == 0))]
-        else:
-            found = self._stair(layer.rounding, terms[0], y, unit.unit)
-        return [*found, self._line(unit.lower, unit.scale) <= y, y <= self._line(unit.upper, unit.scale)]
+        return self._stair(layer.rounding, terms[0], y, unit.unit)
 
     def _wins(self, layer: Winner, terms: Sequence[Term], k: int, then: Term) -> Term:
         """That entry k is the greatest, and what follows."""
@@ -87,9 +91,9 @@ class Terms:
             return [whole, y <= x, x < y + 1]
         if rounding == "ceil":
             return [whole, y - 1 < x, x <= y]
-        half, even = z3.Int(f"h{unit}"), rational(Fraction(1, 2))
-        inner = z3.And(y - even < x, x < y + even)
-        return [whole, y - even <= x, x <= y + even, z3.Or(inner, n == 2 * half)]
+        half = rational(Fraction(1, 2))
+        inner, even = z3.And(y - half < x, x < y + half), n == 2 * z3.Int(f"m{unit}")
+        return [whole, y - half <= x, x <= y + half, z3.Or(inner, even)]
 
     def _line(self, ends: Ends, scale: int) -> Term:
         """The line with these values at the ends."""
