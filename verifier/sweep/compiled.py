@@ -31,7 +31,9 @@ UNIT, UNIT_END, LAYER, LAYOUT, GATE = range(5)
 # columns of Net.links
 FROM, HOW, AT = range(3)
 # columns of Net.edges
-SOURCE, TARGET, WIDTH, WEIGHT, FIRST_TARGET, LAST_TARGET = range(6)
+SOURCE, SOURCE_UNIT, WEIGHT = range(3)
+# columns of Net.targets
+TARGET_UNIT, WIDTH, EDGES, EDGES_END, FIRST_TARGET, LAST_TARGET = range(6)
 
 
 class Net(NamedTuple):
@@ -49,11 +51,13 @@ class Net(NamedTuple):
     gate_block : per block of gates
     links : (links, 3)
         From which layer, how, and where the pointers of its blocks (or units) begin.
-    pointers : into edges, single entries, or blocks that are touched
-    edges : (edges, 6)
-        A source block times the matrix at a place among the weights goes to so many units from a target on, in
-        blocks from and to (inclusive).
-    weights, entry_target, entry_weight, touched
+    pointers : into what is touched, or single entries
+    touched : targets of products, or blocks of gates
+    targets : (targets, 6)
+        First unit, units, edges from and to, blocks from and to (inclusive): sums of products with matrices.
+    edges : (edges, 3)
+        Of a target: source block, its first unit, and where its matrix begins.
+    weights, entry_target, entry_weight
     sources, factors, numbers : per unit and place
     """
 
@@ -64,11 +68,12 @@ class Net(NamedTuple):
     gate_block: Ids
     links: Ids
     pointers: Ids
+    touched: Ids
+    targets: Ids
     edges: Ids
     weights: Array
     entry_target: Ids
     entry_weight: Array
-    touched: Ids
     sources: Ids
     factors: Ids
     numbers: Array
@@ -127,7 +132,7 @@ def compiled(program: Program, units: Units, layers: Sequence[int]) -> Net:
     for j, layer in enumerate(chosen):
         table[j, LINKS] = arrays.sizes.get("link", 0) // 3
         if isinstance(layer, Linear):
-            _link_runs(arrays, blocks, runs[j])
+            _link_runs(arrays, blocks, layer, runs[j])
             _link_rows(arrays, blocks, layer, units)
         else:
             _link_gates(arrays, blocks, layer, units)
@@ -142,11 +147,12 @@ def compiled(program: Program, units: Units, layers: Sequence[int]) -> Net:
         gate_block=np.nonzero(facts[:, GATE] >= 0)[0],
         links=whole("link").reshape(-1, 3),
         pointers=whole("pointers"),
-        edges=whole("edge").reshape(-1, 6),
+        touched=whole("touched"),
+        targets=whole("target").reshape(-1, 6),
+        edges=whole("edge").reshape(-1, 3),
         weights=whole("weights", np.float64),
         entry_target=whole("entry_target"),
         entry_weight=whole("entry_weight", np.float64),
-        touched=whole("touched"),
         sources=whole("sources"),
         factors=whole("factors"),
         numbers=whole("numbers", np.float64),
@@ -231,8 +237,8 @@ def _link(arrays: _Arrays, source: int, kind: int, counts: Ids, base: int) -> No
     arrays.add("pointers", base + np.concatenate([[0], np.cumsum(counts)]))
 
 
-def _link_runs(arrays: _Arrays, b: _Blocks, runs: list[Runs]) -> None:
-    """Products with matrices, cut at the blocks of their sources."""
+def _link_runs(arrays: _Arrays, b: _Blocks, layer: Linear, runs: list[Runs]) -> None:
+    """Products with matrices: a run is cut at the ends of blocks, which are ends of whole blocks."""
     parts: list[Ids] = []
     for run in runs:
         length, width = run.weights.shape
@@ -240,27 +246,34 @@ def _link_runs(arrays: _Arrays, b: _Blocks, runs: list[Runs]) -> None:
         source, target = run.sources, run.targets
         done = np.zeros(len(source), dtype=np.int64)
         while len(source):
-            ends = b.block[b.block_of[source + done] + 1] - source
-            n = np.minimum(ends, length) - done
-            reach = b.block_of[target], b.block_of[target + width - 1]
-            wide = np.full_like(n, width)
-            parts.append(np.stack([source + done, target, wide, at + done * width, *reach], axis=1))
-            done = done + n
+            first = source + done
+            parts.append(np.stack([b.block_of[first], first, at + done * width, target], axis=1))
+            done = np.minimum(b.block[b.block_of[first] + 1] - source, length)
             more = done < length
             source, target, done = source[more], target[more], done[more]
-    if not parts:
+    edges = np.concatenate([np.zeros((0, 4), dtype=np.int64), *parts])
+    edges = edges[b.layer_unit[edges[:, 1]] >= 0]
+    if not len(edges):
         return
-    edges = np.concatenate(parts)
-    moving = b.layer_unit[edges[:, 0]] >= 0
-    edges = edges[moving]
-    edges = edges[np.argsort(b.block_of[edges[:, 0]], kind="stable")]
-    layers = b.layer_unit[edges[:, 0]]
-    for source_layer in np.unique(layers).tolist():
-        mine = edges[layers == source_layer]
+    edges = edges[np.argsort(edges[:, 3], kind="stable")]
+    units, which, counts = np.unique(edges[:, 3], return_inverse=True, return_counts=True)
+    ends = arrays.add("edge", edges[:, :3]) // 3 + np.cumsum(counts)
+    width = np.full_like(units, layer.width)
+    reach = b.block_of[units], b.block_of[units + layer.width - 1]
+    table = np.stack([units, width, ends - counts, ends, *reach], axis=1)
+    target = arrays.add("target", table) // 6 + which.reshape(-1)
+    _link_touched(arrays, b, np.stack([edges[:, 0], target], axis=1), MATRIX)
+
+
+def _link_touched(arrays: _Arrays, b: _Blocks, pairs: Ids, kind: int) -> None:
+    """Links from pairs of source block and what it touches."""
+    pairs = np.unique(pairs, axis=0)
+    owners = b.layer_unit[b.block[pairs[:, 0]]]
+    for source_layer in np.unique(owners).tolist():
+        some = pairs[owners == source_layer]
         a, z = b.first_block[source_layer]
-        counts = np.bincount(b.block_of[mine[:, 0]] - a, minlength=z - a)
-        base = arrays.add("edge", mine) // 6
-        _link(arrays, source_layer, MATRIX, counts, base)
+        base = arrays.add("touched", some[:, 1])
+        _link(arrays, source_layer, kind, np.bincount(some[:, 0] - a, minlength=z - a), base)
 
 
 def _link_rows(arrays: _Arrays, b: _Blocks, layer: Linear, units: Units) -> None:
@@ -289,10 +302,4 @@ def _link_gates(arrays: _Arrays, b: _Blocks, layer: Any, units: Units) -> None:
         moving = sources > 0
         moving[moving] = b.layer_unit[sources[moving]] >= 0
         pairs.append(np.stack([b.block_of[sources[moving]], mine[moving]], axis=1))
-    links = np.unique(np.concatenate(pairs), axis=0)
-    owners = np.searchsorted(b.first_block[:, 0], links[:, 0], side="right") - 1
-    for source_layer in np.unique(owners).tolist():
-        some = links[owners == source_layer]
-        a, z = b.first_block[source_layer]
-        base = arrays.add("touched", some[:, 1])
-        _link(arrays, source_layer, TOUCH, np.bincount(some[:, 0] - a, minlength=z - a), base)
+    _link_touched(arrays, b, np.concatenate(pairs), TOUCH)

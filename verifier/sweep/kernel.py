@@ -15,6 +15,8 @@ from symbolic.enclosures.rounding import Array
 from symbolic.pieces.program import Ids
 from verifier.sweep.compiled import (
     AT,
+    EDGES,
+    EDGES_END,
     FIRST,
     FIRST_TARGET,
     FROM,
@@ -35,15 +37,14 @@ from verifier.sweep.compiled import (
     ROWS,
     START,
     TABLE,
-    TARGET,
+    TARGET_UNIT,
     UNIT,
     UNIT_END,
-    WEIGHT,
     WIDTH,
     Net,
 )
 from verifier.sweep.gates import NEVER, next_in, put_out, redecide
-from verifier.sweep.products import OPTIONS, add_rows
+from verifier.sweep.products import OPTIONS, add_products
 from verifier.sweep.state import State
 
 __all__ = ["CHUNK", "advance", "fire", "next_gate", "schedule"]
@@ -53,13 +54,11 @@ CHUNK = 64
 
 
 @njit(**OPTIONS)  # type: ignore[misc]
-def _through_matrices(
-    a: int, b: int, e0: int, e1: int, edges: Ids, weights: Array, jumped: bool,
-    dslope: Array, dahead: Array, places: Ids, values: Array, jumps: Array,
-    flag: Any, changed: Ids, at: int,
-) -> int:  # fmt: skip
-    """Add what changes of units a to b give by some edges; how far the list of changed blocks reaches."""
-    n = 0
+def _list(
+    a: int, b: int, jumped: bool, dslope: Array, dahead: Array, places: Ids, values: Array, jumps: Array
+) -> int:
+    """List what has changed of units a to b, from a on; how much it is."""
+    n = a
     for k in range(a, b):
         x = dslope[k]
         if x != 0.0 or (jumped and dahead[k] != 0.0):
@@ -67,19 +66,7 @@ def _through_matrices(
             values[n] = x
             jumps[n] = dahead[k]
             n += 1
-    if n == 0:
-        return at
-    for e in range(e0, e1):
-        target, width, weight = edges[e, TARGET], edges[e, WIDTH], edges[e, WEIGHT]
-        add_rows(dslope, target, weights, weight, places, values, 0, n, width)
-        if jumped:
-            add_rows(dahead, target, weights, weight, places, jumps, 0, n, width)
-        for t in range(edges[e, FIRST_TARGET], edges[e, LAST_TARGET] + 1):
-            if not flag[t]:
-                flag[t] = 1
-                changed[at] = t
-                at += 1
-    return at
+    return n - a
 
 
 @njit(**OPTIONS)  # type: ignore[misc]
@@ -166,6 +153,7 @@ def fire(net: Net, s: State, gate: int, found: Any) -> None:
         for i in range(s.count[k]):
             block = s.changed[base + i]
             s.flag[block] = 0
+            s.nonzero[block] = 0
             for unit in range(blocks[block, UNIT], blocks[block, UNIT_END]):
                 dslope[unit] = 0.0
                 dahead[unit] = 0.0
@@ -176,12 +164,12 @@ def fire(net: Net, s: State, gate: int, found: Any) -> None:
 def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
     """Bring changes to all layers from one on; how many chunks of gates have changed."""
     layers, blocks, links, pointers, edges = net.layers, net.blocks, net.links, net.pointers, net.edges
-    weights, entry_target, entry_weight = net.weights, net.entry_target, net.entry_weight
+    targets, weights, entry_target, entry_weight = net.targets, net.weights, net.entry_target, net.entry_weight
     touched, sources, factors, numbers = net.touched, net.sources, net.factors, net.numbers
     block_of = net.block_of
     ahead, slope, branch, dslope, dahead = s.ahead, s.slope, s.branch, s.dslope, s.dahead
     flag, changed, count, marked, looked = s.flag, s.changed, s.count, s.marked, s.looked
-    places, values, jumps = s.places, s.values, s.jumps
+    nonzero, places, values, jumps = s.nonzero, s.places, s.values, s.jumps
     z, zh = s.at[0], s.at[1]
     dirty = 1
     for layer in range(start, len(layers)):
@@ -202,12 +190,8 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
                     )  # fmt: skip
                     continue
                 p = links[link, AT] + block - other
-                if how == MATRIX:
-                    at = _through_matrices(
-                        a, b, pointers[p], pointers[p + 1], edges, weights, jumped, dslope, dahead, places, values,
-                        jumps, flag, changed, at,
-                    )  # fmt: skip
-                    continue
+                if how == MATRIX and nonzero[block] == 0:
+                    nonzero[block] = _list(a, b, jumped, dslope, dahead, places, values, jumps)
                 for k in range(pointers[p], pointers[p + 1]):
                     target = touched[k]
                     if not marked[target]:
@@ -215,6 +199,18 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
                         looked[seen] = target
                         seen += 1
         if kind == LINEAR:
+            for i in range(seen):
+                g = looked[i]
+                marked[g] = 0
+                e0, e1, unit, width = targets[g, EDGES], targets[g, EDGES_END], targets[g, TARGET_UNIT], targets[g, WIDTH]
+                add_products(dslope, unit, width, weights, edges, e0, e1, nonzero, places, values)
+                if jumped:
+                    add_products(dahead, unit, width, weights, edges, e0, e1, nonzero, places, jumps)
+                for t in range(targets[g, FIRST_TARGET], targets[g, LAST_TARGET] + 1):
+                    if not flag[t]:
+                        flag[t] = 1
+                        changed[at] = t
+                        at += 1
             for i in range(base, at):
                 a, b = blocks[changed[i], UNIT], blocks[changed[i], UNIT_END]
                 _settle(a, b, net.divisor[layer], zh - z, jumped, slope, ahead, dslope, dahead)

@@ -1,7 +1,6 @@
-"""Rows of a matrix times changed units, added to consecutive units.
+"""What changed units give one target: sums of rows of matrices, kept in registers while the rows pass.
 
-The inner loop is written with vectors of the compiler (llvmlite), as its own vectoriser leaves it scalar: sums
-stay in registers while the rows pass.
+The loop is written with vectors of the compiler (llvmlite), as its own vectoriser leaves it scalar.
 """
 
 from __future__ import annotations
@@ -18,72 +17,97 @@ from numba.np.arrayobj import make_array
 from symbolic.enclosures.rounding import Array
 from symbolic.pieces.program import Ids
 
-__all__ = ["FAST", "OPTIONS", "add_rows"]
+__all__ = ["FAST", "OPTIONS", "add_products"]
 
 FAST = {"contract", "reassoc", "nsz", "arcp"}
 OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "fastmath": FAST, "error_model": "numpy"}
 LANES = 4
 DOUBLE, INDEX = ir.DoubleType(), ir.IntType(64)
 VECTOR = ir.VectorType(DOUBLE, LANES)
+SPREAD = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+COLUMNS = 3
+"""Of an edge: source block, its first unit, where its matrix begins."""
+
+
+def _index(number: int) -> Any:
+    return ir.Constant(INDEX, number)
+
+
+class _Sums:
+    """Rows of accumulators; a row of the matrix is added to one of them."""
+
+    def __init__(self, builder: Any, width: int, rows: int) -> None:
+        self.builder = builder
+        self.lines = [[cgutils.alloca_once(builder, VECTOR) for _ in range(width // LANES)] for _ in range(rows)]
+        for line in self.lines:
+            for one in line:
+                builder.store(ir.Constant(VECTOR, [0.0] * LANES), one)
+
+    def vector(self, pointer: Any, index: Any) -> Any:
+        """Four numbers from an index on."""
+        return self.builder.bitcast(self.builder.gep(pointer, [index]), VECTOR.as_pointer())
+
+    def add(self, line: int, value: Any, pointer: Any, first: Any) -> None:
+        """Add value times the numbers from first on."""
+        b = self.builder
+        nothing = ir.Constant(VECTOR, ir.Undefined)
+        single = b.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
+        every = b.shuffle_vector(single, nothing, SPREAD)
+        for k, one in enumerate(self.lines[line]):
+            row = b.load(self.vector(pointer, b.add(first, _index(LANES * k))), align=8)
+            product = b.fmul(every, row, flags=("contract",))
+            b.store(b.fadd(b.load(one), product, flags=("contract",)), one)
+
+    def put(self, pointer: Any, first: Any) -> None:
+        """Add all lines to the numbers from first on."""
+        b = self.builder
+        for k in range(len(self.lines[0])):
+            where = self.vector(pointer, b.add(first, _index(LANES * k)))
+            total = b.load(where, align=8)
+            for line in self.lines:
+                total = b.fadd(total, b.load(line[k]))
+            b.store(total, where, align=8)
 
 
 def _chunk(width: int, rows: int) -> Callable[..., None]:
-    """y[t:t+width] += sum of values[i] * w[at + stride * places[i] : ... + width] for i from a to b.
-
-    ``rows`` sums run side by side; that of the last few rows is one.
-    """
-    vectors = width // LANES
+    """`add_products` for so many columns, in ``rows`` sums side by side."""
 
     @intrinsic  # type: ignore[untyped-decorator]
-    def add(context: Any, y: Any, t: Any, w: Any, at: Any, stride: Any, places: Any, values: Any, a: Any, b: Any) -> Any:
-        signature = types.void(y, t, w, at, stride, places, values, a, b)
+    def add(
+        context: Any, y: Any, t: Any, w: Any, column: Any, stride: Any, edges: Any, e0: Any, e1: Any,
+        nonzero: Any, places: Any, values: Any,
+    ) -> Any:  # fmt: skip
+        signature = types.void(y, t, w, column, stride, edges, e0, e1, nonzero, places, values)
 
         def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-            data = {
-                k: make_array(signature.args[k])(context, builder, given[k]).data for k in (0, 2, 5, 6)
-            }
-            t, at, stride, a, b = (given[k] for k in (1, 3, 4, 7, 8))
+            y, w, edges, nonzero, places, values = (
+                make_array(signature.args[k])(context, builder, given[k]).data for k in (0, 2, 5, 8, 9, 10)
+            )
+            t, column, stride, e0, e1 = (given[k] for k in (1, 3, 4, 6, 7))
+            sums = _Sums(builder, width, rows)
 
-            def vector(pointer: Any, index: Any) -> Any:
-                return builder.bitcast(builder.gep(pointer, [index]), VECTOR.as_pointer())
+            def read(pointer: Any, index: Any) -> Any:
+                return builder.load(builder.gep(pointer, [index]))
 
-            sums = [[cgutils.alloca_once(builder, VECTOR) for _ in range(vectors)] for _ in range(rows)]
-            for line in sums:
-                for one in line:
-                    builder.store(ir.Constant(VECTOR, [0.0] * LANES), one)
+            def add_row(i: Any, first: Any, line: int) -> None:
+                at = builder.add(first, builder.mul(read(places, i), stride))
+                sums.add(line, read(values, i), w, at)
 
-            def add_row(i: Any, line: Any) -> None:
-                x = builder.load(builder.gep(data[6], [i]))
-                zero = ir.Constant(ir.IntType(32), 0)
-                single = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), x, zero)
-                every = builder.shuffle_vector(
-                    single, ir.Constant(VECTOR, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-                )
-                place = builder.load(builder.gep(data[5], [i]))
-                first = builder.add(at, builder.mul(place, stride))
-                for k, one in enumerate(line):
-                    where = vector(data[2], builder.add(first, ir.Constant(INDEX, LANES * k)))
-                    row = builder.load(where, align=8)
-                    product = builder.fmul(every, row, flags=("contract",))
-                    builder.store(builder.fadd(builder.load(one), product, flags=("contract",)), one)
-
-            count = builder.sub(b, a)
-            size = ir.Constant(INDEX, rows)
-            groups = builder.sdiv(count, size)
-            with cgutils.for_range(builder, groups) as loop:
-                first = builder.add(a, builder.mul(loop.index, size))
-                for k, line in enumerate(sums):
-                    add_row(builder.add(first, ir.Constant(INDEX, k)), line)
-            if rows > 1:
-                done = builder.add(a, builder.mul(groups, size))
-                with cgutils.for_range_slice(builder, done, b, ir.Constant(INDEX, 1)) as (index, _):
-                    add_row(index, sums[0])
-            for k in range(vectors):
-                where = vector(data[0], builder.add(t, ir.Constant(INDEX, LANES * k)))
-                total = builder.load(where, align=8)
-                for line in sums:
-                    total = builder.fadd(total, builder.load(line[k]))
-                builder.store(total, where, align=8)
+            with cgutils.for_range_slice(builder, e0, e1, _index(1)) as (e, _):
+                edge = builder.mul(e, _index(COLUMNS))
+                count = read(nonzero, read(edges, edge))
+                a = read(edges, builder.add(edge, _index(1)))
+                first = builder.add(read(edges, builder.add(edge, _index(2))), column)
+                groups = builder.sdiv(count, _index(rows))
+                with cgutils.for_range(builder, groups) as loop:
+                    at = builder.add(a, builder.mul(loop.index, _index(rows)))
+                    for k in range(rows):
+                        add_row(builder.add(at, _index(k)), first, k)
+                if rows > 1:
+                    done = builder.add(a, builder.mul(groups, _index(rows)))
+                    with cgutils.for_range_slice(builder, done, builder.add(a, count), _index(1)) as (i, _):
+                        add_row(i, first, 0)
+            sums.put(y, t)
             return context.get_dummy_value()
 
         return signature, generate
@@ -95,26 +119,32 @@ _add32, _add16, _add8, _add4 = _chunk(32, 1), _chunk(16, 2), _chunk(8, 4), _chun
 
 
 @njit(**OPTIONS)  # type: ignore[misc]
-def add_rows(
-    y: Array, t: int, w: Array, at: int, places: Ids, values: Array, a: int, b: int, width: int
+def add_products(
+    y: Array, t: int, width: int, w: Array, edges: Ids, e0: int, e1: int, nonzero: Ids, places: Ids, values: Array
 ) -> None:
-    """y[t:t+width] += sum of values[i] * (row places[i] of the matrix at ``at``), i from a to b."""
+    """y[t:t+width] += what the changed units of some blocks give by edges e0 to e1.
+
+    ``nonzero`` counts the changed units of a block; their places in the block and values are listed from the
+    block's first unit on.
+    """
     j = 0
     while j + 32 <= width:
-        _add32(y, t + j, w, at + j, width, places, values, a, b)
+        _add32(y, t + j, w, j, width, edges, e0, e1, nonzero, places, values)
         j += 32
     if j + 16 <= width:
-        _add16(y, t + j, w, at + j, width, places, values, a, b)
+        _add16(y, t + j, w, j, width, edges, e0, e1, nonzero, places, values)
         j += 16
     if j + 8 <= width:
-        _add8(y, t + j, w, at + j, width, places, values, a, b)
+        _add8(y, t + j, w, j, width, edges, e0, e1, nonzero, places, values)
         j += 8
     if j + 4 <= width:
-        _add4(y, t + j, w, at + j, width, places, values, a, b)
+        _add4(y, t + j, w, j, width, edges, e0, e1, nonzero, places, values)
         j += 4
     while j < width:
         total = 0.0
-        for i in range(a, b):
-            total += values[i] * w[at + j + places[i] * width]
+        for e in range(e0, e1):
+            a, first = edges[e, 1], edges[e, 2] + j
+            for i in range(a, a + nonzero[edges[e, 0]]):
+                total += values[i] * w[first + places[i] * width]
         y[t + j] += total
         j += 1

@@ -22,10 +22,13 @@ class State(NamedTuple):
     soonest : per chunk of blocks of gates
     flag, changed, count : per block, per block, per layer
         Which blocks of a layer have changed: flags, and a list.
-    marked, looked : per block
-        Which blocks of gates are to be looked at: flags, and a list.
+    marked, looked : per block, or target
+        Which blocks of gates, or targets of products, are to be looked at: flags, and a list.
     dirty, chunks : per chunk
-    places, values, jumps : what is nonzero in a block
+    nonzero : per block
+        How many of its units have changed; 0 also where that has not been counted.
+    places, values, jumps : per unit
+        Their places in the block and changes, from the block's first unit on.
     at : the point, the horizon, the step to the next, events since the last
     """
 
@@ -43,6 +46,7 @@ class State(NamedTuple):
     looked: Any
     dirty: Any
     chunks: Any
+    nonzero: Any
     places: Any
     values: Any
     jumps: Any

@@ -196,7 +196,7 @@ def _begun(plan: Plan, found: Forward, z: float) -> State:
         layer = program.layers[k]
         if k in found.branches:
             branch[layer.units] = found.branches[k]
-    widest = int((net.blocks[:, 1] - net.blocks[:, 0]).max(initial=1))
+    most = max(blocks, len(net.targets))
     chunks = -(-gates // CHUNK)
     return State(
         slope=found.slope[new].copy(),
@@ -209,12 +209,13 @@ def _begun(plan: Plan, found: Forward, z: float) -> State:
         flag=np.zeros(blocks, dtype=np.int8),
         changed=np.zeros(blocks, dtype=np.int64),
         count=np.zeros(max(1, len(net.layers)), dtype=np.int64),
-        marked=np.zeros(blocks, dtype=np.int8),
-        looked=np.zeros(blocks, dtype=np.int64),
+        marked=np.zeros(most, dtype=np.int8),
+        looked=np.zeros(most, dtype=np.int64),
         dirty=np.zeros(chunks, dtype=np.int8),
         chunks=np.zeros(chunks + 1, dtype=np.int64),
-        places=np.zeros(widest, dtype=np.int64),
-        values=np.zeros(widest),
-        jumps=np.zeros(widest),
+        nonzero=np.zeros(blocks, dtype=np.int64),
+        places=np.zeros(size, dtype=np.int64),
+        values=np.zeros(size),
+        jumps=np.zeros(size),
         at=np.array([z, z + FIRST_STEP, FIRST_STEP, 0.0]),
     )
