@@ -7,7 +7,7 @@ x = sum of t (M / p) - q M brings integers back as limbs, which are such sums ag
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from math import prod
 from typing import Any
@@ -24,6 +24,8 @@ LARGEST_PRIME = 1 << 21
 LONGEST_SUM = 1 << 11
 """So many products of residues are summed exactly."""
 MOST_PRIMES = 4096
+MOST_KEPT = 1 << 13
+"""Residues of so many weights are kept, of each prime."""
 
 
 @cache
@@ -61,6 +63,7 @@ class ScaledWeights:
 
     mantissa: NDArray[np.int64]
     exponent: NDArray[np.int64]
+    _known: dict[int, Array] = field(default_factory=dict)
 
     @classmethod
     def of(cls, values: Array, shift: int) -> ScaledWeights:
@@ -70,6 +73,14 @@ class ScaledWeights:
 
     def modulo(self, p: int) -> Array:
         """Their residues."""
+        found = self._known.get(p)
+        if found is None:
+            found = self._modulo(p)
+            if found.size <= MOST_KEPT:
+                self._known[p] = found
+        return found
+
+    def _modulo(self, p: int) -> Array:
         if not self.mantissa.size:
             return np.zeros(self.mantissa.shape)
         low = int(self.exponent.min())

@@ -6,9 +6,11 @@ point, then its slope along each direction.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import lcm
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from symbolic.enclosures.rounding import Array
 from symbolic.errors import ModelError
 from symbolic.pieces.guards import Branches
-from symbolic.pieces.program import Ids, Linear, Maximum, Product, Program, Staircase, Step, Winner
+from symbolic.pieces.program import Ids, Linear, Maximum, Product, Program, Staircase, Step, Tap, Winner
 from symbolic.pieces.residues import LONGEST_SUM, ScaledWeights, lowest_bit, modulo
 
 __all__ = ["Scales"]
@@ -27,12 +29,40 @@ SLACK = 1 + 2.0**-20
 
 @dataclass(frozen=True, eq=False)
 class Shifted:
-    """The numbers of a linear layer as integers, and what brings the bias to the layer's scale."""
+    """The numbers of a linear layer as integers, and its taps, as few as possible."""
 
-    taps: list[ScaledWeights]
+    taps: list[tuple[Tap, ScaledWeights]]
     weights: ScaledWeights
     bias: ScaledWeights
-    lift: int
+
+
+_shifted: WeakKeyDictionary[Program, dict[tuple[int, int], Shifted]] = WeakKeyDictionary()
+"""By the layer and the power of two; the same in most pieces of a program."""
+
+
+def _merged(layer: Linear) -> Sequence[Tap]:
+    """All taps as one, reading unit 0 where one of them reads nothing, unless that is most of it."""
+    blocks = layer.size // layer.width
+    depths = [len(tap.weights) for tap in layer.taps]
+    entries = sum(tap.sources.size for tap in layer.taps)
+    if len(depths) < 2 or 2 * entries < blocks * sum(depths):
+        return layer.taps
+    sources = np.zeros((blocks, sum(depths)), dtype=np.int64)
+    for tap, stop, depth in zip(layer.taps, np.cumsum(depths), depths, strict=True):
+        sources[tap.targets, stop - depth : stop] = tap.sources
+    weights = np.concatenate([tap.weights for tap in layer.taps])
+    return [Tap(sources, np.arange(blocks), weights)]
+
+
+def _integers_of(program: Program, k: int, shift: int) -> Shifted:
+    """The weights of a layer times 2**shift; its bias times the least power of two that does."""
+    found = _shifted.setdefault(program, {})
+    if (k, shift) not in found:
+        layer = program.layers[k]
+        taps = [(tap, ScaledWeights.of(tap.weights, shift)) for tap in _merged(layer)]
+        bias = ScaledWeights.of(layer.bias, lowest_bit(layer.bias))
+        found[k, shift] = Shifted(taps, ScaledWeights.of(layer.weights, shift), bias)
+    return found[k, shift]
 
 
 class Scales:
@@ -58,7 +88,7 @@ class Scales:
         self.group[1 : 1 + program.n_inputs] = 1
         for k, layer in enumerate(program.layers):
             self.group[layer.units] = k + 2
-        self._shifted: dict[int, Shifted] = {}
+        self._shifted: dict[int, tuple[Shifted, int]] = {}
         self._lifts: list[list[dict[int, int]]] = []
         self._plan(np.abs(self.inputs), common, {} if branches is None else branches)
 
@@ -120,10 +150,7 @@ class Scales:
         (read,) = _reads(layer)
         common = self.common(read)
         shift = max(shift, fine - (common & -common).bit_length() + 1)
-        taps = [ScaledWeights.of(tap.weights, shift) for tap in layer.taps]
-        bias = ScaledWeights.of(layer.bias, fine)
-        lift = (common << shift) >> fine
-        self._shifted[k] = Shifted(taps, ScaledWeights.of(layer.weights, shift), bias, lift)
+        self._shifted[k] = _integers_of(self.program, k, shift), (common << shift) >> fine
         found = np.zeros((2, layer.size))
         found[0] = np.abs(layer.bias)
         blocks = found.reshape(2, -1, layer.width)
@@ -168,12 +195,12 @@ class Scales:
         return found
 
     def _linear(self, k: int, layer: Linear, x: Array, p: int) -> Array:
-        (lifts,), shifted = self._lifts[k], self._shifted[k]
+        (lifts,), (shifted, lift) = self._lifts[k], self._shifted[k]
         y = np.zeros((len(x), layer.size))
-        y[0] = modulo(shifted.bias.modulo(p) * (shifted.lift % p), p)
+        y[0] = modulo(shifted.bias.modulo(p) * (lift % p), p)
         blocks = y.reshape(len(y), -1, layer.width)
         summed = 0
-        for tap, weights in zip(layer.taps, shifted.taps, strict=True):
+        for tap, weights in shifted.taps:
             w, depth = weights.modulo(p), tap.sources.shape[1]
             for start in range(0, depth, LONGEST_SUM):
                 part = slice(start, min(depth, start + LONGEST_SUM))
