@@ -135,6 +135,7 @@ class SelectiveInferenceModel:
         noise_source: str | None = None,
         budget: int = 2**30,
         engine: Engine = "auto",
+        exact_ends: bool | None = None,
         progress: bool | Callable[[str], None] = False,
         **ignored: Any,
     ) -> InferenceResult:
@@ -171,6 +172,10 @@ class SelectiveInferenceModel:
             Bytes of working memory beyond the weights.
         engine : "auto", "search", "sweep", "z3", "cvxpy" or "all"
             What decides the line; "all" runs every engine that can and compares them.
+        exact_ends : bool, optional
+            Whether the end points of the truncation set become exact rational numbers, where the network is
+            piecewise linear with rational constants. Default: up to 100,000 units (beyond, each costs
+            seconds, and is otherwise a bracket of about 1e-14).
         progress : bool or callable
             Show progress on a terminal, or get each message as a string.
 
@@ -208,6 +213,7 @@ class SelectiveInferenceModel:
             budget=budget,
             progress=reporter(progress),
             engine=engine,
+            exact_ends=exact_ends,
         )
         case = Case(
             self.hypothesis, audited, arrays, reference, noise, law, line, seen, contrast, inference_mode

@@ -31,6 +31,8 @@ NARROW = 2.0**-16
 """Of the part of the line that matters: narrower gaps are brackets of end points."""
 SMALL = 20_000
 """Units of a network whose tails are decided whatever their mass."""
+MODERATE = 100_000
+"""Units of a network whose end points are exact unless somebody objects."""
 FAR = 2**10
 """Beyond so many times the part that matters nothing is claimed of graphs that have no rays."""
 MOST_CONFIRMATIONS = 500
@@ -51,7 +53,7 @@ class SearchOptions:
     budget: int = 2**30
     progress: Callable[[float, float, int], None] | None = None
     engine: str = "auto"
-    exact_ends: bool = True
+    exact_ends: bool | None = None
 
 
 def decide_line(
@@ -86,9 +88,10 @@ def decide_line(
         searched = _searched(audited, arrays, start, beta, seen, options)
         found = searched.cells
         bindings: dict[Fraction, Binding] = {}
-        if options.exact_ends and (rational := exact_program(audited.network)) is not None:
+        if options.exact_ends is not False and (rational := exact_program(audited.network)) is not None:
             rays = audited.network.homogeneous and rational.size <= SMALL
-            found, bindings = decided_gaps(found, rational, line, observed, options.reach * NARROW, rays)
+            if options.exact_ends or rational.size <= MODERATE:
+                found, bindings = decided_gaps(found, rational, line, observed, options.reach * NARROW, rays)
         return Decided(found, searched.evaluations, searched.ended_by, end_points(found, bindings))
 
     def run(engine: str) -> Decided:

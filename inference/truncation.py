@@ -63,6 +63,7 @@ def truncation_set(
     budget: int = 2**30,
     mode: Literal["exhaustive"] = "exhaustive",
     engine: Engine = "auto",
+    exact_ends: bool | None = None,
 ) -> TruncationSet:
     """Find {z in (lo, hi) : S(a + b z) = S(a + b at)}.
 
@@ -76,7 +77,7 @@ def truncation_set(
         Part of the line; None for the whole.
     at : number
         The z whose selection is asked for.
-    seed, max_iter, budget, engine
+    seed, max_iter, budget, engine, exact_ends
         As in an audit.
 
     Returns
@@ -122,6 +123,7 @@ def truncation_set(
         hi=ends[1],
         budget=budget,
         engine=engine,
+        exact_ends=exact_ends,
     )
     cells = decide_line(audited, arrays, exact, beta, seen, options).cells
 

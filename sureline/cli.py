@@ -97,6 +97,7 @@ _POST = (
     "input-diff, neg, abs, average:SIZE, gaussian:SIZE:SIGMA, l1-norm."
 )
 _ENGINE = "auto, search, sweep, z3 or cvxpy: what decides the line; all: every one that can, compared."
+_ENDS = "Ends of the truncation set as exact rationals; default: exact up to 100,000 units."
 _STOP = "precision: p is known to --precision; decision: it is known on which side of --alpha p is."
 
 
@@ -146,6 +147,9 @@ def audit(
     stop: Annotated[Stop, _search(metavar="WHEN", help=_STOP)] = Stop.precision,
     precision: Annotated[str, _search(metavar="W", help="Wanted width of the bounds of p.")] = "1e-6",
     engine: Annotated[Engine, _search(metavar="ENGINE", help=_ENGINE)] = Engine.auto,
+    exact_ends: Annotated[
+        bool | None, _search("--exact-ends/--bracketed-ends", help=_ENDS, show_default=False)
+    ] = None,
     out: Annotated[Path | None, _result(metavar="FOLDER", help="Write the certificate there.")] = None,
     json: Annotated[bool, _result("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
@@ -172,6 +176,7 @@ def audit(
         stop=stop.value,
         precision=precision,
         engine=engine.value,
+        exact_ends=exact_ends,
         alpha=alpha,
         seed=seed,
         out=out,

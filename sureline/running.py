@@ -50,6 +50,7 @@ class Request:
     stop: str
     precision: str
     engine: str
+    exact_ends: bool | None
     alpha: str
     seed: int | None
     out: Path | None
@@ -101,6 +102,7 @@ def audit(request: Request, progress: Any) -> InferenceResult:
         "termination_criterion": request.stop,
         "precision": request.precision,
         "engine": request.engine,
+        "exact_ends": request.exact_ends,
         "significance_level": request.alpha,
         "alternative": request.alternative,
         "null_value": request.null_value,
