@@ -21,7 +21,7 @@ from symbolic.pieces.line import Binding, RationalLine
 from verifier.cells import Cell, End, covering, joined
 from verifier.event import Event
 from verifier.goal import Goal
-from verifier.search import Decider, Law, Search, SearchResult
+from verifier.search import FARTHEST, Decider, Law, Search, SearchResult
 
 __all__ = ["SearchOptions", "decide_line"]
 
@@ -54,6 +54,7 @@ class SearchOptions:
     progress: Callable[[float, float, int], None] | None = None
     engine: str = "auto"
     exact_ends: bool | None = None
+    exact_rays: bool = False
 
 
 def decide_line(
@@ -85,13 +86,15 @@ def decide_line(
     }
 
     def search() -> Decided:
-        searched = _searched(audited, arrays, start, beta, seen, options)
+        program = None if options.exact_ends is False else exact_program(audited.network)
+        if program is not None and program.size > MODERATE and not options.exact_ends:
+            program = None
+        rays = program is not None and audited.network.homogeneous and program.size <= SMALL
+        searched = _searched(audited, arrays, start, beta, seen, replace(options, exact_rays=rays))
         found = searched.cells
         bindings: dict[Fraction, Binding] = {}
-        if options.exact_ends is not False and (rational := exact_program(audited.network)) is not None:
-            rays = audited.network.homogeneous and rational.size <= SMALL
-            if options.exact_ends or rational.size <= MODERATE:
-                found, bindings = decided_gaps(found, rational, line, observed, options.reach * NARROW, rays)
+        if program is not None:
+            found, bindings = decided_gaps(found, program, line, observed, options.reach * NARROW, rays)
         return Decided(found, searched.evaluations, searched.ended_by, end_points(found, bindings))
 
     def run(engine: str) -> Decided:
@@ -167,6 +170,7 @@ def _run(event: Event, options: SearchOptions, exact: Decider, known: Sequence[C
         budget=options.budget,
         refine=exact,
         known=known,
+        farthest=options.reach if options.exact_rays else FARTHEST,
         progress=options.progress,
     ).run()
 

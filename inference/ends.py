@@ -78,14 +78,14 @@ def decided_gaps(
     observed : mapping
         The selection.
     widest : float
-        Gaps as wide are left.
+        Gaps as wide are left, unless they touch the observed point.
     rays : bool
         Decide the tails too.
     """
     found: list[Cell] = []
     bindings: dict[Fraction, Binding] = {}
     for cell in cells:
-        narrow = isinf(cell.hi - cell.lo) and rays or cell.hi - cell.lo < widest
+        narrow = isinf(cell.hi - cell.lo) and rays or cell.hi - cell.lo < widest or cell.lo <= 0 <= cell.hi
         pieces = list(_pieces(program, line, cell)) if cell.verdict == "gap" and narrow else []
         if not pieces or pieces[0].lo > cell.lo or pieces[-1].hi < cell.hi:
             found.append(cell)

@@ -122,29 +122,11 @@ def test_certificate_is_confirmed(name: str, tmp_path: Path) -> None:
     assert Fraction(report.inf_p) <= exact <= Fraction(report.sup_p)
 
 
-NEEDLES = ("set 3e-16", "set 1e-16", "set 1e-17")
-"""The search takes the observed point for a tie; the exact engines do not."""
-
-
-def exact_ends(found: Any, exact: tuple[Interval, ...], far: float = 1e9) -> bool:
-    """Whether all ends are the exact ones; a half-line may be cut beyond `far`."""
-    ends = [[e if abs(e) < far else math.copysign(math.inf, e) for e in pair] for pair in found]
-    return ends == [list(pair) for pair in exact]
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason="taken for a tie", strict=False))
-        if name in NEEDLES
-        else name
-        for name in CASES
-    ],
-)
+@every_case
 def test_answers(name: str) -> None:
     """Not only true: every end is exact, p is known, and nothing is said that is not so."""
     case, result = CASES[name], audited(name, "exhaustive")
-    assert exact_ends(result.truncated_intervals, case.exact)
+    assert tuple(result.truncated_intervals) == case.exact
     exact = Fraction(case.exact_p(60))
     assert Fraction(result.sup_p) - Fraction(result.inf_p) <= exact / 10**9
     assert not any("tie" in warning for warning in result.warnings)

@@ -23,7 +23,7 @@ from verifier.cells import Cell, covering
 from verifier.event import Event, Outcome, equal_parts, split_ray
 from verifier.goal import Goal, Stop
 
-__all__ = ["Decider", "Goal", "Law", "Search", "SearchResult", "Stop"]
+__all__ = ["FARTHEST", "Decider", "Goal", "Law", "Search", "SearchResult", "Stop"]
 
 Floats = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ MOST_EXACT = 400
 
 AT_AN_END = 2.0**-40
 FARTHEST = 2.0**200
-"""Where even an exhaustive search gives up on a ray."""
+"""Where even an exhaustive search gives up on a ray, by default."""
 FIRST_GRID = (0.0, 0.05, 0.2, 0.6, 1.5, 4.0)
 BYTES_PER_ELEMENT = 8 * 12
 """Working memory per element of the graph and segment: three arrays, patches and temporaries."""
@@ -94,6 +94,8 @@ class Search:
         Decides cells that float64 cannot, by more bits.
     known : sequence of Cell
         Cells that are decided already; a gap among them is left to ``refine``.
+    farthest : float
+        In t: rays that begin farther out and have no weight are left.
     progress : callable, optional
         Called with (inf_p, sup_p, evaluations) after every batch.
     """
@@ -110,10 +112,11 @@ class Search:
         budget: int = 2**30,
         refine: Decider | None = None,
         known: Sequence[Cell] = (),
+        farthest: float = FARTHEST,
         progress: Callable[[float, float, int], None] | None = None,
     ) -> None:
         self.event, self.law, self.goal = event, law, goal
-        self.refine, self.progress = refine, progress
+        self.refine, self.progress, self.farthest = refine, progress, farthest
         self.limits, self.reach = (lo, hi), reach
         need = max(1, event.network.elements) * BYTES_PER_ELEMENT
         if need > budget:
@@ -239,7 +242,7 @@ class Search:
     def _wants_ray(self, ray: Waiting) -> bool:
         """Whether a far tail of no weight is decided all the same, as in an exhaustive search."""
         exhaustive = self.goal.stop == "exhaustive" and self.event.network.homogeneous
-        return exhaustive and min(abs(ray.lo), abs(ray.hi)) < FARTHEST
+        return exhaustive and min(abs(ray.lo), abs(ray.hi)) < self.farthest
 
     def _evaluate(self, batch: Sequence[Waiting]) -> None:
         segments = [(w.lo, w.hi) for w in batch]
