@@ -143,9 +143,7 @@ class Line:
         state = _states(self.graph, [(cell.lo, cell.hi)], [cell], [self.observed], FAST)[0]
         return (state or _persist(self.graph, cell, [self.observed])) == 1
 
-    def assert_exact(
-        self, a: Fraction, root: Fraction, b: Fraction, k: int, hairs: tuple[Fraction, ...]
-    ) -> None:
+    def assert_exact(self, a: Fraction, root: Fraction, b: Fraction, k: int) -> None:
         """Both cells are accepted, and none that reaches further."""
         self.observed = (self.margins(a) > 0).reshape(self.graph.shapes["above"])
         assert self.accepts(a, root, "inside") and self.accepts(root, b, "outside", 0, k)
