@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+from flint import fmpq
 from numpy.typing import NDArray
 
 from inference.storage import write_folder
-from verifier.cells import Cell
+from verifier.cells import Cell, End
 
 __all__ = ["Certificate", "Parts", "assemble"]
 
@@ -154,7 +155,7 @@ def assemble(parts: Parts) -> dict[str, bytes]:
         "versions": {name: _version(name) for name in ("sureline", "onnx", "numpy", "python-flint")},
     }
     if parts.ends:
-        document["ends"] = [{"t": str(t), "output": k, "element": i} for t, k, i in parts.ends]
+        document["ends"] = [{"t": _exact(t), "output": k, "element": i} for t, k, i in parts.ends]
     files["certificate.json"] = (
         json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
     ).encode()
@@ -178,8 +179,15 @@ def _observed(name: str, array: NDArray[Any]) -> dict[str, Any]:
     }
 
 
+def _exact(end: End) -> str:
+    """An exact number of any length: Python's own text ends at 4,300 digits."""
+    if isinstance(end, float):
+        return str(end)
+    return str(fmpq(end.numerator, end.denominator))
+
+
 def _cell(cell: Cell) -> list[Any]:
-    ends: list[Any] = [str(cell.lo), str(cell.hi), cell.verdict]
+    ends: list[Any] = [_exact(cell.lo), _exact(cell.hi), cell.verdict]
     return [*ends, cell.output, cell.element] if cell.verdict == "outside" else ends
 
 

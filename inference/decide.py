@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import inf
+from math import inf, isinf
 from typing import Any
 
 from numpy.typing import NDArray
@@ -90,6 +90,7 @@ def decide_line(
         if program is not None and program.size > MODERATE and not options.exact_ends:
             program = None
         rays = program is not None and audited.network.homogeneous and program.size <= SMALL
+        rays = rays and isinf(options.lo) and isinf(options.hi)
         searched = _searched(audited, arrays, start, beta, seen, replace(options, exact_rays=rays))
         found = searched.cells
         bindings: dict[Fraction, Binding] = {}
