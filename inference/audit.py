@@ -23,7 +23,7 @@ from inference.migration import warn_ignored
 from inference.noise import Noise
 from inference.observe import observe
 from inference.prepare import Audited, needed_outputs, prepare
-from inference.progress import reporter
+from inference.progress import reporter, shower
 from inference.result import InferenceResult
 from inference.truncation import TruncationSet, truncation_set
 from symbolic.errors import EngineError, InputError, ModelError, OptionError, enough_memory
@@ -136,6 +136,7 @@ class SelectiveInferenceModel:
         budget: int = 2**30,
         engine: Engine = "auto",
         exact_ends: bool | None = None,
+        smt_folder: str | os.PathLike[str] | None = None,
         progress: bool | Callable[[str], None] = False,
         **ignored: Any,
     ) -> InferenceResult:
@@ -176,6 +177,8 @@ class SelectiveInferenceModel:
             Whether the end points of the truncation set become exact rational numbers, where the network is
             piecewise linear with rational constants. Default: up to 100,000 units (beyond, each costs
             seconds, and is otherwise a bracket of about 1e-14).
+        smt_folder : path, optional
+            Where the z3 engine writes what it proved, as SMT-LIB files that another solver can repeat.
         progress : bool or callable
             Show progress on a terminal, or get each message as a string.
 
@@ -190,7 +193,7 @@ class SelectiveInferenceModel:
         if ignored:
             warn_ignored(**ignored)
         goal = _goal(inference_mode, termination_criterion, precision, significance_level, max_iter)
-        require_engine(engine)
+        require_engine(engine, smt_folder)
         null = exact_number(null_value, "null_value", error=OptionError)
         if alternative not in ALTERNATIVES:
             raise OptionError(f"alternative is {alternative!r}; choose one of {', '.join(ALTERNATIVES)}.")
@@ -206,14 +209,17 @@ class SelectiveInferenceModel:
         line = line_of(noisy, contrast.eta, noise)
         law = NormalLaw(line.stat, line.variance, line.scale, null, alternative)
         distance = abs(float(Fraction(line.stat - null) / Fraction(law.sd)))
+        show = shower(progress)
         options = SearchOptions(
             law=law,
             goal=goal,
             reach=(SEARCH_REACH + distance) * law.sd / float(line.scale),
             budget=budget,
-            progress=reporter(progress),
+            progress=reporter(show),
+            show=show,
             engine=engine,
             exact_ends=exact_ends,
+            smt_folder=smt_folder,
         )
         case = Case(
             self.hypothesis, audited, arrays, reference, noise, law, line, seen, contrast, inference_mode

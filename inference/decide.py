@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -55,6 +56,8 @@ class SearchOptions:
     engine: str = "auto"
     exact_ends: bool | None = None
     exact_rays: bool = False
+    show: Callable[[str], None] | None = None
+    smt_folder: str | os.PathLike[str] | None = None
 
 
 def decide_line(
@@ -105,7 +108,8 @@ def decide_line(
         if not audited.network.homogeneous:  # the checker could not follow
             far = Fraction(options.reach * FAR)
             part = max(options.lo, -far), min(options.hi, far)
-        exact = exact_set(engine, audited.network.program, line, observed, part)
+        program = audited.network.program
+        exact = exact_set(engine, program, line, observed, part, options.show, options.smt_folder)
         found = covering(exact.cells)
         ends = end_points(found, dict(exact.ends))
         return Decided(found, len(exact.cells), "exhaustive", ends, engine)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib import import_module
 from itertools import combinations
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from inference.ends import EndPoint
 from symbolic.errors import EngineError, ModelError, OptionError
@@ -80,10 +81,12 @@ class Decided:
     compared: tuple[Comparison, ...] = ()
 
 
-def require_engine(engine: str) -> None:
-    """Raise OptionError for a name that is none."""
+def require_engine(engine: str, smt_folder: Any = None) -> None:
+    """Raise OptionError for a name that is none, or a folder that no engine would fill."""
     if engine not in ENGINES:
         raise OptionError(f"engine is {engine!r}; choose one of {', '.join(ENGINES)}.")
+    if smt_folder is not None and engine not in ("z3", "all"):
+        raise OptionError("only the z3 engine writes SMT-LIB files: add engine z3 (or all).")
 
 
 def fits(engine: str, program: Program) -> None:
@@ -103,12 +106,14 @@ def exact_set(
     observed: Observed,
     part: tuple[End, End],
     progress: Callable[[str], None] | None = None,
+    smt_folder: str | os.PathLike[str] | None = None,
 ) -> ExactSet:
     """Run an exact engine on a part of the line."""
     program.require_exact()
     fits(engine, program)
     module = import_module(EXACT[engine])
-    found: ExactSet = module.truncation_set(program, line, observed, *part, progress=progress)
+    more = {"smt_folder": smt_folder} if engine == "z3" else {}
+    found: ExactSet = module.truncation_set(program, line, observed, *part, progress=progress, **more)
     return found
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-__all__ = ["reporter"]
+__all__ = ["reporter", "shower"]
 
 
-def reporter(progress: bool | Callable[[str], None]) -> Callable[[float, float, int], None] | None:
-    """Turn the option ``progress`` into the search's callback.
+def shower(progress: bool | Callable[[str], None]) -> Callable[[str], None] | None:
+    """Turn the option ``progress`` into a function that shows a message.
 
     Parameters
     ----------
@@ -17,18 +17,21 @@ def reporter(progress: bool | Callable[[str], None]) -> Callable[[float, float, 
         False: silent. True: one line on standard error, rewritten in place, if that is a terminal. A callable
         gets each message.
     """
-    if progress is False:
-        return None
-    show: Callable[[str], None]
     if callable(progress):
-        show = progress
-    elif sys.stderr.isatty():
+        return progress
+    if not progress or not sys.stderr.isatty():
+        return None
 
-        def show(text: str) -> None:
-            sys.stderr.write(f"\r\x1b[K{text}")
-            sys.stderr.flush()
+    def show(text: str) -> None:
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
 
-    else:
+    return show
+
+
+def reporter(show: Callable[[str], None] | None) -> Callable[[float, float, int], None] | None:
+    """The search's callback, as messages."""
+    if show is None:
         return None
 
     def report(inf_p: float, sup_p: float, evaluations: int) -> None:

@@ -64,6 +64,7 @@ def truncation_set(
     mode: Literal["exhaustive"] = "exhaustive",
     engine: Engine = "auto",
     exact_ends: bool | None = None,
+    smt_folder: str | os.PathLike[str] | None = None,
 ) -> TruncationSet:
     """Find {z in (lo, hi) : S(a + b z) = S(a + b at)}.
 
@@ -77,7 +78,7 @@ def truncation_set(
         Part of the line; None for the whole.
     at : number
         The z whose selection is asked for.
-    seed, max_iter, budget, engine, exact_ends
+    seed, max_iter, budget, engine, exact_ends, smt_folder
         As in an audit.
 
     Returns
@@ -86,7 +87,7 @@ def truncation_set(
     """
     if mode != "exhaustive":
         raise OptionError("truncation_set searches exhaustively.")
-    require_engine(engine)
+    require_engine(engine, smt_folder)
     rule = selection if isinstance(selection, Selection) else Selection(selection)
     if rule.graph is None:
         raise OptionError("the selection needs a graph: Selection(graph, output=...).")
@@ -124,6 +125,7 @@ def truncation_set(
         budget=budget,
         engine=engine,
         exact_ends=exact_ends,
+        smt_folder=smt_folder,
     )
     cells = decide_line(audited, arrays, exact, beta, seen, options).cells
 

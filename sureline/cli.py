@@ -150,6 +150,9 @@ def audit(
     exact_ends: Annotated[
         bool | None, _search("--exact-ends/--bracketed-ends", help=_ENDS, show_default=False)
     ] = None,
+    smt: Annotated[
+        Path | None, _result(metavar="FOLDER", help="Write the queries of engine z3 there, as SMT-LIB.")
+    ] = None,
     out: Annotated[Path | None, _result(metavar="FOLDER", help="Write the certificate there.")] = None,
     json: Annotated[bool, _result("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
@@ -177,6 +180,7 @@ def audit(
         precision=precision,
         engine=engine.value,
         exact_ends=exact_ends,
+        smt=smt,
         alpha=alpha,
         seed=seed,
         out=out,

@@ -51,6 +51,7 @@ class Request:
     precision: str
     engine: str
     exact_ends: bool | None
+    smt: Path | None
     alpha: str
     seed: int | None
     out: Path | None
@@ -103,6 +104,7 @@ def audit(request: Request, progress: Any) -> InferenceResult:
         "precision": request.precision,
         "engine": request.engine,
         "exact_ends": request.exact_ends,
+        "smt_folder": request.smt,
         "significance_level": request.alpha,
         "alternative": request.alternative,
         "null_value": request.null_value,
