@@ -52,7 +52,9 @@ def _stair(value: float, slope: float, rounding: int) -> float:
 
 
 @njit(**OPTIONS)  # type: ignore[misc]
-def _moves(a: int, b: int, places: int, row: int, layout: int, sources: Ids, ahead: Array, branch: Array) -> bool:
+def _moves(
+    a: int, b: int, places: int, row: int, layout: int, sources: Ids, ahead: Array, branch: Array
+) -> bool:
     """Whether some maximum of a block may change; False only if none does."""
     n = b - a
     most = 0.0
@@ -169,10 +171,20 @@ def redecide(
 @njit(**OPTIONS)  # type: ignore[misc]
 def put_out(
     a: int, b: int, kind: int, places: int, row: int, layout: int, sources: Ids, factors: Ids, numbers: Array,
-    ahead: Array, slope: Array, branch: Array, dslope: Array, dahead: Array,
+    ahead: Array, slope: Array, branch: Array, dslope: Array, dahead: Array, jumped: bool,
 ) -> bool:  # fmt: skip
     """What a block puts out with its branches; whether that has changed."""
     most = 0.0
+    if kind == MAXIMUM and layout == RELU and not jumped:
+        x = sources[row] - a
+        for k in range(a, b):
+            on = 1.0 - branch[k]
+            d = on * slope[x + k]
+            dslope[k] = d - slope[k]
+            slope[k] = d
+            ahead[k] = on * ahead[x + k]
+            most += abs(dslope[k])
+        return most > 0.0
     if kind == MAXIMUM and layout == RELU:
         x = sources[row] - a
         for k in range(a, b):

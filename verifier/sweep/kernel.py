@@ -101,7 +101,9 @@ def _settle(
     if divisor != 1.0:
         for unit in range(a, b):
             dslope[unit] /= divisor
-            dahead[unit] /= divisor
+        if jumped:
+            for unit in range(a, b):
+                dahead[unit] /= divisor
     if jumped:
         for unit in range(a, b):
             slope[unit] += dslope[unit]
@@ -122,14 +124,34 @@ def fire(net: Net, s: State, gate: int, found: Any) -> None:
     ahead, slope, branch, dslope, dahead = s.ahead, s.slope, s.branch, s.dslope, s.dahead
     z, zh = s.at[0], s.at[1]
     block = net.gate_block[gate]
-    a, b, layer, layout = blocks[block, UNIT], blocks[block, UNIT_END], blocks[block, LAYER], blocks[block, LAYOUT]
+    a, b, layer, layout = (
+        blocks[block, UNIT],
+        blocks[block, UNIT_END],
+        blocks[block, LAYER],
+        blocks[block, LAYOUT],
+    )
     kind, mode, places = layers[layer, KIND], layers[layer, MODE], layers[layer, PLACES]
     row = layers[layer, TABLE] + (a - layers[layer, START]) * places
     _, which, goes = next_in(a, b, kind, mode, places, row, layout, sources, ahead, slope, branch, z, zh)
     found[0], found[1], found[2], found[3] = float(layer), float(which), branch[which], goes
     branch[which] = goes
+    jumped = kind != MAXIMUM
     if put_out(
-        a, b, kind, places, row, layout, sources, net.factors, net.numbers, ahead, slope, branch, dslope, dahead
+        a,
+        b,
+        kind,
+        places,
+        row,
+        layout,
+        sources,
+        net.factors,
+        net.numbers,
+        ahead,
+        slope,
+        branch,
+        dslope,
+        dahead,
+        jumped,
     ):
         s.flag[block] = 1
         s.changed[layers[layer, FIRST]] = block
@@ -140,7 +162,7 @@ def fire(net: Net, s: State, gate: int, found: Any) -> None:
     s.chunks[0] = gate // CHUNK
     dirty = 1
     if s.count[layer] > 0:
-        dirty = _propagate(net, s, layer + 1, kind != MAXIMUM)
+        dirty = _propagate(net, s, layer + 1, jumped)
     for i in range(dirty):
         chunk = s.chunks[i]
         s.dirty[chunk] = 0
@@ -154,9 +176,12 @@ def fire(net: Net, s: State, gate: int, found: Any) -> None:
             block = s.changed[base + i]
             s.flag[block] = 0
             s.nonzero[block] = 0
-            for unit in range(blocks[block, UNIT], blocks[block, UNIT_END]):
-                dslope[unit] = 0.0
-                dahead[unit] = 0.0
+            if layers[k, KIND] == LINEAR:
+                for unit in range(blocks[block, UNIT], blocks[block, UNIT_END]):
+                    dslope[unit] = 0.0
+                if jumped:
+                    for unit in range(blocks[block, UNIT], blocks[block, UNIT_END]):
+                        dahead[unit] = 0.0
         s.count[k] = 0
 
 
@@ -164,7 +189,12 @@ def fire(net: Net, s: State, gate: int, found: Any) -> None:
 def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
     """Bring changes to all layers from one on; how many chunks of gates have changed."""
     layers, blocks, links, pointers, edges = net.layers, net.blocks, net.links, net.pointers, net.edges
-    targets, weights, entry_target, entry_weight = net.targets, net.weights, net.entry_target, net.entry_weight
+    targets, weights, entry_target, entry_weight = (
+        net.targets,
+        net.weights,
+        net.entry_target,
+        net.entry_weight,
+    )
     touched, sources, factors, numbers = net.touched, net.sources, net.factors, net.numbers
     block_of = net.block_of
     ahead, slope, branch, dslope, dahead = s.ahead, s.slope, s.branch, s.dslope, s.dahead
@@ -202,7 +232,12 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
             for i in range(seen):
                 g = looked[i]
                 marked[g] = 0
-                e0, e1, unit, width = targets[g, EDGES], targets[g, EDGES_END], targets[g, TARGET_UNIT], targets[g, WIDTH]
+                e0, e1, unit, width = (
+                    targets[g, EDGES],
+                    targets[g, EDGES_END],
+                    targets[g, TARGET_UNIT],
+                    targets[g, WIDTH],
+                )
                 add_products(dslope, unit, width, weights, edges, e0, e1, nonzero, places, values)
                 if jumped:
                     add_products(dahead, unit, width, weights, edges, e0, e1, nonzero, places, jumps)
@@ -230,7 +265,21 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
             if jumped and kind != PRODUCT:
                 redecide(a, b, kind, mode, per, row, sources, ahead, slope, branch, zh - z)
             if put_out(
-                a, b, kind, per, row, layout, sources, factors, numbers, ahead, slope, branch, dslope, dahead
+                a,
+                b,
+                kind,
+                per,
+                row,
+                layout,
+                sources,
+                factors,
+                numbers,
+                ahead,
+                slope,
+                branch,
+                dslope,
+                dahead,
+                jumped,
             ):
                 flag[block] = 1
                 changed[at] = block

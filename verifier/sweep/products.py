@@ -38,7 +38,9 @@ class _Sums:
 
     def __init__(self, builder: Any, width: int, rows: int) -> None:
         self.builder = builder
-        self.lines = [[cgutils.alloca_once(builder, VECTOR) for _ in range(width // LANES)] for _ in range(rows)]
+        self.lines = [
+            [cgutils.alloca_once(builder, VECTOR) for _ in range(width // LANES)] for _ in range(rows)
+        ]
         for line in self.lines:
             for one in line:
                 builder.store(ir.Constant(VECTOR, [0.0] * LANES), one)
@@ -120,7 +122,16 @@ _add32, _add16, _add8, _add4 = _chunk(32, 1), _chunk(16, 2), _chunk(8, 4), _chun
 
 @njit(**OPTIONS)  # type: ignore[misc]
 def add_products(
-    y: Array, t: int, width: int, w: Array, edges: Ids, e0: int, e1: int, nonzero: Ids, places: Ids, values: Array
+    y: Array,
+    t: int,
+    width: int,
+    w: Array,
+    edges: Ids,
+    e0: int,
+    e1: int,
+    nonzero: Ids,
+    places: Ids,
+    values: Array,
 ) -> None:
     """y[t:t+width] += what the changed units of some blocks give by edges e0 to e1.
 
