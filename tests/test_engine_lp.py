@@ -110,6 +110,23 @@ def test_no_time() -> None:
     ]
 
 
+def test_of_several_that_bind_the_last_is_named() -> None:
+    """A kink and the threshold at the same point."""
+    nodes: Nodes = [("Relu", ["x"], "r"), ("Add", ["r", "x"], "s"), ("Greater", ["s", "zero"], "y")]
+    case = problem(nodes, {"zero": 0.0}, (1, 1), LINE)
+    ((z, binding),) = found_for(case, [Fraction(1)], -INFINITY, INFINITY).ends
+    assert z == 0 and binding.node.startswith("Greater")
+
+
+def test_nothing_bends() -> None:
+    """The whole line in one piece."""
+    case = problem(
+        [("Mul", ["x", "zero"], "s"), ("Greater", ["s", "zero"], "y")], {"zero": 0.0}, (1, 1), LINE
+    )
+    found = found_for(case, [Fraction(0)], -INFINITY, INFINITY)
+    assert [(c.lo, c.hi, c.verdict) for c in found.cells] == [(-INFINITY, INFINITY, "inside")]
+
+
 def test_progress() -> None:
     lines: list[str] = []
     found_for(worked_example(), [Fraction(1), Fraction(0)], -INFINITY, INFINITY, progress=lines.append)
@@ -179,7 +196,7 @@ def test_extremes_of_a_polytope() -> None:
     right, left = greatest(rows, 1), greatest(rows, -1)
     assert right is not None and left is not None
     assert (right.z, left.z) == (Fraction(2, 3), -5)
-    assert (right.binding, left.binding) == (0, 1)
+    assert (list(right.multipliers), list(left.multipliers)) == ([0], [1])
     assert implies(rows, Row((0,), (3,), 2), {k: 3 * v for k, v in right.multipliers.items()})
     ray = greatest(line_rows((-1, 5), (-2, 3)), 1)
     assert ray is not None and ray.z is None

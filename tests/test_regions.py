@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import twin
 from line_problems import FAMILIES, Draw, Nodes, Problem, problem, worked_example
+from onnx import TensorProto, helper
+from random_graphs import random_case
 
 from symbolic.errors import InputError, ModelError
 from symbolic.network import Network
@@ -123,6 +125,48 @@ def test_affine_maps(family: str, seed: int) -> None:
                 assert (dense == values[name].reshape(-1)).all()
                 matrix, offset = one.floats
                 assert matrix.shape == (values[name].size, len(x)) and offset.shape == (values[name].size,)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_graphs(seed: int) -> None:
+    """Every tensor of graphs of any operators, at a point just behind the one that was given."""
+    rng = np.random.default_rng(seed)
+    case = random_case(rng, smooth=False)
+    given = {name: np.asarray(value, dtype=np.float64) for name, value in case.point(Fraction(0)).items()}
+    outputs = [item.name for item in case.model.graph.output]
+    try:
+        network = Network(case.model, given, list(given), outputs)
+        program = network.program
+    except ModelError:
+        pytest.skip("not piecewise linear with rational constants")
+    x = random_point(rng, program.n_inputs)
+    region = network.region(_by_name(program.inputs, x), _by_name(program.inputs, [Fraction(1)] * len(x)))
+    behind = [v + Fraction(1, 10**20) for v in x]
+    assert region.contains(_by_name(program.inputs, behind))
+    values = twin.evaluate(case.model, _by_name(program.inputs, behind))
+    for name in [name for name in program.tensors if name in values]:
+        exact = region.affine(name).at(behind).reshape(-1)
+        assert [Fraction(v) for v in values[name].reshape(-1)] == [Fraction(v) for v in exact], name
+
+
+def _by_name(inputs: Any, x: Point) -> dict[str, Any]:
+    """A flat point as arrays."""
+    found, start = {}, 0
+    for name, ids in inputs.items():
+        found[name] = np.array(x[start : start + ids.size], dtype=object).reshape(ids.shape)
+        start += ids.size
+    return found
+
+
+def test_no_branches() -> None:
+    """A linear network: the region is the whole space."""
+    nodes: Nodes = [("Add", ["x", "one"], "y")]
+    case = problem(nodes, {"one": 1.0}, (1, 2), ([0, 0], [1, 0]), TensorProto.FLOAT)
+    region = network_of(case).region([3, 4])
+    assert len(region.rows) == 0 and region.contains([10**9, 0]) and str(region).startswith("0 inequalities")
+    assert region.A.shape == (0, 2) and region.affine("y").at([Fraction(3), Fraction(4)]).tolist() == [[4, 5]]
+    smaller, reduction = region.reduced()
+    assert region.check_reduction(smaller, reduction)
 
 
 def pattern(case: Problem, x: Point) -> dict[tuple[str, tuple[int, ...]], bool]:
@@ -304,8 +348,6 @@ def test_weights_that_are_primes() -> None:
 
 
 def test_several_inputs() -> None:
-    from onnx import TensorProto, helper
-
     graph = helper.make_graph(
         [helper.make_node("Add", ["a", "b"], ["s"]), helper.make_node("Relu", ["s"], ["r"])],
         "net",

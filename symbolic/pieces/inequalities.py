@@ -109,8 +109,12 @@ class Inequalities:
     @cached_property
     def shifts(self) -> list[int]:
         """Such that no entry of a row over 2**shift exceeds 1."""
-        pairs = zip(self.pointers[:-1].tolist(), self.pointers[1:].tolist(), strict=True)
-        return [max((abs(v) for v in self.numbers[a:b].tolist()), default=1).bit_length() for a, b in pairs]
+        found = np.ones(len(self), dtype=np.int64)
+        used = np.diff(self.pointers) > 0
+        if used.any():
+            lengths = np.array([v.bit_length() for v in self.numbers.tolist()])
+            found[used] = np.maximum.reduceat(lengths, self.pointers[:-1][used])
+        return [int(v) for v in found]
 
     @cached_property
     def floats(self) -> tuple[Array, Array]:

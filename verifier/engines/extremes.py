@@ -39,11 +39,6 @@ class Extreme:
     z: Fraction | None
     multipliers: Multipliers
 
-    @property
-    def binding(self) -> int | None:
-        """The row that counts most."""
-        return max(self.multipliers, key=lambda k: self.multipliers[k], default=None)
-
 
 def greatest(system: Inequalities, side: int, *, finer: int = 0, scales: int = 4) -> Extreme | None:
     """The extreme z (to the right for side 1, to the left for -1); None if no proof was found.

@@ -42,15 +42,18 @@ class Stretch:
         Its ends, in the parameter of the walk.
     outputs : mapping or None
         The discrete outputs; None where nothing is known.
+    behind : Binding or None
+        What binds at the near end.
     at_far : mapping or None
         The discrete outputs at the far end itself.
     binding : Binding or None
-        What binds there.
+        What binds at the far end.
     """
 
     near: Fraction
     far: End
     outputs: Observed | None
+    behind: Binding | None = None
     at_far: Observed | None = None
     binding: Binding | None = None
 
@@ -94,7 +97,7 @@ def truncation_set(
         for k in range(len(to_the_left) - 1, -1, -1):
             one = to_the_left[k]
             point = to_the_left[k - 1].at_far if k else origin
-            binding = to_the_left[k - 1].binding if k else None
+            binding = to_the_left[k - 1].binding if k else one.behind
             cells.add(-one.far, -one.near, one.outputs, point, binding)
     if start < hi:
         for one in walk.pieces(line, start, hi):
@@ -186,17 +189,14 @@ def _stretch(program: Program, line: RationalLine, at: Fraction, stop: End, fine
     # the piece begins at the point or left of it, and goes on to its right
     if right is None or left is None or _sign(left.z, 0) > 0 or _sign(right.z, 1) <= 0:
         return Stretch(at, stop, None)
-    if right.z is None or right.binding is None:
-        return Stretch(at, stop, piece.outputs, None)
+    behind = _binding(program, guards, moving[_zeros(margins[:, moving], Fraction(0))])
+    if right.z is None or at + right.z > stop:
+        return Stretch(at, stop, piece.outputs, behind)
     far = at + right.z
-    if far > stop:
-        return Stretch(at, stop, piece.outputs, None)
-    place = int(moving[right.binding])
-    layer = int(guards.layer[place])
-    binding = Binding(layer, int(guards.unit[place]), str(program.layers[layer].label))
-    jumps = _jumps(program, guards.at(moving), margins[:, moving], right.z)
-    point = ExactPiece(program, line.at(far), []).outputs if jumps else piece.outputs
-    return Stretch(at, far, piece.outputs, point, binding)
+    zero = moving[_zeros(margins[:, moving], right.z)]
+    jump = _jump(program, guards.at(zero))
+    point = ExactPiece(program, line.at(far), []).outputs if jump else piece.outputs
+    return Stretch(at, far, piece.outputs, behind, point, _binding(program, guards, zero))
 
 
 def _unit(width: Fraction) -> int:
@@ -216,7 +216,19 @@ def _system(margins: NDArray[Any]) -> Inequalities:
     return Inequalities(one_each, zeros, -margins[1], margins[0], np.zeros(count, dtype=bool), 1)
 
 
-def _jumps(program: Program, guards: Guards, margins: NDArray[Any], z: Fraction) -> bool:
-    """Whether a guard of an operator that jumps is zero at a point."""
-    zero = np.nonzero(margins[0] * z.denominator + margins[1] * z.numerator == 0)[0]
-    return any(not isinstance(program.layers[int(guards.layer[k])], Maximum) for k in zero.tolist())
+def _zeros(margins: NDArray[Any], z: Fraction) -> NDArray[np.int64]:
+    """Which margins are zero at a point."""
+    return np.nonzero(margins[0] * z.denominator + margins[1] * z.numerator == 0)[0]
+
+
+def _jump(program: Program, guards: Guards) -> bool:
+    """Whether some guards are those of operators that jump."""
+    return any(not isinstance(program.layers[k], Maximum) for k in guards.layer.tolist())
+
+
+def _binding(program: Program, guards: Guards, zero: NDArray[np.int64]) -> Binding | None:
+    """The last of some guards."""
+    if not zero.size:
+        return None
+    layer = int(guards.layer[zero[-1]])
+    return Binding(layer, int(guards.unit[zero[-1]]), str(program.layers[layer].label))
