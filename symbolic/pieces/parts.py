@@ -41,7 +41,7 @@ __all__ = [
 
 Rationals = NDArray[Any]
 """Fractions."""
-MOST_DIVISORS = 256
+MOST_DIVISORS = 512
 """Layers that one quotient may take."""
 LONGEST = 900
 """Bits of a common divisor, and of a weight."""

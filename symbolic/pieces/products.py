@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from fractions import Fraction
 from math import prod
 
 import numpy as np
@@ -11,13 +13,15 @@ from symbolic.errors import ModelError
 from symbolic.node import Node
 from symbolic.operators.casting import WHOLE
 from symbolic.pieces.builder import Builder, Given, Units, lowers
-from symbolic.pieces.parts import fractions, moving, scaled, standing, times, total, truncated
+from symbolic.pieces.parts import equal, fractions, moving, scaled, standing, times, total, truncated, units
 from symbolic.pieces.program import Ids, Tap
 
 __all__ = ["matrix_product"]
 
 Factor = Units | Const
 LARGEST_EXPONENT = 64
+MOST_DIVISORS = 256
+"""That one integer may be."""
 
 
 @lowers("Mul")
@@ -41,12 +45,28 @@ def elementwise(b: Builder, x: Factor, y: Factor) -> Ids:
 
 @lowers("Div")
 def quotient(b: Builder, node: Node, given: Given) -> list[Units]:
-    """Over a constant; integers lose the rest."""
-    found = over(b, node, given)
-    return b.tensor(truncated(b, found) if node.input_type(0) in WHOLE else found)
+    """Over a constant; integers lose the rest, and their divisor may move."""
+    if node.input_type(0) in WHOLE:
+        return b.tensor(_whole_quotient(b, node, given, truncated))
+    return b.tensor(_over_constant(b, node, given))
 
 
-def over(b: Builder, node: Node, given: Given) -> Ids:
+@lowers("Mod")
+def remainder(b: Builder, node: Node, given: Given) -> list[Units]:
+    """x - d floor(x / d), with the whole part for floor if fmod is set."""
+    rounded = truncated if node.flag("fmod") else _floor
+    whole, divisor = _whole_quotient(b, node, given, rounded), given[1]
+    if divisor is None:
+        raise ModelError(f"{node.label} lacks its divisor.")
+    product_ = elementwise(b, Units(whole), divisor)
+    return b.tensor(b.affine([(units(b, node, given, 0), 1.0), (product_, -1.0)]))
+
+
+def _floor(b: Builder, ids: Ids) -> Ids:
+    return b.staircase(ids, "floor")
+
+
+def _over_constant(b: Builder, node: Node, given: Given) -> Ids:
     """The real quotient of the inputs."""
     divisor = standing(node, given, 1)
     if divisor is None:
@@ -58,15 +78,21 @@ def over(b: Builder, node: Node, given: Given) -> Ids:
     return scaled(b, moving(node, given), inverses)
 
 
-@lowers("Mod")
-def remainder(b: Builder, node: Node, given: Given) -> list[Units]:
-    """x - d floor(x / d), with the whole part for floor if fmod is set."""
-    whole = over(b, node, given)
-    whole = truncated(b, whole) if node.flag("fmod") else b.staircase(whole, "floor")
-    divisor = standing(node, given, 1)
-    if divisor is None:
-        raise ModelError(f"{node.label} lacks its divisor.")
-    return b.tensor(b.affine([(moving(node, given), 1.0), (whole, -b.exactly(divisor))]))
+def _whole_quotient(b: Builder, node: Node, given: Given, rounded: Callable[[Builder, Ids], Ids]) -> Ids:
+    """The rounded quotient; by an integer that moves, the sum over all that it may be."""
+    kind, divisor = WHOLE.get(node.input_type(1) or 0), given[1]
+    if not isinstance(divisor, Units) or kind is None:
+        return rounded(b, _over_constant(b, node, given))
+    low, high = b.bounds(divisor.ids)
+    least, most = max(low.min(initial=0), kind.least), min(high.max(initial=0), kind.most)
+    if most - least > MOST_DIVISORS:
+        raise ModelError(f"{node.label} has a divisor that moves, and may be too many numbers.")
+    b.hold(equal(b, divisor.ids, np.zeros(1, dtype=np.int64)), 0, 0)
+    numbers = np.array([n for n in range(int(least), int(most) + 1) if n], dtype=object)
+    inverses = np.array([Fraction(1, n) for n in numbers], dtype=object)
+    is_one = equal(b, divisor.ids[..., None], b.constants(numbers.astype(np.float64)))
+    quotients = rounded(b, scaled(b, units(b, node, given, 0)[..., None], inverses))
+    return total(b, times(b, is_one, quotients))
 
 
 @lowers("Pow")

@@ -90,7 +90,8 @@ class Scales:
             self.group[layer.units] = k + 2
         self._shifted: dict[int, tuple[Shifted, int]] = {}
         self._lifts: list[list[dict[int, int]]] = []
-        self._plan(np.abs(self.inputs), common, {} if branches is None else branches)
+        with np.errstate(over="ignore"):  # what overflows is refused
+            self._plan(np.abs(self.inputs), common, {} if branches is None else branches)
 
     def _plan(self, size: NDArray[Any], common: int, branches: Branches) -> None:
         """The scale of every layer, and bounds of all units in both kinds of columns."""
