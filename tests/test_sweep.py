@@ -221,11 +221,11 @@ def test_breakpoints(name: str) -> None:
     line = RationalLine(
         tuple(Fraction(float(v)) for v in start), tuple(Fraction(float(v)) for v in direction)
     )
-    found = Sweeper(plan, start, direction).run(0.0, 2.0, 400)
+    found = Sweeper(plan, start, direction).run(0.0, 5.0, 400)
     points = np.unique(np.concatenate([[0.0], found.events[:, 0]]))
     points = points[np.concatenate([[True], np.diff(points) > 1e-8])]
     gaps = np.nonzero(np.diff(points) > 1e-6)[0]
-    assert len(gaps) > 2
+    assert len(gaps) > 1
     for k in np.random.default_rng(0).choice(gaps[1:], size=min(5, len(gaps) - 1), replace=False):
         lo, hi = points[k], points[k + 1]
         piece = line_piece(program, line, Fraction((lo + hi) / 2))

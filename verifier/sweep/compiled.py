@@ -13,7 +13,11 @@ from verifier.sweep.ordering import Runs, Units, blocks_of, runs_of
 
 __all__ = ["KINDS", "Net", "compiled"]
 
-LINEAR, MAXIMUM, WINNER, STEP, STAIRCASE, PRODUCT = range(6)
+LINEAR, MAXIMUM, WINNER, STEP, STAIRCASE, PRODUCT, SHORT = range(7)
+LONGEST = 8
+"""Rows of so many units at most are summed anew when one of them changes: what is zero stays exactly zero."""
+BIAS = -2
+"""Stands for the constant of a row among its sources."""
 KINDS = {
     Linear: LINEAR, Maximum: MAXIMUM, Winner: WINNER, Step: STEP, Staircase: STAIRCASE, Product: PRODUCT
 }  # fmt: skip
@@ -46,7 +50,8 @@ class Net(NamedTuple):
         where they begin; first block; links from and to.
     divisor : per layer
     blocks : (blocks, 5)
-        Units from and to; layer, or -1; how the sources of maxima lie; number among the blocks of gates, or -1.
+        Units from and to; layer, or -1; how the sources of maxima lie; number among the
+        blocks of gates, or -1.
     block_of : per unit
     gate_block : per block of gates
     links : (links, 3)
@@ -111,6 +116,7 @@ def compiled(program: Program, units: Units, layers: Sequence[int]) -> Net:
         Which layers, in order.
     """
     chosen = [program.layers[k] for k in layers]
+    short = [is_short(layer) for layer in chosen]
     runs = {j: runs_of(layer, units.new) for j, layer in enumerate(chosen) if isinstance(layer, Linear)}
     starts = np.array([layer.start for layer in program.layers], dtype=np.int64)
     cuts = [c for found in runs.values() for r in found for c in _cuts(r)]
@@ -123,7 +129,8 @@ def compiled(program: Program, units: Units, layers: Sequence[int]) -> Net:
         a, b = block_of[layer.start], block_of[layer.start + layer.size - 1] + 1
         first_block[j] = a, b
         mode, places, sources = _described(arrays, layer, units)
-        table[j, :FIRST] = KINDS[type(layer)], layer.start, mode, places, sources
+        kind = SHORT if short[j] else KINDS[type(layer)]
+        table[j, :FIRST] = kind, layer.start, mode, places, sources
         table[j, FIRST] = a
     layer_unit = np.full(program.size, -1)
     for j, layer in enumerate(chosen):
@@ -131,7 +138,7 @@ def compiled(program: Program, units: Units, layers: Sequence[int]) -> Net:
     blocks = _Blocks(block, block_of, layer_unit, first_block, chosen)
     for j, layer in enumerate(chosen):
         table[j, LINKS] = arrays.sizes.get("link", 0) // 3
-        if isinstance(layer, Linear):
+        if isinstance(layer, Linear) and not short[j]:
             _link_runs(arrays, blocks, layer, runs[j])
             _link_rows(arrays, blocks, layer, units)
         else:
@@ -193,6 +200,8 @@ def _permuted(layer: Any, values: Any, units: Units) -> Any:
 def _described(arrays: _Arrays, layer: Any, units: Units) -> tuple[int, int, int]:
     """The mode of a layer, its sources per unit, and where they begin."""
     arrays.add("divisor", [float(layer.divisor) if isinstance(layer, Linear) else 1.0])
+    if is_short(layer):
+        return _described_rows(arrays, layer, units)
     if isinstance(layer, Linear):
         return 0, 0, 0
     sources = _permuted(layer, layer.sources, units)
@@ -211,6 +220,37 @@ def _described(arrays: _Arrays, layer: Any, units: Units) -> tuple[int, int, int
     arrays.add("factors", factors)
     arrays.add("numbers", numbers)
     return mode, sources.size // layer.size, table
+
+
+def is_short(layer: Any) -> bool:
+    """Whether a linear layer has short rows only."""
+    if not isinstance(layer, Linear) or layer.taps:
+        return False
+    return int(np.diff(layer.pointers).max(initial=0)) <= LONGEST
+
+
+def _row_sources(layer: Linear) -> Ids:
+    """The sources of short rows as a table, filled up with -1."""
+    counts = np.diff(layer.pointers)
+    places = np.arange(int(counts.max(initial=0)))
+    inside = places < counts[:, None]
+    found = np.full(inside.shape, -1)
+    found[inside] = layer.sources
+    return found
+
+
+def _described_rows(arrays: _Arrays, layer: Linear, units: Units) -> tuple[int, int, int]:
+    """Mode, places and table of short rows: sources and weights, and the constant."""
+    sources = _row_sources(layer)
+    weights = np.zeros(sources.shape)
+    weights[sources >= 0] = layer.weights
+    order = units.old[layer.units] - layer.start
+    sources = np.where(sources >= 0, units.new[sources], -1)
+    sources = np.concatenate([sources, np.full((layer.size, 1), BIAS)], axis=1)[order]
+    table = arrays.add("sources", sources)
+    arrays.add("factors", np.zeros(sources.size, dtype=np.int64))
+    arrays.add("numbers", np.concatenate([weights, layer.bias[:, None]], axis=1)[order])
+    return 0, sources.shape[1], table
 
 
 def _layout(table: Ids) -> int:
@@ -295,7 +335,9 @@ def _link_rows(arrays: _Arrays, b: _Blocks, layer: Linear, units: Units) -> None
 def _link_gates(arrays: _Arrays, b: _Blocks, layer: Any, units: Units) -> None:
     """Which blocks of gates are looked at when a block changes."""
     tables = [layer.sources, layer.factors] if isinstance(layer, Product) else [layer.sources]
-    pairs = []
+    if isinstance(layer, Linear):
+        tables = [_row_sources(layer)]
+    pairs = [np.zeros((0, 2), dtype=np.int64)]
     for values in tables:
         sources = _permuted(layer, values, units).reshape(layer.size, -1)
         mine = np.broadcast_to(b.block_of[layer.units][:, None], sources.shape)

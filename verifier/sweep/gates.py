@@ -4,8 +4,8 @@ A gate crosses only if its margin changes sign before the horizon AND its slope 
 changed does not change back, and what is tied stays. A branch of a jump that is tied for good (margin and
 slope both zero) goes to the operator's own value.
 
-A block of gates is units ``a`` to ``b`` of one layer of a kind; its sources are ``places`` per unit from ``row``
-on. The functions take arrays one by one: tuples of arrays are slow to hand over.
+A block of gates is units ``a`` to ``b`` of one layer of a kind; its sources are ``places`` per unit from
+``row`` on. The functions take arrays one by one: tuples of arrays are slow to hand over.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numba import njit
 
 from symbolic.enclosures.rounding import Array
 from symbolic.pieces.program import Ids
-from verifier.sweep.compiled import GATHER, MAXIMUM, PRODUCT, RELU, STAIRCASE, STEP, WINNER
+from verifier.sweep.compiled import BIAS, GATHER, MAXIMUM, PRODUCT, RELU, SHORT, STAIRCASE, STEP, WINNER
 from verifier.sweep.products import OPTIONS
 
 __all__ = ["NEVER", "next_in", "put_out", "redecide"]
@@ -172,6 +172,7 @@ def redecide(
 def put_out(
     a: int, b: int, kind: int, places: int, row: int, layout: int, sources: Ids, factors: Ids, numbers: Array,
     ahead: Array, slope: Array, branch: Array, dslope: Array, dahead: Array, jumped: bool,
+    divisor: float,
 ) -> bool:  # fmt: skip
     """What a block puts out with its branches; whether that has changed."""
     most = 0.0
@@ -206,6 +207,16 @@ def put_out(
         elif kind == PRODUCT:
             f = ahead[factors[row]]
             d, v = f * slope[sources[row]], f * ahead[sources[row]]
+        elif kind == SHORT:
+            for j in range(row, row + places):
+                x = sources[j]
+                if x >= 0:
+                    d += numbers[j] * slope[x]
+                    v += numbers[j] * ahead[x]
+                elif x == BIAS:
+                    v += numbers[j]
+            d /= divisor
+            v /= divisor
         else:
             v = branch[unit]
         dslope[unit], dahead[unit] = d - slope[unit], v - ahead[unit]

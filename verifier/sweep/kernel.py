@@ -35,6 +35,7 @@ from verifier.sweep.compiled import (
     PLACES,
     PRODUCT,
     ROWS,
+    SHORT,
     START,
     TABLE,
     TARGET_UNIT,
@@ -152,6 +153,7 @@ def fire(net: Net, s: State, gate: int, found: Any) -> None:
         dslope,
         dahead,
         jumped,
+        net.divisor[layer],
     ):
         s.flag[block] = 1
         s.changed[layers[layer, FIRST]] = block
@@ -262,7 +264,7 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
                 blocks[block, GATE],
             )
             row = layers[layer, TABLE] + (a - layers[layer, START]) * per
-            if jumped and kind != PRODUCT:
+            if jumped and kind != PRODUCT and kind != SHORT:
                 redecide(a, b, kind, mode, per, row, sources, ahead, slope, branch, zh - z)
             if put_out(
                 a,
@@ -280,6 +282,7 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
                 dslope,
                 dahead,
                 jumped,
+                net.divisor[layer],
             ):
                 flag[block] = 1
                 changed[at] = block
