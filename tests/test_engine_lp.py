@@ -12,6 +12,7 @@ from engine_checks import inside, require_true
 from line_problems import FAMILIES, INFINITY, Nodes, Problem, problem, worked_example
 
 from symbolic.pieces import farkas
+from symbolic.pieces.exact import ExactPiece
 from symbolic.pieces.farkas import implies
 from symbolic.pieces.inequalities import Inequalities, Row
 from verifier.engines import extremes, lp
@@ -174,6 +175,33 @@ def test_a_solver_that_lies(family: str, solver: Solver, monkeypatch: pytest.Mon
     observed = case.at(Fraction(1, 16))
     lo, hi = Fraction(-5, 2), Fraction(3)
     require_true(case, observed, found_for(case, observed, lo, hi), lo, hi)
+
+
+@pytest.mark.parametrize("layer", [1, 3, 6])
+@pytest.mark.parametrize("family", ["dense", "normalised", "jumping"])
+def test_a_wrong_pattern_is_found_out(family: str, layer: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Branches that do not hold, or hold elsewhere, lead to gaps."""
+
+    class Wrong(ExactPiece):
+        def __init__(self, program: Any, base: Any, directions: Any, branches: Any = None) -> None:
+            super().__init__(program, base, directions, branches)
+            some = [k for k, _ in program.guarded() if k >= layer][:1]
+            if directions and some:
+                changed = {k: v.copy() for k, v in self.branches.items()}
+                changed[some[0]][0] ^= 1
+                super().__init__(program, base, directions, changed)
+
+    monkeypatch.setattr(lp, "ExactPiece", Wrong)
+    case = FAMILIES[family](11)
+    observed = case.at(Fraction(1, 16))
+    found = found_for(case, observed, Fraction(-2), Fraction(2))
+    expected = case.expected(observed, Fraction(-2), Fraction(2))
+    for cell in found.cells:
+        shared = [(a, b) for a, b in expected if max(a, cell.lo) < min(b, cell.hi)]
+        if cell.verdict == "inside":
+            assert any(a <= cell.lo and cell.hi <= b for a, b in shared)
+        if cell.verdict == "outside":
+            assert not shared
 
 
 def test_without_pivots_a_lie_leaves_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:

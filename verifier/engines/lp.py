@@ -186,8 +186,10 @@ def _stretch(program: Program, line: RationalLine, at: Fraction, stop: End, fine
     right = greatest(system, 1, finer=finer)
     unit = _unit(right.z) if right is not None and right.z else finer
     left = greatest(system, -1, finer=unit, scales=1)
-    # the piece begins at the point or left of it, and goes on to its right
-    if right is None or left is None or _sign(left.z, 0) > 0 or _sign(right.z, 1) <= 0:
+    # all guards hold at both ends, so in between: the pattern is right, however it was found
+    if right is None or left is None or not _hold(guards, margins):
+        return Stretch(at, stop, None)
+    if _sign(left.z, -1) > 0 or _sign(right.z, 1) <= 0:
         return Stretch(at, stop, None)
     behind = _binding(program, guards, moving[_zeros(margins[:, moving], Fraction(0))])
     if right.z is None or at + right.z > stop:
@@ -214,6 +216,13 @@ def _system(margins: NDArray[Any]) -> Inequalities:
     count = margins.shape[1]
     zeros, one_each = np.zeros(count, dtype=np.int64), np.arange(count + 1)
     return Inequalities(one_each, zeros, -margins[1], margins[0], np.zeros(count, dtype=bool), 1)
+
+
+def _hold(guards: Guards, margins: NDArray[Any]) -> bool:
+    """Whether the guards that do not move hold."""
+    still = np.nonzero(margins[1] == 0)[0]
+    value, strict = margins[0, still], guards.strict[still]
+    return bool(((value > 0) | ((value == 0) & ~strict)).all())
 
 
 def _zeros(margins: NDArray[Any], z: Fraction) -> NDArray[np.int64]:
