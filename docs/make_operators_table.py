@@ -11,6 +11,8 @@ import onnx
 import symbolic.network  # noqa: F401  (fills the registry)
 import verifier.check  # noqa: F401  (fills the checker's)
 from symbolic.node import ML, operators
+from symbolic.operators.ml_scores import scores_are_exact
+from symbolic.pieces.lowering import has_pieces
 from symbolic.reading.random_nodes import RANDOM
 from symbolic.rewriting.composites import composite_names
 from symbolic.rewriting.recurrent import CELLS
@@ -37,6 +39,9 @@ listed. `docs/make_operators_table.py` writes this page.
   node.
 - **rays**: whether the unbounded ends of the line can be decided; otherwise they are a gap, with a tiny
   mass. A dash: as its parts can.
+- **exact pieces**: whether the operator can be written as exact linear layers, of which end points are found
+  exactly (with constant weights; not where it rounds to narrow floats, or has irrational constants). A dash:
+  as its parts can.
 - **checker**: whether `sureline check` proves cells of graphs with this operator.
 - **must be constant**: inputs that must not depend on the audited input, found by letting each input of the
   standard's node tests move; "(checker)": the engine lets it move, the checker does not.
@@ -46,8 +51,8 @@ listed. `docs/make_operators_table.py` writes this page.
 Of the standard's {tests} node tests with a floating-point input, {engine} pass in the engine and {checker}
 in the checker.
 
-| operator | how it is decided | must be constant | rays | checker | node tests |
-|---|---|---|---|---|---|
+| operator | how it is decided | must be constant | exact pieces | rays | checker | node tests |
+|---|---|---|---|---|---|---|
 """
 
 WHY_NOT = {
@@ -90,8 +95,8 @@ values are always added. Refused are post_transform SOFTMAX_ZERO and PROBIT, any
 (which the runtime leaves out), and tables of strings; a label that is a string is unknown, but the scores
 beside it are not. An output that nobody asks for (a ZipMap of probabilities) may be anything.
 
-| operator | how it is decided | rays | checker |
-|---|---|---|---|
+| operator | how it is decided | exact pieces | rays | checker |
+|---|---|---|---|---|
 """
 ML_WHY_NOT = {
     **dict.fromkeys(("CastMap", "DictVectorizer", "ZipMap"), "maps are not tensors"),
@@ -99,28 +104,34 @@ ML_WHY_NOT = {
 }
 
 
-def how(name: str, composites: frozenset[str]) -> tuple[str, str, str]:
-    """How an operator is decided, whether on rays, whether the checker knows it."""
+TRANSFORMED = "exactly; scores that are transformed by enclosure"
+
+
+def how(name: str, composites: frozenset[str]) -> tuple[str, str, str, str]:
+    """How an operator is decided, whether it has exact pieces and rays, whether the checker knows it."""
     checked = "yes" if name in OPERATORS else "no"
     if name in operators:
         known = operators[name]
+        pieces = "yes" if known.exact is not False and has_pieces(name) and not known.irrational else "no"
         rays = {True: "yes", False: "no"}.get(known.homogeneous, "in part")  # type: ignore[call-overload]
         words = {True: "exactly", False: "by enclosure"}
         decided = words.get(known.exact, "exactly where one factor is constant, else by enclosure")  # type: ignore[call-overload]
         if known.irrational:
             decided += "; irrational constants as balls"
-        return decided, rays, checked
+        if known.exact is scores_are_exact:
+            decided = TRANSFORMED
+        return decided, pieces, rays, checked
     if name in RANDOM:
-        return "drawn once", "yes", "yes"
+        return "drawn once", "yes", "yes", "yes"
     if name in CELLS:
-        return "unrolled in time, by enclosure", "-", "yes"
+        return "unrolled in time, by enclosure", "-", "-", "yes"
     if name in handlers:
-        return "unrolled", "-", "yes"
+        return "unrolled", "-", "-", "yes"
     if name in WHY_NOT:
-        return f"not meaningful here: {WHY_NOT[name]}", "-", "-"
+        return f"not meaningful here: {WHY_NOT[name]}", "-", "-", "-"
     if name in composites:
-        return "by its definition", "-", "yes"
-    return "not supported", "-", checked
+        return "by its definition", "-", "-", "yes"
+    return "not supported", "-", "-", checked
 
 
 def table() -> str:
@@ -146,7 +157,7 @@ def _ml_table() -> str:
         words = how(name, frozenset())
         if name not in operators:
             why = ML_WHY_NOT.get(name)
-            words = (f"not meaningful here: {why}" if why else "not supported", "-", "-")
+            words = (f"not meaningful here: {why}" if why else "not supported", "-", "-", "-")
         lines.append(f"| {' | '.join((name, *words))} |")
     return ML_HEAD + "\n".join(lines) + "\n"
 

@@ -12,7 +12,15 @@ from symbolic.enclosures.rounding import Array
 from symbolic.enclosures.values import Affine, Batch, Const, Range, Value
 from symbolic.errors import ModelError
 from symbolic.node import ML, Inputs, Node, Rule, operator, required
-from symbolic.operators.ml_scores import class_labels, is_untransformed, of_two, standard, transform, winner
+from symbolic.operators.ml_scores import (
+    class_labels,
+    is_untransformed,
+    of_two,
+    scores_are_exact,
+    standard,
+    transform,
+    winner,
+)
 
 
 def _list(node: Node, name: str) -> Array:
@@ -35,7 +43,7 @@ def _score_rule(node: Node, inputs: Inputs, targets: int) -> Rule:
     return rule
 
 
-@operator("LinearRegressor", homogeneous=is_untransformed, domain=ML)
+@operator("LinearRegressor", exact=scores_are_exact, homogeneous=is_untransformed, domain=ML)
 def linear_regressor(node: Node, inputs: Inputs) -> Rule:
     """One linear function per target."""
     targets = int(node.attributes["targets"])
@@ -44,7 +52,7 @@ def linear_regressor(node: Node, inputs: Inputs) -> Rule:
     return lambda batch, values: (last(batch, batch.lift(scores(batch, values)[0])),)
 
 
-@operator("LinearClassifier", homogeneous=is_untransformed, domain=ML)
+@operator("LinearClassifier", exact=scores_are_exact, homogeneous=is_untransformed, domain=ML)
 def linear_classifier(node: Node, inputs: Inputs) -> Rule:
     """The first class of the greatest score; a single score is the second class's, positive where it wins."""
     labels = class_labels(node, "classlabels_ints")

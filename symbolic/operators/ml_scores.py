@@ -16,7 +16,15 @@ from symbolic.node import Inputs, Node, Rule, operators
 from symbolic.operators.extremum import contenders
 from symbolic.operators.logic import compare
 
-__all__ = ["class_labels", "is_untransformed", "of_two", "standard", "transform", "winner"]
+__all__ = [
+    "class_labels",
+    "is_untransformed",
+    "of_two",
+    "scores_are_exact",
+    "standard",
+    "transform",
+    "winner",
+]
 
 STANDARD = {"LOGISTIC": "Sigmoid", "SOFTMAX": "Softmax"}
 """What a transform is called in the default domain."""
@@ -33,6 +41,12 @@ def _name(node: Node) -> str:
 def is_untransformed(node: Node, inputs: Inputs) -> bool:
     """Whether the scores are given as they are; sums of constants scale like constants."""
     return _name(node) == "NONE"
+
+
+def scores_are_exact(node: Node, inputs: Inputs) -> bool:
+    """Whether the scores are given as they are, or nobody asks for any: labels are always exact."""
+    place = 1 if node.op_type.endswith("Classifier") else 0
+    return is_untransformed(node, inputs) or not any(node.proto.output[place:])
 
 
 def standard(node: Node, op_type: str, inputs: Inputs, opset: int = 22, **attributes: Any) -> Rule:

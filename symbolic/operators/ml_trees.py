@@ -17,7 +17,14 @@ from symbolic.errors import ModelError
 from symbolic.node import ML, Inputs, Node, Rule, operator, required
 from symbolic.operators.arithmetic import divide
 from symbolic.operators.ml_forest import Forest, floats, listed_forest, reachable, split_forest, thresholds
-from symbolic.operators.ml_scores import class_labels, is_untransformed, of_two, transform, winner
+from symbolic.operators.ml_scores import (
+    class_labels,
+    is_untransformed,
+    of_two,
+    scores_are_exact,
+    transform,
+    winner,
+)
 
 Aggregate = Literal["SUM", "AVERAGE", "MIN", "MAX"]
 AGGREGATES: tuple[Aggregate, ...] = ("AVERAGE", "SUM", "MIN", "MAX")
@@ -181,7 +188,7 @@ def listed_ensemble(node: Node) -> Ensemble:
     return _ensemble(node, forest, weights, floats(node, "base_values"), aggregate, full)
 
 
-@operator("TreeEnsembleRegressor", homogeneous=is_untransformed, domain=ML)
+@operator("TreeEnsembleRegressor", exact=scores_are_exact, homogeneous=is_untransformed, domain=ML)
 def regressor(node: Node, inputs: Inputs) -> Rule:
     """Trees whose leaves hold numbers."""
     return _regression(node, inputs, listed_ensemble(node))
@@ -202,7 +209,7 @@ def split_ensemble(node: Node) -> Ensemble:
     return _ensemble(node, forest, weights, None, aggregate, count == 1)
 
 
-@operator("TreeEnsemble", homogeneous=is_untransformed, domain=ML)
+@operator("TreeEnsemble", exact=scores_are_exact, homogeneous=is_untransformed, domain=ML)
 def trees(node: Node, inputs: Inputs) -> Rule:
     """Trees in the notation of operator set 5."""
     return _regression(node, inputs, split_ensemble(node))
@@ -232,7 +239,7 @@ def vote_of(node: Node) -> Vote:
     return Vote(ensemble, labels, binary, level)
 
 
-@operator("TreeEnsembleClassifier", homogeneous=is_untransformed, domain=ML)
+@operator("TreeEnsembleClassifier", exact=scores_are_exact, homogeneous=is_untransformed, domain=ML)
 def classifier(node: Node, inputs: Inputs) -> Rule:
     """Trees that vote; the label is the first class of the greatest score."""
     vote = vote_of(node)

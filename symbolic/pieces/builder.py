@@ -112,11 +112,11 @@ class Builder:
         floats = const.value.astype(np.float64)
         if not np.isfinite(floats).all():
             raise ModelError(f"{self.label}: there are no linear pieces with infinite constants.")
-        if const.value.dtype.kind not in "iu" or (np.abs(floats) <= EXACT).all():
+        if const.value.dtype.kind not in "iu" or (np.abs(floats) < EXACT).all():
             return [floats]
         whole = const.value.astype(object)
-        low = whole % 2**32  # the rest has 32 bits at most
-        return [(whole - low).astype(np.float64), low.astype(np.float64)]
+        low = np.asarray(whole % 2**32, dtype=np.float64)  # the rest has 32 bits at most
+        return [np.asarray(whole - whole % 2**32, dtype=np.float64), low]
 
     def constants(self, values: Array) -> Ids:
         """Units that stand still."""

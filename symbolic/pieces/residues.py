@@ -53,7 +53,7 @@ def lowest_bit(values: Array) -> int:
     if not whole.size:
         return 0
     mantissa = (whole * 2.0**53).astype(np.int64)
-    trailing = np.log2((mantissa & -mantissa).astype(np.float64)).astype(np.int64)
+    trailing = np.frexp((mantissa & -mantissa).astype(np.float64))[1] - 1
     return max(0, int((53 - exponent - trailing).max()))
 
 

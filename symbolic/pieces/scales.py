@@ -99,7 +99,7 @@ class Scales:
         floats = [[int(v) / common for v in row] for row in (size[0], size[1:].max(axis=0, initial=0))]
         bound[:, 1 : 1 + self.program.n_inputs] = np.array(floats) * SLACK
         self._exponents = [0, int(np.frexp(bound.max())[1])]
-        bits = self.bits(np.ones(1, dtype=np.int64))
+        bits = self.bits(np.ones(min(1, self.program.n_inputs), dtype=np.int64))
         for k, layer in enumerate(self.program.layers):
             scale, found = self._planned(k, layer, bound)
             if k in branches and isinstance(layer, Staircase):

@@ -29,8 +29,8 @@ def _there(node: Node, given: Given, index: int) -> Factor:
 
 
 def _candidates(b: Builder, places: Places, indices: Ids) -> tuple[Ids, NDArray[np.int64]]:
-    """Of every element of the result (flat): which elements it may name, and units that are 1 for the one that
-    it names."""
+    """Of every element of the result (flat): units that are 1 for the one element that it names, and the
+    elements that it may name."""
     offset, steps = np.zeros(places.start.shape, dtype=np.int64), np.zeros(1, dtype=np.int64)
     for axis in places.axes:
         index = np.broadcast_to(axis.spread(indices), places.start.shape)
