@@ -1,9 +1,7 @@
-"""Regions of input space against exact evaluation by the twin, and proofs checked by hand."""
+"""Regions of input space against exact evaluation by the twin."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -11,74 +9,23 @@ import numpy as np
 import pytest
 import twin
 from line_problems import FAMILIES, Draw, Nodes, Problem, problem, worked_example
-from onnx import TensorProto, helper
+from onnx import TensorProto
 from random_graphs import random_case
+from region_checks import (
+    LINE,
+    Point,
+    left_over,
+    named,
+    network_of,
+    points_inside,
+    random_point,
+    start_of,
+    values_at,
+)
 
 from symbolic.errors import InputError, ModelError
 from symbolic.network import Network
-from symbolic.pieces import gradients as gradients_module
-from symbolic.pieces.farkas import contradiction, implies, refutes
-from symbolic.pieces.inequalities import Inequalities, Row
 from symbolic.pieces.line import RationalLine, line_piece
-from symbolic.pieces.region import Region
-from symbolic.pieces.residues import Primes
-
-Point = list[Fraction]
-LINE = ([0], [1])
-
-
-def network_of(case: Problem) -> Network:
-    return Network(case.model, {"x": np.zeros(case.shape, np.float32)}, "x", ["y"])
-
-
-def values_at(case: Problem, x: Point) -> dict[str, Any]:
-    """Every tensor, by the twin."""
-    return twin.evaluate(case.model, {"x": np.array(x, dtype=object).reshape(case.shape)})
-
-
-def random_point(rng: np.random.Generator, n: int, divisor: int = 3) -> Point:
-    return [Fraction(int(v), 1 << 10) / divisor for v in rng.integers(-(1 << 11), 1 << 11, size=n)]
-
-
-def left_over(region: Region, x: Point) -> list[Fraction]:
-    """c - A x, with loops."""
-    found = []
-    for k in range(len(region.rows)):
-        row = region.rows[k]
-        found.append(row.bound - sum(v * x[j] for j, v in zip(row.columns, row.numbers, strict=True)))
-    return found
-
-
-def is_inside(region: Region, x: Point) -> bool:
-    rows = zip(left_over(region, x), region.rows.strict, strict=True)
-    return all(left > 0 or (left == 0 and not strict) for left, strict in rows)
-
-
-def points_inside(region: Region, x: Point, rng: np.random.Generator, count: int = 6) -> list[Point]:
-    """Random points of the region: far out on random rays from a point of its closure."""
-    found = []
-    for _ in range(4 * count):
-        direction = random_point(rng, len(x))
-        step = Fraction(4)
-        while step > Fraction(1, 2**60):
-            moved = [a + step * b for a, b in zip(x, direction, strict=True)]
-            if is_inside(region, moved):
-                found.append(moved)
-                break
-            step /= 3
-    return found[:count]
-
-
-def named(values: dict[str, Any], name: str) -> Fraction | None:
-    """The value of "h[0, 1]" or of a number; None for a unit without a name in the graph."""
-    element = re.fullmatch(r"(\w+)\[([\d, ]+)\]", name)
-    if element:
-        return Fraction(values[element[1]][tuple(int(v) for v in element[2].split(","))])
-    return Fraction(name) if re.fullmatch(r"[-+.\de]+", name) else None
-
-
-def start_of(case: Problem, seed: int) -> Point:
-    return random_point(np.random.default_rng(seed), len(case.line.start))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -318,196 +265,3 @@ def test_along_a_line(family: str) -> None:
     if piece.right is not None:
         binding = [r.label for r in rows if r.slope > 0 and r.bound / r.slope == piece.hi]
         assert (piece.right.layer, piece.right.unit) in {(label.layer, label.unit) for label in binding}
-
-
-# ---- how it is computed ---------------------------------------------------------------------------------
-
-
-def test_blocks_of_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inputs in small blocks give the same rows."""
-    case = FAMILIES["pooled"](2)
-    x = np.array(start_of(case, 2), dtype=object)
-    whole = network_of(case).region(x)
-    monkeypatch.setattr(gradients_module, "AT_ONCE", 5 * case.program.size)
-    monkeypatch.setattr(gradients_module, "CHUNK", 12)
-    monkeypatch.setattr(gradients_module, "ENTRIES", 7)
-    parts = network_of(case).region(x)
-    rows = range(len(whole.rows))
-    assert len(parts.rows) == len(whole.rows)
-    assert [parts.rows[k] for k in rows] == [whole.rows[k] for k in rows]
-
-
-def test_weights_that_are_primes() -> None:
-    """Entries whose first residue is zero are entries all the same."""
-    first, second = Primes(2).all
-    weights = [[float(first)], [float(second)], [1.0], [0.0]]
-    nodes: Nodes = [("MatMul", ["x", "w"], "h"), ("Greater", ["h", "t"], "y")]
-    case = problem(nodes, {"w": weights, "t": float(first)}, (1, 4), ([0] * 4, [1] * 4))
-    row = network_of(case).region([3, 0, 0, 0]).rows[0]
-    assert (row.columns, row.numbers, row.bound) == ((0, 1, 2), (-first, -second, -1), -first)
-
-
-def test_several_inputs() -> None:
-    graph = helper.make_graph(
-        [helper.make_node("Add", ["a", "b"], ["s"]), helper.make_node("Relu", ["s"], ["r"])],
-        "net",
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in "ab"],
-        [helper.make_tensor_value_info("r", TensorProto.FLOAT, [2])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    network = Network(model, {name: np.zeros(2, np.float32) for name in "ab"}, ["a", "b"], ["r"])
-    region = network.region({"a": [1, -1], "b": [1, -1]})
-    assert [(r.columns, r.numbers) for r in (region.rows[0], region.rows[1])] == [
-        ((0, 2), (-1, -1)),
-        ((1, 3), (1, 1)),
-    ]
-    assert region.contains({"a": [1, 0], "b": [0, 0]})
-    with pytest.raises(InputError, match="'b'"):
-        network.region({"a": [1, 1]})
-
-
-@pytest.mark.parametrize("x", [[[1.0, float("nan")]], [[1.0]], [[1.0, "one"]]])
-def test_inputs_that_are_none(x: Any) -> None:
-    with pytest.raises(InputError):
-        network_of(worked_example()).region(x)
-
-
-def test_not_piecewise_linear() -> None:
-    nodes: Nodes = [("Sigmoid", ["x"], "s"), ("Add", ["s", "x"], "a"), ("Greater", ["a", "t"], "y")]
-    case = problem(nodes, {"t": 0.5}, (1, 1), LINE)
-    with pytest.raises(ModelError, match="Sigmoid"):
-        network_of(case).region([[0.0]])
-
-
-# ---- fewer rows -----------------------------------------------------------------------------------------
-
-
-def proves(rows: list[Row], row: Row, multipliers: dict[int, Fraction]) -> bool:
-    """The definition, with loops over Fractions."""
-    sums = [Fraction(0)] * (1 + max(j for r in [*rows, row] for j in r.columns))
-    bound = Fraction(0)
-    for k, value in multipliers.items():
-        if value < 0:
-            return False
-        for j, number in zip(rows[k].columns, rows[k].numbers, strict=True):
-            sums[j] += value * number
-        bound += value * rows[k].bound
-    for j, number in zip(row.columns, row.numbers, strict=True):
-        sums[j] -= number
-    return not any(sums) and bound <= row.bound
-
-
-def wide_network(seed: int) -> Problem:
-    """Many units in three dimensions, so that most rows are redundant."""
-    rng = np.random.default_rng(seed)
-    nodes: Nodes = [
-        ("Gemm", ["x", "V", "a"], "h"),
-        ("Relu", ["h"], "r"),
-        ("MatMul", ["r", "W"], "i"),
-        ("Relu", ["i"], "s"),
-        ("MatMul", ["s", "U"], "score"),
-        ("Greater", ["score", "t"], "y"),
-    ]
-    v = rng.normal(size=(3, 16)).astype(np.float32)
-    v[:, 3], v[:, 4] = v[:, 2], 2 * v[:, 2]  # multiples
-    constants = {
-        "V": v,
-        "a": rng.normal(size=16),
-        "W": rng.normal(size=(16, 12)),
-        "U": rng.normal(size=(12, 2)),
-    }
-    return problem(nodes, {**constants, "t": 0.25}, (1, 3), ([0, 0, 0], [1, 0, 0]))
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_reduced(seed: int) -> None:
-    case, rng = wide_network(seed), np.random.default_rng(seed)
-    x = start_of(case, seed)
-    region = network_of(case).region(np.array(x, dtype=object))
-    smaller, reduction = region.reduced()
-    assert region.check_reduction(smaller, reduction)
-    assert len(smaller.rows) < len(region.rows) - 5
-    assert [str(label) for label in smaller.labels] == [str(region.labels[k]) for k in reduction.kept]
-    rows = [region.rows[k] for k in range(len(region.rows))]
-    left = set(range(len(rows)))
-    for row, multipliers in reduction.removed:
-        left.remove(row)
-        assert set(multipliers) <= left and proves(rows, rows[row], dict(multipliers))
-    assert tuple(sorted(left)) == reduction.kept
-    for _ in range(200):
-        point = [a + b / 8 for a, b in zip(x, random_point(rng, 3), strict=True)]
-        assert is_inside(region, point) == is_inside(smaller, point) == smaller.contains(point)
-    again, nothing = smaller.reduced()
-    assert len(again.rows) == len(smaller.rows) and not nothing.removed
-
-
-def test_tampered_reductions() -> None:
-    case = wide_network(1)
-    region = network_of(case).region(np.array(start_of(case, 1), dtype=object))
-    smaller, good = region.reduced()
-    k = max(range(len(good.removed)), key=lambda i: len(good.removed[i][1]))
-    row, multipliers = good.removed[k]
-    assert len(multipliers) > 1
-    first = next(iter(multipliers))
-    changes: list[dict[int, Fraction]] = [
-        {**multipliers, first: multipliers[first] + Fraction(1, 10**30)},
-        {**multipliers, first: -multipliers[first]},
-        {i: v for i, v in multipliers.items() if i != first},
-        {i: 2 * v for i, v in multipliers.items()},
-        {row: Fraction(1)},
-        {},
-        {**multipliers, len(region.rows): Fraction(0)},
-    ]
-    for changed in changes:
-        removed = (*good.removed[:k], (row, changed), *good.removed[k + 1 :])
-        assert not region.check_reduction(smaller, replace(good, removed=removed))
-    assert not region.check_reduction(smaller, replace(good, removed=good.removed[:-1]))
-    assert not region.check_reduction(smaller, replace(good, kept=good.kept[:-1]))
-    assert not region.check_reduction(smaller.at(range(len(smaller.rows) - 1)), good)
-    bounds = smaller.rows.bounds.copy()
-    bounds[0] += 1
-    assert not region.check_reduction(replace(smaller, rows=replace(smaller.rows, bounds=bounds)), good)
-
-
-def test_strict_rows_are_not_implied_by_closed_ones() -> None:
-    closed, open_ = Row((0,), (1,), 1), Row((0,), (1,), 1, strict=True)
-    one = {0: Fraction(1)}
-    assert implies(Inequalities.of([closed], 1), closed, one)
-    assert not implies(Inequalities.of([closed], 1), open_, one)
-    assert implies(Inequalities.of([open_], 1), open_, one)
-    assert implies(Inequalities.of([closed], 1), Row((0,), (1,), 2, strict=True), one)
-
-
-def random_system(rng: np.random.Generator, n: int, m: int, slack: int, scale: int) -> Inequalities:
-    """Rows that hold at a point with some slack, which may be negative."""
-    x = rng.integers(-5, 6, size=n)
-    rows = []
-    for _ in range(m):
-        numbers = rng.integers(-9, 10, size=n)
-        bound = int(numbers @ x) * scale + slack * int(rng.integers(1, 4))
-        rows.append(Row(tuple(range(n)), tuple(int(v) * scale for v in numbers), bound))
-    return Inequalities.of(rows, n)
-
-
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("scale", [1, 3**8])
-def test_contradictions(seed: int, scale: int) -> None:
-    """Half-spaces that exclude each other, with a proof; none is found where there is a solution."""
-    rng = np.random.default_rng(seed)
-    system = random_system(rng, 3, 40, -1, scale)
-    found = contradiction(system)
-    assert found is not None and refutes(system, found)
-    rows = [system[k] for k in range(len(system))]
-    assert proves(rows, Row((0, 1, 2), (0, 0, 0), -1), {k: v * 10**30 for k, v in found.items()})
-    some = next(iter(found))
-    assert not refutes(system, {**found, some: found[some] + Fraction(1, 10**20)})
-    assert not refutes(system, {k: -v for k, v in found.items()})
-    assert contradiction(random_system(rng, 3, 40, 0, scale)) is None
-    assert contradiction(random_system(rng, 3, 40, 1, scale)) is None
-
-
-def test_a_contradiction_of_strict_rows() -> None:
-    rows = [Row((0,), (1,), 1, strict=True), Row((0,), (-1,), -1)]
-    both = {0: Fraction(1), 1: Fraction(1)}
-    assert refutes(Inequalities.of(rows, 1), both)
-    assert not refutes(Inequalities.of([replace(rows[0], strict=False), rows[1]], 1), both)
