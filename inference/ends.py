@@ -86,7 +86,7 @@ def decided_gaps(
     bindings: dict[Fraction, Binding] = {}
     for cell in cells:
         narrow = isinf(cell.hi - cell.lo) and rays or cell.hi - cell.lo < widest or cell.lo <= 0 <= cell.hi
-        pieces = list(_pieces(program, line, cell)) if cell.verdict == "gap" and narrow else []
+        pieces = _known_pieces(program, line, cell) if cell.verdict == "gap" and narrow else []
         if not pieces or pieces[0].lo > cell.lo or pieces[-1].hi < cell.hi:
             found.append(cell)
             continue
@@ -96,6 +96,14 @@ def decided_gaps(
                 if binding is not None and isinstance(end, Fraction):
                     bindings[end] = binding
     return tuple(found), bindings
+
+
+def _known_pieces(program: Program, line: RationalLine, gap: Cell) -> list[LinePiece]:
+    """The exact pieces of a gap; none if an integer leaves its type there, or numbers are too large."""
+    try:
+        return _pieces(program, line, gap)
+    except ModelError:
+        return []
 
 
 def _pieces(program: Program, line: RationalLine, gap: Cell) -> list[LinePiece]:

@@ -110,6 +110,7 @@ def exact_set(
 ) -> ExactSet:
     """Run an exact engine on a part of the line."""
     program.require_exact()
+    program.require_held()
     fits(engine, program)
     module = import_module(EXACT[engine])
     more = {"smt_folder": smt_folder} if engine == "z3" else {}

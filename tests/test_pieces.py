@@ -10,18 +10,21 @@ import twin
 from enclosure_checks import network_of
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 from pieces_checks import misfits, outcome_of, point_of, standard_tests
 from random_graphs import Case, random_case, suite
 from random_integers import grown
 from random_ml import ml_case
 
-import symbolic.network  # noqa: F401  (fills the registries)
+from inference.ends import decided_gaps
 from symbolic.errors import ModelError
+from symbolic.network import Network
 from symbolic.node import operators
 from symbolic.pieces.exact import ExactPiece
 from symbolic.pieces.line import LinePiece, RationalLine, line_piece
 from symbolic.pieces.lowering import has_pieces
 from symbolic.pieces.program import Program
+from verifier.cells import Cell
 
 COUNT = 1500
 CHUNKS = 12
@@ -232,3 +235,29 @@ def test_values_of_a_piece(seed: int, z: Fraction) -> None:
     piece = None if program is None else piece_at(program, case, z)
     if program is not None and piece is not None:
         assert not list(misfits(program, piece, case.at(z)))
+
+
+def test_gaps_remain_where_an_integer_leaves_its_type() -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["k"], to=TensorProto.INT8),
+        helper.make_node("Equal", ["k", "c"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "cast",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.BOOL, [1])],
+        [numpy_helper.from_array(np.array([126], dtype=np.int8), "c")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    program = Network(model, {"x": np.zeros(1, dtype=np.float32)}, "x", ["y"]).program
+    line = RationalLine((Fraction(0),), (Fraction(1),))
+    gaps = [Cell(Fraction(n), Fraction(n) + 2, "gap") for n in (125, 127)]
+    found, _ = decided_gaps(gaps, program, line, {"y": [Fraction(1)]}, 10.0, False)
+    assert [(c.lo, c.hi, c.verdict) for c in found] == [
+        (125, 126, "outside"),
+        (126, 127, "inside"),
+        (127, 129, "gap"),
+    ]
+    with pytest.raises(ModelError, match="integers may leave what their type"):
+        program.require_held()

@@ -233,3 +233,11 @@ class Program:
                 f"linear pieces are exact for rational constants; those of {', '.join(self.inexact[:4])} "
                 "are not."
             )
+
+    def require_held(self) -> None:
+        """Raise ModelError if integers may leave their types somewhere: for those who do not look at every
+        piece, as `ExactPiece` does.
+        """
+        if self.held:
+            some = ", ".join(sorted({str(held.label) for held in self.held})[:4])
+            raise ModelError(f"integers may leave what their type, or an axis, holds: {some}.")
