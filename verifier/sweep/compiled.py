@@ -29,7 +29,7 @@ ROUNDINGS = {"floor": 0, "ceil": 1, "even": 2}
 
 
 # columns of Net.layers
-KIND, START, MODE, PLACES, TABLE, FIRST, LINKS, LINKS_END = range(8)
+KIND, START, MODE, PLACES, TABLE, FIRST, LINKS, LINKS_END, END = range(9)
 # columns of Net.blocks
 UNIT, UNIT_END, LAYER, LAYOUT, GATE = range(5)
 # columns of Net.links
@@ -45,9 +45,11 @@ class Net(NamedTuple):
 
     Attributes
     ----------
-    layers : (layers, 8)
+    inputs : int
+        Units before the first layer.
+    layers : (layers, 9)
         Kind; first unit; rounding of a Staircase, strict of a Step, last of a Winner; sources per unit, and
-        where they begin; first block; links from and to.
+        where they begin; first block; links from and to; where its units end.
     divisor : per layer
     blocks : (blocks, 5)
         Units from and to; layer, or -1; how the sources of maxima lie; number among the
@@ -64,8 +66,14 @@ class Net(NamedTuple):
         Of a target: source block, its first unit, and where its matrix begins.
     weights, entry_target, entry_weight
     sources, factors, numbers : per unit and place
+    norm, absolute : (layers, layers + 1)
+        Bounds of the l2 norm of each layer as a function of each other (the inputs last), and of that with
+        absolute weights; of linear layers.
+    gamma : per layer
+        Relative rounding of its sums.
     """
 
+    inputs: int
     layers: Ids
     divisor: Array
     blocks: Ids
@@ -82,6 +90,9 @@ class Net(NamedTuple):
     sources: Ids
     factors: Ids
     numbers: Array
+    norm: Array
+    absolute: Array
+    gamma: Array
 
 
 class _Arrays:
@@ -124,14 +135,14 @@ def compiled(program: Program, units: Units, layers: Sequence[int]) -> Net:
     block_of = np.repeat(np.arange(len(block) - 1), np.diff(block))
     first_block = np.zeros((len(chosen), 2), dtype=np.int64)
     arrays = _Arrays()
-    table = np.zeros((len(chosen), 8), dtype=np.int64)
+    table = np.zeros((len(chosen), 9), dtype=np.int64)
     for j, layer in enumerate(chosen):
         a, b = block_of[layer.start], block_of[layer.start + layer.size - 1] + 1
         first_block[j] = a, b
         mode, places, sources = _described(arrays, layer, units)
         kind = SHORT if short[j] else KINDS[type(layer)]
         table[j, :FIRST] = kind, layer.start, mode, places, sources
-        table[j, FIRST] = a
+        table[j, FIRST], table[j, END] = a, layer.start + layer.size
     layer_unit = np.full(program.size, -1)
     for j, layer in enumerate(chosen):
         layer_unit[layer.units] = j
@@ -147,6 +158,7 @@ def compiled(program: Program, units: Units, layers: Sequence[int]) -> Net:
     whole = arrays.whole
     facts = _block_facts(blocks, units)
     return Net(
+        inputs=1 + program.n_inputs,
         layers=table,
         divisor=whole("divisor", np.float64),
         blocks=facts,
@@ -163,6 +175,9 @@ def compiled(program: Program, units: Units, layers: Sequence[int]) -> Net:
         sources=whole("sources"),
         factors=whole("factors"),
         numbers=whole("numbers", np.float64),
+        norm=np.zeros((len(chosen), len(chosen) + 1)),
+        absolute=np.zeros((len(chosen), len(chosen) + 1)),
+        gamma=np.zeros(len(chosen)),
     )
 
 

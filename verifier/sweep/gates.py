@@ -20,8 +20,9 @@ from symbolic.pieces.program import Ids
 from verifier.sweep.compiled import BIAS, GATHER, MAXIMUM, PRODUCT, RELU, SHORT, STAIRCASE, STEP, WINNER
 from verifier.sweep.products import OPTIONS
 
-__all__ = ["NEVER", "next_in", "put_out", "redecide"]
+__all__ = ["NEVER", "ULP", "next_in", "put_out", "redecide", "wrong_maxima"]
 
+ULP = 2.0**-53
 NEVER = 1e300
 """The time of what does not happen before the horizon."""
 
@@ -171,32 +172,26 @@ def redecide(
 @njit(**OPTIONS)  # type: ignore[misc]
 def put_out(
     a: int, b: int, kind: int, places: int, row: int, layout: int, sources: Ids, factors: Ids, numbers: Array,
-    ahead: Array, slope: Array, branch: Array, dslope: Array, dahead: Array, jumped: bool,
-    divisor: float,
-) -> bool:  # fmt: skip
-    """What a block puts out with its branches; whether that has changed."""
-    most = 0.0
-    if kind == MAXIMUM and layout == RELU and not jumped:
-        x = sources[row] - a
-        for k in range(a, b):
-            on = 1.0 - branch[k]
-            d = on * slope[x + k]
-            dslope[k] = d - slope[k]
-            slope[k] = d
-            ahead[k] = on * ahead[x + k]
-            most += abs(dslope[k])
-        return most > 0.0
+    ahead: Array, slope: Array, branch: Array, dslope: Array, dahead: Array, left: float, divisor: float,
+) -> Any:  # fmt: skip
+    """What a block puts out with its branches.
+
+    Returns the sums of squares of the changes of slopes, of bounds of what changes of values are off
+    ``left`` times those, and of bounds of the rounding of short rows (slopes, values).
+    """
+    change, off, own_slope, own_ahead = 0.0, 0.0, 0.0, 0.0
     if kind == MAXIMUM and layout == RELU:
         x = sources[row] - a
         for k in range(a, b):
             on = 1.0 - branch[k]
             d, v = on * slope[x + k], on * ahead[x + k]
-            dslope[k] = d - slope[k]
-            dahead[k] = v - ahead[k]
-            slope[k] = d
-            ahead[k] = v
-            most += abs(dslope[k]) + abs(dahead[k])
-        return most > 0.0
+            ds, dv = d - slope[k], v - ahead[k]
+            dslope[k], dahead[k] = ds, dv
+            slope[k], ahead[k] = d, v
+            wrong = abs(dv - left * ds) + 4.0 * ULP * (abs(dv) + abs(left * ds))
+            change += ds * ds
+            off += wrong * wrong
+        return change, off, own_slope, own_ahead
     for unit in range(a, b):
         d, v = 0.0, 0.0
         if kind == MAXIMUM:
@@ -208,19 +203,61 @@ def put_out(
             f = ahead[factors[row]]
             d, v = f * slope[sources[row]], f * ahead[sources[row]]
         elif kind == SHORT:
+            most_d, most_v = 0.0, 0.0
             for j in range(row, row + places):
                 x = sources[j]
                 if x >= 0:
-                    d += numbers[j] * slope[x]
-                    v += numbers[j] * ahead[x]
+                    p, q = numbers[j] * slope[x], numbers[j] * ahead[x]
+                    d += p
+                    v += q
+                    most_d += abs(p)
+                    most_v += abs(q)
                 elif x == BIAS:
                     v += numbers[j]
+                    most_v += abs(numbers[j])
             d /= divisor
             v /= divisor
+            most_d *= (places + 4) * ULP / divisor
+            most_v *= (places + 4) * ULP / divisor
+            own_slope += most_d * most_d
+            own_ahead += most_v * most_v
         else:
             v = branch[unit]
-        dslope[unit], dahead[unit] = d - slope[unit], v - ahead[unit]
+        ds, dv = d - slope[unit], v - ahead[unit]
+        dslope[unit], dahead[unit] = ds, dv
         slope[unit], ahead[unit] = d, v
-        most += abs(dslope[unit]) + abs(dahead[unit])
+        wrong = abs(dv - left * ds) + 4.0 * ULP * (abs(dv) + abs(left * ds))
+        change += ds * ds
+        off += wrong * wrong
         row += places
-    return most > 0.0
+    return change, off, own_slope, own_ahead
+
+
+@njit(**OPTIONS)  # type: ignore[misc]
+def wrong_maxima(
+    a: int, b: int, places: int, row: int, sources: Ids, ahead: Array, slope: Array, branch: Array,
+    left: float, zh: float,
+) -> float:  # fmt: skip
+    """Sum of squares of bounds of how far the maxima of a block are off until the horizon, or their next event.
+
+    What is behind the winner now and either does not catch up or has its event when it does is right but for
+    the rounding of the values and of the event's time.
+    """
+    total = 0.0
+    wide = 8.0 * ULP * (abs(zh) + left)
+    for unit in range(a, b):
+        w = sources[row + int(branch[unit])]
+        v, d = ahead[w], slope[w]
+        most = 0.0
+        for j in range(places):
+            x = sources[row + j]
+            if x >= 0 and x != w:
+                gap = ahead[x] - v
+                fall = slope[x] - d
+                now = gap - left * fall
+                room = 8.0 * ULP * (abs(ahead[x]) + abs(v)) + wide * (abs(slope[x]) + abs(d))
+                if gap > 0.0 or now + room > 0.0:
+                    most = max(most, max(now, 0.0) + room)
+        total += most * most
+        row += places
+    return total

@@ -7,6 +7,7 @@ gates that see one are decided anew.
 
 from __future__ import annotations
 
+from math import floor, sqrt
 from typing import Any
 
 from numba import njit
@@ -17,6 +18,7 @@ from verifier.sweep.compiled import (
     AT,
     EDGES,
     EDGES_END,
+    END,
     FIRST,
     FIRST_TARGET,
     FROM,
@@ -44,12 +46,16 @@ from verifier.sweep.compiled import (
     WIDTH,
     Net,
 )
-from verifier.sweep.gates import NEVER, next_in, put_out, redecide
+from verifier.sweep.gates import NEVER, ULP, next_in, put_out, redecide, wrong_maxima
 from verifier.sweep.products import OPTIONS, add_products
 from verifier.sweep.state import State
 
-__all__ = ["CHUNK", "advance", "fire", "next_gate", "schedule"]
+__all__ = ["CHUNK", "GRID", "advance", "fire", "next_gate", "schedule"]
 
+TINY = 1e-290
+"""Covers all underflows of a layer's sums."""
+PLAIN = {**OPTIONS, "fastmath": False}
+GRID = 2.0**-30
 CHUNK = 64
 """Blocks of gates whose soonest event is kept."""
 
@@ -97,22 +103,53 @@ def _through_rows(
 def _settle(
     a: int, b: int, divisor: float, left: float, jumped: bool,
     slope: Array, ahead: Array, dslope: Array, dahead: Array,
-) -> None:  # fmt: skip
-    """Slopes and values of linear units after the changes of their slopes."""
+) -> Any:  # fmt: skip
+    """Slopes and values of linear units after the changes of their slopes; sums of squares of the three."""
     if divisor != 1.0:
         for unit in range(a, b):
             dslope[unit] /= divisor
         if jumped:
             for unit in range(a, b):
                 dahead[unit] /= divisor
+    change, slopes, values = 0.0, 0.0, 0.0
     if jumped:
         for unit in range(a, b):
             slope[unit] += dslope[unit]
             ahead[unit] += dahead[unit]
     else:
         for unit in range(a, b):
-            slope[unit] += dslope[unit]
-            ahead[unit] += left * dslope[unit]
+            ds = dslope[unit]
+            d = slope[unit] + ds
+            v = ahead[unit] + left * ds
+            slope[unit] = d
+            ahead[unit] = v
+            change += ds * ds
+            slopes += d * d
+            values += v * v
+    return change, slopes, values
+
+
+@njit(**OPTIONS)  # type: ignore[misc]
+def _tally(
+    layer: int, change: float, slopes: float, values: float, left: float, norm: Array, absolute: Array, gamma: Array,
+    delta: Array, tally: Array,
+) -> None:  # fmt: skip
+    """Add the rounding of an event to a linear layer's tally, and note what its readers must know.
+
+    The sums are taken of the changes as they were handed over; what the sources have changed by differs by
+    their own rounding (and, for values, by what they were off).
+    """
+    sums, handed, values_off = 0.0, 0.0, 0.0
+    for source in range(layer):
+        if delta[source, 0] > 0.0 or delta[source, 2] > 0.0:
+            sums += absolute[layer, source] * delta[source, 0]
+            handed += norm[layer, source] * delta[source, 1]
+            values_off += norm[layer, source] * delta[source, 2]
+    sums *= gamma[layer]
+    own = ULP * slopes, ULP * values + 4.0 * ULP * left * change
+    tally[layer, 0] += own[0] + sums + handed + TINY
+    tally[layer, 1] += own[1] + left * sums + values_off + TINY
+    delta[layer, 0], delta[layer, 1], delta[layer, 2] = change, own[0], own[1]
 
 
 @njit(**OPTIONS)  # type: ignore[misc]
@@ -137,27 +174,17 @@ def fire(net: Net, s: State, gate: int, found: Any) -> None:
     found[0], found[1], found[2], found[3] = float(layer), float(which), branch[which], goes
     branch[which] = goes
     jumped = kind != MAXIMUM
-    if put_out(
-        a,
-        b,
-        kind,
-        places,
-        row,
-        layout,
-        sources,
-        net.factors,
-        net.numbers,
-        ahead,
-        slope,
-        branch,
-        dslope,
-        dahead,
-        jumped,
-        net.divisor[layer],
-    ):
+    change, off, _, _ = put_out(
+        a, b, kind, places, row, layout, sources, net.factors, net.numbers, ahead, slope, branch, dslope, dahead,
+        zh - z, 1.0,
+    )  # fmt: skip
+    if change + off > 0.0:
         s.flag[block] = 1
         s.changed[layers[layer, FIRST]] = block
         s.count[layer] = 1
+    if s.at[4] > 0.0 and kind == MAXIMUM:
+        s.delta[layer, 0], s.delta[layer, 1], s.delta[layer, 2] = sqrt(change), ULP * sqrt(change), sqrt(off)
+        s.tally[layer, 2] += wrong_maxima(a, b, places, row, sources, ahead, slope, branch, zh - z, zh)
     t, _, _ = next_in(a, b, kind, mode, places, row, layout, sources, ahead, slope, branch, z, zh)
     s.times[gate] = t
     s.dirty[gate // CHUNK] = 1
@@ -185,6 +212,7 @@ def fire(net: Net, s: State, gate: int, found: Any) -> None:
                     for unit in range(blocks[block, UNIT], blocks[block, UNIT_END]):
                         dahead[unit] = 0.0
         s.count[k] = 0
+        s.delta[k, 0], s.delta[k, 1], s.delta[k, 2] = 0.0, 0.0, 0.0
 
 
 @njit(**OPTIONS)  # type: ignore[misc]
@@ -203,6 +231,7 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
     flag, changed, count, marked, looked = s.flag, s.changed, s.count, s.marked, s.looked
     nonzero, places, values, jumps = s.nonzero, s.places, s.values, s.jumps
     z, zh = s.at[0], s.at[1]
+    left, tallied = zh - z, s.at[4] > 0.0
     dirty = 1
     for layer in range(start, len(layers)):
         seen = 0
@@ -248,12 +277,18 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
                         flag[t] = 1
                         changed[at] = t
                         at += 1
+            change, slopes, news = 0.0, 0.0, 0.0
             for i in range(base, at):
                 a, b = blocks[changed[i], UNIT], blocks[changed[i], UNIT_END]
-                _settle(a, b, net.divisor[layer], zh - z, jumped, slope, ahead, dslope, dahead)
+                x, y, v = _settle(a, b, net.divisor[layer], left, jumped, slope, ahead, dslope, dahead)
+                change, slopes, news = change + x, slopes + y, news + v
+            if tallied and at > base:
+                _tally(layer, sqrt(change), sqrt(slopes), sqrt(news), left, net.norm, net.absolute, net.gamma,
+                       s.delta, s.tally)  # fmt: skip
             count[layer] = at - base
             continue
         per = layers[layer, PLACES]
+        change, off = 0.0, 0.0
         for i in range(seen):
             block = looked[i]
             marked[block] = 0
@@ -265,28 +300,21 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
             )
             row = layers[layer, TABLE] + (a - layers[layer, START]) * per
             if jumped and kind != PRODUCT and kind != SHORT:
-                redecide(a, b, kind, mode, per, row, sources, ahead, slope, branch, zh - z)
-            if put_out(
-                a,
-                b,
-                kind,
-                per,
-                row,
-                layout,
-                sources,
-                factors,
-                numbers,
-                ahead,
-                slope,
-                branch,
-                dslope,
-                dahead,
-                jumped,
+                redecide(a, b, kind, mode, per, row, sources, ahead, slope, branch, left)
+            x, y, own_slope, own_ahead = put_out(
+                a, b, kind, per, row, layout, sources, factors, numbers, ahead, slope, branch, dslope, dahead, left,
                 net.divisor[layer],
-            ):
+            )  # fmt: skip
+            if x + y > 0.0:
                 flag[block] = 1
                 changed[at] = block
                 at += 1
+                change, off = change + x, off + y
+            if tallied:
+                if kind == MAXIMUM:
+                    s.tally[layer, 2] += wrong_maxima(a, b, per, row, sources, ahead, slope, branch, left, zh)
+                s.tally[layer, 0] += sqrt(own_slope)
+                s.tally[layer, 1] += sqrt(own_ahead)
             if gate >= 0:
                 t, _, _ = next_in(a, b, kind, mode, per, row, layout, sources, ahead, slope, branch, z, zh)
                 s.times[gate] = t
@@ -295,6 +323,12 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
                     s.chunks[dirty] = gate // CHUNK
                     dirty += 1
         count[layer] = at - base
+        if tallied:
+            s.delta[layer, 0], s.delta[layer, 1], s.delta[layer, 2] = (
+                sqrt(change),
+                ULP * sqrt(change),
+                sqrt(off),
+            )
     return dirty
 
 
@@ -331,21 +365,62 @@ def schedule(net: Net, s: State) -> None:
             slope, branch, z, zh,
         )  # fmt: skip
         times[gate] = t
+        if s.at[4] > 0.0 and layers[layer, KIND] == MAXIMUM:
+            s.tally[layer, 2] += wrong_maxima(a, b, places, row, sources, ahead, slope, branch, zh - z, zh)
         s.soonest[gate // CHUNK] = min(s.soonest[gate // CHUNK], t)
+
+
+@njit(**PLAIN)  # type: ignore[misc]
+def _shift(ahead: Array, slope: Array, step: float) -> None:
+    """Values at the next horizon, rounded in the same way for all: copies stay copies."""
+    for unit in range(len(ahead)):
+        product = slope[unit] * step
+        ahead[unit] = ahead[unit] + product
 
 
 @njit(**OPTIONS)  # type: ignore[misc]
 def advance(net: Net, s: State) -> None:
-    """Stand at the horizon and set the next one, so that a few hundred events lie before it."""
+    """Stand at the horizon and set the next one, so that a few hundred events lie before it.
+
+    Horizons are whole multiples of `GRID`, so that their differences are exact.
+    """
     if s.at[3] < 100.0:
         s.at[2] *= 1.5
     elif s.at[3] > 400.0:
         s.at[2] /= 1.5
+    step = max(1.0, floor(s.at[2] / GRID)) * GRID
     s.at[0] = s.at[1]
     s.at[3] = 0.0
-    step = s.at[2]
-    ahead, slope = s.ahead, s.slope
-    for unit in range(len(ahead)):
-        ahead[unit] += slope[unit] * step
+    s.at[5] = max(s.at[5], step)
+    _shift(s.ahead, s.slope, step)
     s.at[1] += step
+    if s.at[4] > 0.0:
+        _tally_shift(net, s, step)
     schedule(net, s)
+
+
+@njit(**OPTIONS)  # type: ignore[misc]
+def _tally_shift(net: Net, s: State, step: float) -> None:
+    """The rounding of a new horizon."""
+    layers = net.layers
+    n = len(layers)
+    size = [0.0] * (n + 1)
+    for layer in range(n):
+        total, slopes = 0.0, 0.0
+        end = net.layers[layer, END]
+        for unit in range(layers[layer, START], end):
+            total += s.ahead[unit] * s.ahead[unit]
+            slopes += s.slope[unit] * s.slope[unit]
+        size[layer] = 2.0 * ULP * (sqrt(total) + step * sqrt(slopes))
+    total, slopes = 0.0, 0.0
+    for unit in range(1, net.inputs):
+        total += s.ahead[unit] * s.ahead[unit]
+        slopes += s.slope[unit] * s.slope[unit]
+    size[n] = 2.0 * ULP * (sqrt(total) + step * sqrt(slopes))
+    s.tally[n, 1] += size[n]
+    for layer in range(n):
+        if layers[layer, KIND] == LINEAR or layers[layer, KIND] == SHORT:
+            off = size[layer] + step * s.tally[layer, 0]
+            for source in range(n + 1):
+                off += net.norm[layer, source] * size[source]
+            s.tally[layer, 1] += off + TINY

@@ -29,7 +29,14 @@ class State(NamedTuple):
         How many of its units have changed; 0 also where that has not been counted.
     places, values, jumps : per unit
         Their places in the block and changes, from the block's first unit on.
-    at : the point, the horizon, the step to the next, events since the last
+    tally : (layers + 1, 3)
+        Bounds of the l2 norms of what a linear layer's slopes and values at the horizon are off what it makes
+        of its sources, and the square of that of a maximum (the inputs last: off the line).
+    delta : (layers, 3)
+        Of the event at hand: l2 norms of the changes of slopes, of their rounding, and of what the changes of
+        values are off (horizon - z) times them.
+    at : the point, the horizon, the step to the next, events since the last, whether to keep the tally,
+        the longest step
     """
 
     slope: Any
@@ -50,4 +57,6 @@ class State(NamedTuple):
     places: Any
     values: Any
     jumps: Any
+    tally: Any
+    delta: Any
     at: Any

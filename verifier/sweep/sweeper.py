@@ -16,7 +16,7 @@ from verifier.sweep.compiled import Net, compiled
 from verifier.sweep.forward import Forward, forward
 from verifier.sweep.fusing import alive, fused
 from verifier.sweep.head import Head, Scratch, head_of, head_start, scratch_of
-from verifier.sweep.kernel import CHUNK, schedule
+from verifier.sweep.kernel import CHUNK, GRID, schedule
 from verifier.sweep.ordering import Units, ordered
 from verifier.sweep.reading_head import want
 from verifier.sweep.running import DEEPEST, run
@@ -197,10 +197,11 @@ def _begun(plan: Plan, found: Forward, z: float) -> State:
         if k in found.branches:
             branch[layer.units] = found.branches[k]
     most = max(blocks, len(net.targets))
+    horizon = float(np.ceil(z / GRID) * GRID + FIRST_STEP)
     chunks = -(-gates // CHUNK)
     return State(
         slope=found.slope[new].copy(),
-        ahead=(found.value + found.slope * FIRST_STEP)[new],
+        ahead=(found.value + found.slope * (horizon - z))[new],
         dslope=np.zeros(size),
         dahead=np.zeros(size),
         branch=branch[new].copy(),
@@ -217,5 +218,7 @@ def _begun(plan: Plan, found: Forward, z: float) -> State:
         places=np.zeros(size, dtype=np.int64),
         values=np.zeros(size),
         jumps=np.zeros(size),
-        at=np.array([z, z + FIRST_STEP, FIRST_STEP, 0.0]),
+        tally=np.zeros((len(net.layers) + 1, 3)),
+        delta=np.zeros((max(1, len(net.layers)), 3)),
+        at=np.array([z, horizon, FIRST_STEP, 0.0, 0.0, horizon - z]),
     )
