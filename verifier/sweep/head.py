@@ -45,7 +45,7 @@ class Head(NamedTuple):
     layer_of : per unit
         The layer of the head, or -1.
     body_layer : per unit
-        The swept layer of units that are not the head's, or -1.
+        The swept layer of units that are not the head's (the inputs count as the last), or -1.
     outputs, seen : per output element
         Its unit and its observed value.
     decider : per output element
@@ -86,7 +86,7 @@ class Scratch(NamedTuple):
         ``size`` bounds absolute values.
     wanted : per unit
     needed, pointers : units by layer, those of the body last
-    error : per swept layer
+    error : per swept layer, and the inputs
         Assumed bounds of the error of every unit.
     witness : one element
     """
@@ -140,6 +140,7 @@ def head_of(
     """The head's layers as arrays."""
     layer_of = np.full(program.size, -1)
     body_layer = np.full(program.size, -1)
+    body_layer[1 : 1 + program.n_inputs] = len(body)
     for j, k in enumerate(body):
         body_layer[program.layers[k].units] = j
     parts: dict[str, list[Any]] = {name: [] for name in ("pointers", "sources", "weights", "bias", "numbers")}
@@ -243,6 +244,6 @@ def scratch_of(program: Program, head: Head, swept: int) -> Scratch:
         wanted=np.zeros(program.size, dtype=np.int8),
         needed=np.zeros(program.size, dtype=np.int64),
         pointers=np.zeros(layers + 2, dtype=np.int64),
-        error=np.zeros(max(1, swept)),
+        error=np.zeros(swept + 1),
         witness=np.zeros(1, dtype=np.int64),
     )

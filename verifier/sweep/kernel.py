@@ -52,8 +52,8 @@ from verifier.sweep.state import State
 
 __all__ = ["CHUNK", "GRID", "advance", "fire", "next_gate", "schedule"]
 
-TINY = 1e-290
-"""Covers all underflows of a layer's sums."""
+TINY = 1e-140
+"""Covers all underflows, squares of changes included."""
 PLAIN = {**OPTIONS, "fastmath": False}
 GRID = 2.0**-30
 CHUNK = 64
@@ -236,10 +236,11 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
     for layer in range(start, len(layers)):
         seen = 0
         base, kind, mode = layers[layer, FIRST], layers[layer, KIND], layers[layer, MODE]
-        at = base
+        at, fed = base, False
         for link in range(layers[layer, LINKS], layers[layer, LINKS_END]):
             source, how = links[link, FROM], links[link, HOW]
             other = layers[source, FIRST]
+            fed = fed or count[source] > 0
             for i in range(count[source]):
                 block = changed[other + i]
                 a, b = blocks[block, UNIT], blocks[block, UNIT_END]
@@ -282,7 +283,7 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
                 a, b = blocks[changed[i], UNIT], blocks[changed[i], UNIT_END]
                 x, y, v = _settle(a, b, net.divisor[layer], left, jumped, slope, ahead, dslope, dahead)
                 change, slopes, news = change + x, slopes + y, news + v
-            if tallied and at > base:
+            if tallied and fed:
                 _tally(layer, sqrt(change), sqrt(slopes), sqrt(news), left, net.norm, net.absolute, net.gamma,
                        s.delta, s.tally)  # fmt: skip
             count[layer] = at - base

@@ -48,7 +48,7 @@ def _read(h: Head, c: Scratch, s: State, z1: float, z2: float) -> None:
     """Values of all units of the body that are needed, their error and size."""
     layers = len(h.kind)
     a, b = z1 - s.at[1], z2 - s.at[1]
-    wide, most = 0.0, 0.0
+    wide, most, parts = 0.0, 0.0, 0.0
     for i in range(c.pointers[layers], c.pointers[layers + 1]):
         u = c.needed[i]
         x, y = s.ahead[u] + s.slope[u] * a, s.ahead[u] + s.slope[u] * b
@@ -57,9 +57,10 @@ def _read(h: Head, c: Scratch, s: State, z1: float, z2: float) -> None:
         c.lower[1, u] = y
         c.upper[1, u] = y
         most = max(most, max(abs(x), abs(y)))
+        parts = max(parts, abs(s.ahead[u]) + abs(s.slope[u]) * max(abs(a), abs(b)))
         if h.body_layer[u] >= 0:
             wide = max(wide, c.error[h.body_layer[u]])
-    c.radius[layers] = wide
+    c.radius[layers] = UP * (wide + 2.0**-50 * parts)
     c.size[layers] = most
 
 
@@ -179,7 +180,10 @@ def _differs(h: Head, c: Scratch, e: int) -> bool:
 
 @njit(**OPTIONS)  # type: ignore[misc]
 def _radius(h: Head, c: Scratch, u: int) -> float:
-    return c.radius[h.layer_of[u]] if h.layer_of[u] >= 0 else 0.0
+    """By how much an output may be off its lines; of swept ones all that is known is their layer's error."""
+    if h.layer_of[u] >= 0:
+        return c.radius[h.layer_of[u]]
+    return c.error[h.body_layer[u]] if h.body_layer[u] >= 0 else 0.0
 
 
 @njit(**OPTIONS)  # type: ignore[misc]
@@ -207,7 +211,7 @@ def verdict(h: Head, c: Scratch, s: State, z1: float, z2: float, cut: Array) -> 
                 )
             if margin > most:
                 best, most = e, margin
-        elif c.lower[0, u] != c.upper[0, u]:
+        elif c.lower[0, u] != c.upper[0, u] or _radius(h, c, u) >= 0.25:
             inside = False
             if h.decider[e] >= 0 and best < 0:
                 _narrow(h, c, e, z1, z2, cut)

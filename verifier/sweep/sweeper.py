@@ -134,10 +134,21 @@ class Sweeper:
             want(self.plan.head, self.scratch, int(self.scratch.witness[0]), int(self.scratch.witness[0]) + 1)
         return found
 
+    def stands(self, z: float, sign: float) -> bool:
+        """Whether the last run ended at a point, in a direction."""
+        return self._state is not None and sign == self.sign and self._begins == sign * z
+
+    def restore(self, state: State, z: float, witness: int) -> None:
+        """Go back to a state that stood at a point."""
+        self._state, self._begins = state, self.sign * z
+        self.scratch.witness[0] = witness
+        if len(self.plan.head.outputs):
+            want(self.plan.head, self.scratch, witness, witness + 1)
+
     def run(self, z0: float, z1: float, max_events: int = 1 << 30) -> Sweep:
         """Sweep from z0 towards z1; goes on where the last run stopped if that is z0."""
         sign = 1.0 if z1 >= z0 else -1.0
-        if self._state is None or sign != self.sign or self._begins != sign * z0:
+        if not self.stands(z0, sign):
             self.begin(z0, sign)
         events: list[Array] = []
         pieces: list[Array] = []

@@ -1,0 +1,230 @@
+"""Sweeping with proved verdicts.
+
+Theorem. Let v(z) be what is swept: of every unit a line, its value at the horizon plus slope times the distance.
+Let x(z) be the true values. For a layer l let r_l(z) be v_l(z) less what the layer makes of the swept
+values v(z) that it reads, in real arithmetic, and let n_ls bound the l2 Lipschitz constant of layer l in
+layer s. Then |v_l(z) - x_l(z)| <= e_l with
+
+    e_l = |r_l| + sum over s of n_ls e_s                 (linear layers)
+    e_l = |r_l| + root of the sum of (n_ls e_s)^2        (maxima)
+
+and e of the inputs is what their lines are off the true line.
+
+Proof. v_l - x_l = r_l + L(v) - L(x), where L is the layer, and |L(v) - L(x)| <= the sum of the n_ls e_s for a
+linear layer. For a maximum |max a_j - max b_j| <= max |a_j - b_j|, so the square of the l2 norm is at most
+the sum of the squared differences of all entries of all rows: those of layer s occur at most n_ls^2 times.
+
+The residuals. On a piece r_l of a linear layer is affine in z (all its units are lines), so its norm is convex
+and at most |r_ahead| + |z - horizon| |r_slope|: two vectors that are computed afresh here now and then, with
+gamma_n (|W||v| + |b|) for the rounding of doing so, and that the loops change by rounding only: by what a
+sum of lines is rounded, by what the changes handed over were rounded (each at most the norm of the layer times
+the norm of what its sources were off), and by moving the horizon. The tally holds the sum of the norms of all of
+them. Of a maximum r_l is the chosen entry less the greatest one: a concave function of z, zero but for units
+whose winner lags; `wrong_maxima` bounds each for as long as its block stays as it is, and as every unit's
+bound is found when its block is looked at, the root of the sum of all squares found bounds the norm at any time.
+The copies that maxima make are exact; that is checked.
+
+So between two checks every e_l grows only, and the bound at the end holds throughout. The head widens what it
+reads by an assumed error (see `head`); if the bound at the end is greater the stretch is swept again with a greater
+one. What the head still knows is proved. A network with a jump before the head has no bounds here: nothing is
+claimed. The input line is start + z direction, as the floats are; ``off`` says how far that is from the true
+one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from symbolic.enclosures.rounding import Array
+from symbolic.pieces.program import Linear, Maximum
+from verifier.sweep.compiled import Net
+from verifier.sweep.forward import linear
+from verifier.sweep.kernel import schedule
+from verifier.sweep.norms import norms_of
+from verifier.sweep.reading_head import MIXED
+from verifier.sweep.state import State
+from verifier.sweep.sweeper import Plan, Sweep, Sweeper
+
+__all__ = ["CertifiedSweeper", "rigorous"]
+
+ULP = 2.0**-53
+UP = 1 + 2.0**-20
+LARGEST = 2.0**20
+"""Points of the line beyond it are not swept with rigour: differences of horizons are exact below."""
+SEGMENT = 500
+"""Events between two checks."""
+
+
+def rigorous(plan: Plan) -> Plan:
+    """The same plan with norms, which take a while."""
+    n = len(plan.body)
+    place = {k: j for j, k in enumerate(plan.body)} | {-1: n}
+    norm, absolute, gamma = np.zeros((n, n + 1)), np.zeros((n, n + 1)), np.zeros(n)
+    for j, k in enumerate(plan.body):
+        layer = plan.program.layers[k]
+        if isinstance(layer, (Linear, Maximum)):
+            for s, value in norms_of(plan.program, k).items():
+                norm[j, place[s]] = value
+        if isinstance(layer, Linear):
+            for s, value in norms_of(plan.program, k, absolute=True).items():
+                absolute[j, place[s]] = value
+            gamma[j] = (_terms(layer) + 6) * ULP * UP
+    net: Net = plan.net._replace(norm=norm, absolute=absolute, gamma=gamma)
+    return replace(plan, net=net)
+
+
+def _terms(layer: Linear) -> int:
+    """The longest sum."""
+    longest = int(np.diff(layer.pointers).max(initial=0))
+    counts = np.zeros(layer.size // layer.width, dtype=np.int64)
+    for tap in layer.taps:
+        np.add.at(counts, tap.targets, tap.sources.shape[1])
+    return longest + int(counts.max(initial=0))
+
+
+class CertifiedSweeper:
+    """A sweeper whose verdicts are proved.
+
+    Parameters
+    ----------
+    plan : Plan
+        As `rigorous` makes it, with an observed selection.
+    start, direction : ndarray
+    off : (float, float)
+        Bounds of the l2 norm of the true start, and of the true direction, less the given ones.
+    """
+
+    def __init__(self, plan: Plan, start: Array, direction: Array, off: tuple[float, float] = (0.0, 0.0)) -> None:
+        self.plan = plan
+        self.sweeper = Sweeper(plan, start, direction)
+        self.off = off
+        self.checks = 0
+        self.repeats = 0
+
+    def run(self, z0: float, z1: float, max_events: int = 1 << 30) -> Sweep:
+        """As `Sweeper.run`; pieces that are not proved are `MIXED`."""
+        sign = 1.0 if z1 >= z0 else -1.0
+        found: list[Sweep] = []
+        sweeper, at, left = self.sweeper, z0, max_events
+        if sweeper.stands(z0, sign) is False:
+            sweeper.begin(z0, sign)
+        while left > 0 and at != z1:
+            self.check()
+            kept = _copied(sweeper.state)
+            begins, witness = at, int(sweeper.scratch.witness[0])
+            error = self.scratch_error()
+            error[:] = 4 * self.errors(z1)
+            part = sweeper.run(at, z1, min(left, SEGMENT))
+            bound = self.errors(z1)
+            while (bound > error).any():
+                self.repeats += 1
+                sweeper.restore(_copied(kept), begins, witness)
+                error[:] = 2 * bound
+                part = sweeper.run(begins, z1, min(left, SEGMENT))
+                bound = self.errors(z1)
+            found.append(part if max(abs(begins), abs(part.reached)) < LARGEST else _unknown(part))
+            left -= len(part.events)
+            at = part.reached
+        return _joined(found, sign, z0)
+
+    def scratch_error(self) -> Array:
+        """What the head assumes."""
+        error: Array = self.sweeper.scratch.error
+        return error
+
+    # ---- bounds -----------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Compute all residuals afresh, and begin a new tally."""
+        self.checks += 1
+        plan, s = self.plan, self.sweeper.state
+        old = plan.units.new
+        lines = np.stack([s.slope[old], s.ahead[old]])  # numbered as in the program
+        s.tally[:] = 0.0
+        for j, k in enumerate(plan.body):
+            layer = plan.program.layers[k]
+            if isinstance(layer, Linear):
+                s.tally[j, :2] = _residual(layer, lines)
+            elif isinstance(layer, Maximum):
+                branch = s.branch[old][layer.units].astype(np.int64)
+                chosen = layer.sources[np.arange(layer.size), branch]
+                if (lines[:, chosen] != lines[:, layer.units]).any():
+                    s.tally[j, 2] = np.inf
+            else:
+                s.tally[j, 2] = np.inf
+        s.tally[-1, 1] = self._input_error(lines[1, 1 : 1 + plan.program.n_inputs])
+        s.at[4], s.at[5] = 1.0, max(s.at[1] - s.at[0], s.at[2])
+        schedule(plan.net, s)  # finds the residuals of the maxima
+
+    def _input_error(self, ahead: Array) -> float:
+        """What the input lines are off start + z direction at the horizon."""
+        sweeper = self.sweeper
+        horizon = sweeper.state.at[1] * sweeper.sign
+        moved = horizon * sweeper.direction
+        off = np.abs(ahead - (sweeper.start + moved))
+        off += 4 * ULP * (np.abs(ahead) + np.abs(sweeper.start) + np.abs(moved))
+        return _norm(off)
+
+    def errors(self, z: float) -> Array:
+        """The bounds e_l of all swept layers, and of the inputs last, up to a point."""
+        s, net = self.sweeper.state, self.plan.net
+        span = max(s.at[5], s.at[1] - s.at[0])
+        found = np.zeros(len(self.plan.body) + 1)
+        far = max(abs(float(s.at[1])), abs(z))
+        found[-1] = (s.tally[-1, 1] + self.off[0] + far * self.off[1]) * UP
+        for j, k in enumerate(self.plan.body):
+            parts = np.where(net.norm[j] > 0, net.norm[j] * np.where(net.norm[j] > 0, found, 0.0), 0.0)
+            if isinstance(self.plan.program.layers[k], Linear):
+                found[j] = s.tally[j, 1] + span * s.tally[j, 0] + parts.sum()
+            else:
+                found[j] = np.sqrt(s.tally[j, 2]) + _norm(parts)
+            found[j] *= UP
+        return np.where(np.isnan(found), np.inf, found)
+
+
+def _residual(layer: Linear, lines: Array) -> tuple[float, float]:
+    """Norms of what slopes and values at the horizon are off their sums."""
+    made = linear(layer, lines)
+    size = linear(layer, np.abs(lines), absolute=True)
+    bias = layer.bias / layer.divisor
+    made[1] += bias
+    size[1] += np.abs(bias)
+    own = lines[:, layer.units]
+    off = np.abs(own - made) + (_terms(layer) + 6) * ULP * (size + np.abs(own)) + 1e-290
+    slope, ahead = (_norm(row) for row in off)
+    return slope + 1e-120, ahead + 1e-120
+
+
+def _norm(values: Array) -> float:
+    """At least the l2 norm."""
+    most = float(values.max(initial=0.0))
+    if most == 0.0 or not np.isfinite(most):
+        return most
+    return float(np.sqrt(((values / most) ** 2).sum()) * most * UP)
+
+
+def _copied(state: State) -> State:
+    return State(*(part.copy() for part in state))
+
+
+def _unknown(part: Sweep) -> Sweep:
+    return replace(part, verdicts=np.full_like(part.verdicts, MIXED))
+
+
+def _joined(found: list[Sweep], sign: float, z0: float) -> Sweep:
+    """Parts one after the other."""
+    if not found:
+        nothing = np.zeros(0)
+        return Sweep(np.zeros((0, 5)), nothing, nothing, np.zeros(0, np.int64), np.zeros(0, np.int64), z0)
+    ordered = found if sign > 0 else found[::-1]
+
+    def glued(name: str) -> Any:
+        return np.concatenate([getattr(part, name) for part in ordered])
+
+    events = np.concatenate([part.events for part in found])
+    return Sweep(
+        events, glued("lo"), glued("hi"), glued("verdicts"), glued("witness"), found[-1].reached
+    )
