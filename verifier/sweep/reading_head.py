@@ -190,7 +190,7 @@ def _radius(h: Head, c: Scratch, u: int) -> float:
 def verdict(h: Head, c: Scratch, s: State, z1: float, z2: float, cut: Array) -> int:
     """Whether the selection is the observed one between two points; the witness first.
 
-    ``cut`` gets where to cut a stretch that is neither.
+    ``cut`` gets between which points a stretch that is neither may be inside, and how well they are known.
     """
     evaluate(h, c, s, z1, z2)
     if _differs(h, c, c.witness[0]):
@@ -199,7 +199,7 @@ def verdict(h: Head, c: Scratch, s: State, z1: float, z2: float, cut: Array) -> 
     want(h, c, 0, n)
     evaluate(h, c, s, z1, z2)
     best, most, inside = -1, -1.0, True
-    cut[0], cut[1] = z1, z2
+    cut[0], cut[1], cut[2] = -1e300, 1e300, 0.0
     for e in range(n):
         u = h.outputs[e]
         if _differs(h, c, e):
@@ -227,11 +227,17 @@ def verdict(h: Head, c: Scratch, s: State, z1: float, z2: float, cut: Array) -> 
 def _narrow(h: Head, c: Scratch, e: int, z1: float, z2: float, cut: Array) -> None:
     """Where an element is as observed, by the middle of its lines: shrink the cut to it."""
     x = h.decider[e]
-    a, b = c.lower[0, x] + c.upper[0, x], c.lower[1, x] + c.upper[1, x]
-    if (a > 0.0) == (b > 0.0) or a == b:
+    wide = c.radius[h.layer_of[x]] if h.layer_of[x] >= 0 else c.radius[len(h.kind)]
+    a, b = 0.5 * (c.lower[0, x] + c.upper[0, x]), 0.5 * (c.lower[1, x] + c.upper[1, x])
+    if a == b:
         return
+    wide += 0.5 * max(c.upper[0, x] - c.lower[0, x], c.upper[1, x] - c.lower[1, x])
+    room = 1.25 * wide * (z2 - z1) / abs(a - b)
     root = z1 + (z2 - z1) * (a / (a - b))
-    if (a > 0.0) == (h.seen[e] > 0.5):
+    if root < z1 - room or root > z2 + room:
+        return
+    cut[2] = max(cut[2], room)
+    if (b < a) == (h.seen[e] > 0.5):
         cut[1] = min(cut[1], root)
     else:
         cut[0] = max(cut[0], root)

@@ -97,7 +97,9 @@ class CertifiedSweeper:
         Bounds of the l2 norm of the true start, and of the true direction, less the given ones.
     """
 
-    def __init__(self, plan: Plan, start: Array, direction: Array, off: tuple[float, float] = (0.0, 0.0)) -> None:
+    def __init__(
+        self, plan: Plan, start: Array, direction: Array, off: tuple[float, float] = (0.0, 0.0)
+    ) -> None:
         self.plan = plan
         self.sweeper = Sweeper(plan, start, direction)
         self.off = off
@@ -147,7 +149,7 @@ class CertifiedSweeper:
         for j, k in enumerate(plan.body):
             layer = plan.program.layers[k]
             if isinstance(layer, Linear):
-                s.tally[j, :2] = _residual(layer, lines)
+                s.tally[j, :2] = _residual(layer, lines, float(plan.net.gamma[j]))
             elif isinstance(layer, Maximum):
                 branch = s.branch[old][layer.units].astype(np.int64)
                 chosen = layer.sources[np.arange(layer.size), branch]
@@ -185,7 +187,7 @@ class CertifiedSweeper:
         return np.where(np.isnan(found), np.inf, found)
 
 
-def _residual(layer: Linear, lines: Array) -> tuple[float, float]:
+def _residual(layer: Linear, lines: Array, gamma: float) -> tuple[float, float]:
     """Norms of what slopes and values at the horizon are off their sums."""
     made = linear(layer, lines)
     size = linear(layer, np.abs(lines), absolute=True)
@@ -193,7 +195,7 @@ def _residual(layer: Linear, lines: Array) -> tuple[float, float]:
     made[1] += bias
     size[1] += np.abs(bias)
     own = lines[:, layer.units]
-    off = np.abs(own - made) + (_terms(layer) + 6) * ULP * (size + np.abs(own)) + 1e-290
+    off = np.abs(own - made) + gamma * (size + np.abs(own)) + 1e-290
     slope, ahead = (_norm(row) for row in off)
     return slope + 1e-120, ahead + 1e-120
 
@@ -225,6 +227,4 @@ def _joined(found: list[Sweep], sign: float, z0: float) -> Sweep:
         return np.concatenate([getattr(part, name) for part in ordered])
 
     events = np.concatenate([part.events for part in found])
-    return Sweep(
-        events, glued("lo"), glued("hi"), glued("verdicts"), glued("witness"), found[-1].reached
-    )
+    return Sweep(events, glued("lo"), glued("hi"), glued("verdicts"), glued("witness"), found[-1].reached)

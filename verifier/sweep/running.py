@@ -32,7 +32,7 @@ def run(
     ``events`` gets rows of z, layer, unit, old branch, new branch; ``pieces`` rows of ends, verdict, witness.
     ``made`` counts them, and holds where the piece at hand begins.
     """
-    found, cut = [0.0] * 4, [0.0] * 2
+    found, cut = [0.0] * 4, [0.0] * 3
     n, begins = 0, made[2]
     judged = len(h.outputs) > 0
     while n < most and n < len(events):
@@ -82,32 +82,19 @@ def _judge(h: Head, c: Scratch, s: State, z1: float, z2: float, pieces: Any, mad
         if found != MIXED or thin or b - a <= fine or parts >= DEEPEST:
             _append(pieces, made, a, b, found, c.witness[0])
             continue
-        low, high = cut[0], cut[1]
-        if low > high:
-            low = high = 0.5 * (low + high)
-        room = max(fine, THIN * (b - a))
-        inner = low > a + room or high < b - room
-        if not inner:  # the roots do not help
-            todo.append((0.5 * (a + b), b, False))
-            todo.append((a, 0.5 * (a + b), False))
-            continue
-        # from right to left: what is last is looked at first
-        right = b
-        if high < b - room:
-            todo.append((high + room, b, False))
-            right = high + room
-            left = max(a, high - room)
-            todo.append((left, right, True))
-            right = left
-        if low > a + room and low + room < right:
-            todo.append((low + room, right, False))
-            right = low + room
-        if low > a + room:
-            left = low - room
-            todo.append((left, right, True))
-            todo.append((a, left, False))
-        elif right > a:
-            todo.append((a, right, False))
+        room = max(fine, cut[2]) + THIN * (b - a)
+        low, high = min(cut[0], cut[1]), max(cut[0], cut[1])
+        points = [b]
+        for p in (high + room, high - room, low + room, low - room):
+            if a < p < points[-1]:
+                points.append(p)
+        if len(points) == 1:
+            points.append(0.5 * (a + b))
+        points.append(a)
+        for k in range(len(points) - 1):  # what is last is looked at first
+            middle = 0.5 * (points[k] + points[k + 1])
+            near = min(abs(middle - low), abs(middle - high)) <= room
+            todo.append((points[k + 1], points[k], near))
 
 
 @njit(**OPTIONS)  # type: ignore[misc]
