@@ -118,13 +118,13 @@ class CertifiedSweeper:
             kept = _copied(sweeper.state)
             begins, witness = at, int(sweeper.scratch.witness[0])
             error = self.scratch_error()
-            error[:] = 4 * self.errors(z1)
+            error[:] = 1.5 * self.errors(z1)
             part = sweeper.run(at, z1, min(left, SEGMENT))
             bound = self.errors(z1)
             while (bound > error).any():
                 self.repeats += 1
                 sweeper.restore(_copied(kept), begins, witness)
-                error[:] = 2 * bound
+                error[:] = 1.5 * bound
                 part = sweeper.run(begins, z1, min(left, SEGMENT))
                 bound = self.errors(z1)
             found.append(part if max(abs(begins), abs(part.reached)) < LARGEST else _unknown(part))

@@ -1,0 +1,154 @@
+"""Bounds of the sweep's error: norms are never exceeded, nor is the whole bound, and verdicts are true."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from test_sweep import MAKERS, a_line, jumps, program_of, selected, stack
+
+from symbolic.pieces.exact import ExactPiece
+from symbolic.pieces.program import Linear, Maximum, Product, Program
+from verifier.sweep.forward import forward, linear
+from verifier.sweep.norms import matrix_norm, norms_of
+from verifier.sweep.reading_head import INSIDE, MIXED, OUTSIDE
+from verifier.sweep.rigour import CertifiedSweeper, rigorous
+from verifier.sweep.sweeper import planned
+
+CONTINUOUS = ["dense", "convolutional", "stack", "unet", "residual", "clipped"]
+
+
+def of_layer(program: Program, s: int) -> slice:
+    return slice(1, 1 + program.n_inputs) if s < 0 else program.layers[s].units
+
+
+def test_matrix_norms_are_upper_bounds_and_tight() -> None:
+    rng = np.random.default_rng(0)
+    for shape in ((1, 1), (3, 5), (40, 7), (4, 6, 6), (64, 64)):
+        for scale in (1e-200, 1.0, 1e200):
+            a = rng.normal(size=shape) * scale
+            true = max(np.linalg.norm(m, 2) for m in a.reshape(-1, *shape[-2:]))
+            assert true <= matrix_norm(a) <= 1.1 * true
+    assert matrix_norm(np.zeros((3, 4))) == 0.0
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize("fuse", [False, True])
+def test_layer_norms_are_never_exceeded(name: str, fuse: bool) -> None:
+    """By random vectors, and by those that power iteration finds."""
+    rng = np.random.default_rng(0)
+    program = planned(program_of(MAKERS[name](0)), fuse=fuse).program
+    for k, layer in enumerate(program.layers):
+        if isinstance(layer, Product):
+            continue
+        for s, bound in norms_of(program, k).items():
+            units = np.arange(program.size)[of_layer(program, s)]
+            for _ in range(10):
+                x, y = np.zeros((2, program.size))
+                x[units] = rng.normal(size=len(units)) * rng.choice([0, 1, 10], size=len(units))
+                if isinstance(layer, Linear):
+                    for _ in range(10):
+                        x /= max(np.linalg.norm(x), 1e-300)
+                        made = linear(layer, x[None])[0]
+                        assert np.linalg.norm(made) <= bound
+                        x = _transposed(program, layer, made, units)
+                elif isinstance(layer, Maximum):
+                    y[units] = rng.normal(size=len(units)) * rng.choice([0, 1], size=len(units))
+                    table = np.where(layer.sources >= 0, layer.sources, 0)
+                    first, second = (
+                        np.where(layer.sources >= 0, v[table], -np.inf).max(axis=1) for v in (x, y)
+                    )
+                    assert np.linalg.norm(first - second) <= bound * np.linalg.norm(x - y)
+
+
+def _transposed(program: Program, layer: Linear, made: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """The transposed layer, for some of its sources."""
+    found = np.zeros(program.size)
+    for tap in layer.taps:
+        np.add.at(found, tap.sources, made.reshape(-1, layer.width)[tap.targets] @ tap.weights.T)
+    np.add.at(found, layer.sources, layer.weights * made[layer.rows])
+    kept = np.zeros(program.size)
+    kept[units] = found[units]
+    return kept
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_errors_bound_what_is_swept(name: str) -> None:
+    """Against exact values at random points; the bounds are worth having."""
+    for seed in range(2):
+        program, output = selected(MAKERS[name](seed))
+        start, direction = a_line(program, seed)
+        observed = forward(program, start, direction).value[program.outputs[output]]
+        plan = rigorous(planned(program, {output: observed}, split=seed == 0))
+        exact = [[Fraction(float(v)) for v in row] for row in (start, direction)]
+        for sign in (1.0, -1.0):
+            sweeper, at = CertifiedSweeper(plan, start, direction), 0.0
+            for z in sign * np.sort(np.random.default_rng(seed).uniform(0, 3, 3)):
+                sweeper.run(at, float(z))
+                at = float(z)
+                errors = sweeper.errors(at)
+                swept = sweeper.sweeper.units_at(at)
+                point = [a + Fraction(at) * b for a, b in zip(*exact, strict=True)]
+                piece = ExactPiece(plan.program, point, [exact[1]])
+                for j, k in enumerate(plan.body):
+                    layer = plan.program.layers[k]
+                    if not isinstance(layer, (Linear, Maximum)):
+                        continue
+                    true, _ = piece.rationals(np.arange(layer.size) + layer.start)
+                    off = [Fraction(float(v)) - t for v, t in zip(swept[layer.units], true, strict=True)]
+                    norm = float(sum(d * d for d in off)) ** 0.5
+                    rounding = 2.0**-50 * np.linalg.norm(swept[layer.units])  # of units_at
+                    assert norm <= errors[j] + rounding
+                    assert errors[j] < 1e-8
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_verdicts_are_true(name: str) -> None:
+    """By exact values, at random points and right at the ends of pieces; nearly all is decided."""
+    program, output = selected(MAKERS[name](2))
+    start, direction = a_line(program, 2)
+    ids = program.outputs[output]
+    observed = forward(program, start, direction).value[ids].reshape(-1)
+    plan = rigorous(planned(program, {output: observed}))
+    exact = [[Fraction(float(v)) for v in row] for row in (start, direction)]
+    for end in (2.0, -2.0):
+        found = CertifiedSweeper(plan, start, direction).run(0.0, end)
+        assert found.reached == end
+        assert (found.lo[1:] == found.hi[:-1]).all()
+        assert (found.hi - found.lo)[found.verdicts == MIXED].sum() < 1e-4
+        rng = np.random.default_rng(0)
+        for k in rng.choice(len(found.lo), size=min(12, len(found.lo)), replace=False):
+            lo, hi = Fraction(found.lo[k]), Fraction(found.hi[k])
+            for z in (lo + (hi - lo) / 10**6, (lo + hi) / 2, hi - (hi - lo) / 10**6):
+                point = [a + z * b for a, b in zip(*exact, strict=True)]
+                seen = [float(v) for v in ExactPiece(program, point, [exact[1]]).outputs[output]]
+                if found.verdicts[k] == INSIDE:
+                    assert (np.array(seen) == observed).all()
+                elif found.verdicts[k] == OUTSIDE:
+                    assert seen[found.witness[k]] != observed[found.witness[k]]
+
+
+def test_a_check_finds_what_is_wrong() -> None:
+    """A unit that has been changed shows in the errors."""
+    program, output = selected(stack(0))
+    start, direction = a_line(program, 0)
+    observed = forward(program, start, direction).value[program.outputs[output]]
+    plan = rigorous(planned(program, {output: observed}))
+    sweeper = CertifiedSweeper(plan, start, direction)
+    sweeper.run(0.0, 0.5)
+    sweeper.check()
+    before = sweeper.errors(0.5)[-2]
+    layer = plan.program.layers[plan.body[2]]
+    sweeper.sweeper.state.ahead[layer.start + 5] += 1e-3
+    sweeper.check()
+    assert before < 1e-9 and sweeper.errors(0.5)[-2] > 1e-4
+
+
+def test_a_jump_before_the_head_leaves_all_undecided() -> None:
+    program, output = selected(jumps(0, "where"))
+    start, direction = a_line(program, 0)
+    observed = forward(program, start, direction).value[program.outputs[output]]
+    plan = rigorous(planned(program, {output: observed}))
+    found = CertifiedSweeper(plan, start, direction).run(0.0, 1.0)
+    assert (found.verdicts == MIXED).all()
