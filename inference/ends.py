@@ -7,7 +7,7 @@ constants the line has a piece with exact ends in it, and where the selection ch
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from math import isinf
@@ -15,7 +15,7 @@ from math import isinf
 from symbolic.errors import ModelError
 from symbolic.network import Network
 from symbolic.pieces.line import Binding, LinePiece, RationalLine
-from symbolic.pieces.program import Program
+from symbolic.pieces.program import Maximum, Program
 from symbolic.pieces.walk import pieces_left, pieces_right
 from verifier.cells import Cell
 from verifier.engines.found import Observed, differing
@@ -90,7 +90,7 @@ def decided_gaps(
         if not pieces or pieces[0].lo > cell.lo or pieces[-1].hi < cell.hi:
             found.append(cell)
             continue
-        found += _merged([_judged(piece, cell, observed) for piece in pieces])
+        found += _merged(program, pieces, [_judged(piece, cell, observed) for piece in pieces])
         for piece in pieces:
             for end, binding in ((piece.lo, piece.left), (piece.hi, piece.right)):
                 if binding is not None and isinstance(end, Fraction):
@@ -127,16 +127,23 @@ def _judged(piece: LinePiece, gap: Cell, observed: Observed) -> Cell:
     return Cell(lo, hi, "inside") if witness is None else Cell(lo, hi, "outside", *witness)
 
 
-def _merged(cells: Sequence[Cell]) -> list[Cell]:
-    """Adjoining cells with one verdict as one."""
+def _merged(program: Program, pieces: Sequence[LinePiece], cells: Sequence[Cell]) -> list[Cell]:
+    """Adjoining cells with one verdict as one, unless something jumps between them: a proof over both would
+    have to enclose what jumps.
+    """
     found: list[Cell] = []
-    for cell in cells:
+    for piece, cell in zip(pieces, cells, strict=True):
         last = found[-1] if found else None
-        if last and (last.verdict, last.output, last.element) == (cell.verdict, cell.output, cell.element):
-            found[-1] = Cell(last.lo, cell.hi, cell.verdict, cell.output, cell.element)
+        bends = piece.left is not None and isinstance(program.layers[piece.left.layer], Maximum)
+        if last and bends and _verdict(last) == _verdict(cell):
+            found[-1] = replace(last, hi=cell.hi)
         else:
             found.append(cell)
     return found
+
+
+def _verdict(cell: Cell) -> tuple[str, int, int]:
+    return cell.verdict, cell.output, cell.element
 
 
 def end_points(cells: Sequence[Cell], bindings: Mapping[Fraction, Binding]) -> tuple[EndPoint, ...]:

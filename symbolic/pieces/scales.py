@@ -96,7 +96,10 @@ class Scales:
     def _plan(self, size: NDArray[Any], common: int, branches: Branches) -> None:
         """The scale of every layer, and bounds of all units in both kinds of columns."""
         bound = np.zeros((2, self.program.size))
-        floats = [[int(v) / common for v in row] for row in (size[0], size[1:].max(axis=0, initial=0))]
+        try:
+            floats = [[int(v) / common for v in row] for row in (size[0], size[1:].max(axis=0, initial=0))]
+        except OverflowError:
+            raise ModelError("exact values of the input are too large.") from None
         bound[:, 1 : 1 + self.program.n_inputs] = np.array(floats) * SLACK
         self._exponents = [0, int(np.frexp(bound.max())[1])]
         bits = self.bits(np.ones(min(1, self.program.n_inputs), dtype=np.int64))
