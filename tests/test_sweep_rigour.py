@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from test_sweep import MAKERS, a_line, jumps, program_of, selected, stack
+from sweep_nets import MAKERS, a_line, jumps, program_of, selected, stack
 
 from symbolic.pieces.exact import ExactPiece
 from symbolic.pieces.program import Linear, Maximum, Product, Program

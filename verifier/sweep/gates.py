@@ -17,7 +17,7 @@ from numba import njit
 
 from symbolic.enclosures.rounding import Array
 from symbolic.pieces.program import Ids
-from verifier.sweep.compiled import BIAS, GATHER, MAXIMUM, PRODUCT, RELU, SHORT, STAIRCASE, STEP, WINNER
+from verifier.sweep.layout import BIAS, GATHER, MAXIMUM, PRODUCT, RELU, SHORT, STAIRCASE, STEP, WINNER
 from verifier.sweep.products import OPTIONS
 
 __all__ = ["NEVER", "ULP", "next_in", "put_out", "redecide", "wrong_maxima"]
@@ -27,7 +27,7 @@ NEVER = 1e300
 """The time of what does not happen before the horizon."""
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def _edges(number: float, rounding: int) -> Any:
     """Between which values a stair stays."""
     if rounding == 0:
@@ -37,8 +37,8 @@ def _edges(number: float, rounding: int) -> Any:
     return number - 0.5, number + 0.5
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
-def _stair(value: float, slope: float, rounding: int) -> float:
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def _stair(value: float, slope: float, rounding: int) -> Any:
     """The whole number just behind a value."""
     if rounding == 0:
         n = np.floor(value)
@@ -52,32 +52,31 @@ def _stair(value: float, slope: float, rounding: int) -> float:
     return edge if slope > 0 else edge - 1.0
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def _moves(
     a: int, b: int, places: int, row: int, layout: int, sources: Ids, ahead: Array, branch: Array
 ) -> bool:
     """Whether some maximum of a block may change; False only if none does."""
-    n = b - a
-    most = 0.0
+    n, found = b - a, 0  # counts become vectors, maxima do not
     if layout == RELU:
         x = sources[row]
         for k in range(n):
-            most = max(most, ahead[x + k] * (branch[a + k] - 0.5))
-        return most > 0.0
+            found += 1 if ahead[x + k] * (branch[a + k] - 0.5) > 0.0 else 0
+        return found > 0
     if layout == GATHER:
         return True
     for j in range(places):
         x = sources[row + j]
         if x == 0:
             for k in range(n):
-                most = max(most, -ahead[a + k])
+                found += 1 if ahead[a + k] < 0.0 else 0
         elif x > 0:
             for k in range(n):
-                most = max(most, ahead[x + k] - ahead[a + k])
-    return most > 0.0
+                found += 1 if ahead[x + k] > ahead[a + k] else 0
+    return found > 0
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def next_in(
     a: int, b: int, kind: int, mode: int, places: int, row: int, layout: int,
     sources: Ids, ahead: Array, slope: Array, branch: Array, z: float, zh: float,
@@ -139,7 +138,7 @@ def next_in(
     return best, which, goes
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def redecide(
     a: int, b: int, kind: int, mode: int, places: int, row: int,
     sources: Ids, ahead: Array, slope: Array, branch: Array, left: float,
@@ -169,7 +168,7 @@ def redecide(
         row += places
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def put_out(
     a: int, b: int, kind: int, places: int, row: int, layout: int, sources: Ids, factors: Ids, numbers: Array,
     ahead: Array, slope: Array, branch: Array, dslope: Array, dahead: Array, left: float, divisor: float,
@@ -233,12 +232,12 @@ def put_out(
     return change, off, own_slope, own_ahead
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def wrong_maxima(
     a: int, b: int, places: int, row: int, sources: Ids, ahead: Array, slope: Array, branch: Array,
     left: float, zh: float,
 ) -> float:  # fmt: skip
-    """Sum of squares of bounds of how far the maxima of a block are off until the horizon, or their next event.
+    """Sum of squares of bounds of how far the maxima of a block are off until their next event.
 
     What is behind the winner now and either does not catch up or has its event when it does is right but for
     the rounding of the values and of the event's time.

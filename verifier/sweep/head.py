@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from symbolic.enclosures.rounding import Array
 from symbolic.pieces.program import Ids, Linear, Maximum, Program, Step, Winner
-from verifier.sweep.compiled import KINDS, LINEAR
 from verifier.sweep.fusing import reads
+from verifier.sweep.layout import KINDS, LINEAR
 from verifier.sweep.ordering import Units
 
 __all__ = ["Head", "Scratch", "head_of", "head_start", "scratch_of"]

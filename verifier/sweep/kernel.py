@@ -7,18 +7,18 @@ gates that see one are decided anew.
 
 from __future__ import annotations
 
-from math import floor, sqrt
+from math import sqrt
 from typing import Any
 
 from numba import njit
 
-from symbolic.enclosures.rounding import Array
-from symbolic.pieces.program import Ids
-from verifier.sweep.compiled import (
+from verifier.sweep.changes import list_changes, settle, tally_sums, through_rows
+from verifier.sweep.gates import NEVER, ULP, next_in, put_out, redecide, wrong_maxima
+from verifier.sweep.horizon import CHUNK
+from verifier.sweep.layout import (
     AT,
     EDGES,
     EDGES_END,
-    END,
     FIRST,
     FIRST_TARGET,
     FROM,
@@ -46,113 +46,13 @@ from verifier.sweep.compiled import (
     WIDTH,
     Net,
 )
-from verifier.sweep.gates import NEVER, ULP, next_in, put_out, redecide, wrong_maxima
 from verifier.sweep.products import OPTIONS, add_products
 from verifier.sweep.state import State
 
-__all__ = ["CHUNK", "GRID", "advance", "fire", "next_gate", "schedule"]
-
-TINY = 1e-140
-"""Covers all underflows, squares of changes included."""
-PLAIN = {**OPTIONS, "fastmath": False}
-GRID = 2.0**-30
-CHUNK = 64
-"""Blocks of gates whose soonest event is kept."""
+__all__ = ["fire"]
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
-def _list(
-    a: int, b: int, jumped: bool, dslope: Array, dahead: Array, places: Ids, values: Array, jumps: Array
-) -> int:
-    """List what has changed of units a to b, from a on; how much it is."""
-    n = a
-    for k in range(a, b):
-        x = dslope[k]
-        if x != 0.0 or (jumped and dahead[k] != 0.0):
-            places[n] = k - a
-            values[n] = x
-            jumps[n] = dahead[k]
-            n += 1
-    return n - a
-
-
-@njit(**OPTIONS)  # type: ignore[misc]
-def _through_rows(
-    a: int, b: int, at_pointer: int, pointers: Ids, entry_target: Ids, entry_weight: Array, jumped: bool,
-    dslope: Array, dahead: Array, block_of: Ids, flag: Any, changed: Ids, at: int,
-) -> int:  # fmt: skip
-    """Add what changes of units a to b give by single entries."""
-    for unit in range(a, b):
-        x, v = dslope[unit], dahead[unit]
-        if x == 0.0 and not (jumped and v != 0.0):
-            continue
-        for e in range(pointers[at_pointer + unit], pointers[at_pointer + unit + 1]):
-            target = entry_target[e]
-            dslope[target] += entry_weight[e] * x
-            if jumped:
-                dahead[target] += entry_weight[e] * v
-            t = block_of[target]
-            if not flag[t]:
-                flag[t] = 1
-                changed[at] = t
-                at += 1
-    return at
-
-
-@njit(**OPTIONS)  # type: ignore[misc]
-def _settle(
-    a: int, b: int, divisor: float, left: float, jumped: bool,
-    slope: Array, ahead: Array, dslope: Array, dahead: Array,
-) -> Any:  # fmt: skip
-    """Slopes and values of linear units after the changes of their slopes; sums of squares of the three."""
-    if divisor != 1.0:
-        for unit in range(a, b):
-            dslope[unit] /= divisor
-        if jumped:
-            for unit in range(a, b):
-                dahead[unit] /= divisor
-    change, slopes, values = 0.0, 0.0, 0.0
-    if jumped:
-        for unit in range(a, b):
-            slope[unit] += dslope[unit]
-            ahead[unit] += dahead[unit]
-    else:
-        for unit in range(a, b):
-            ds = dslope[unit]
-            d = slope[unit] + ds
-            v = ahead[unit] + left * ds
-            slope[unit] = d
-            ahead[unit] = v
-            change += ds * ds
-            slopes += d * d
-            values += v * v
-    return change, slopes, values
-
-
-@njit(**OPTIONS)  # type: ignore[misc]
-def _tally(
-    layer: int, change: float, slopes: float, values: float, left: float, norm: Array, absolute: Array, gamma: Array,
-    delta: Array, tally: Array,
-) -> None:  # fmt: skip
-    """Add the rounding of an event to a linear layer's tally, and note what its readers must know.
-
-    The sums are taken of the changes as they were handed over; what the sources have changed by differs by
-    their own rounding (and, for values, by what they were off).
-    """
-    sums, handed, values_off = 0.0, 0.0, 0.0
-    for source in range(layer):
-        if delta[source, 0] > 0.0 or delta[source, 2] > 0.0:
-            sums += absolute[layer, source] * delta[source, 0]
-            handed += norm[layer, source] * delta[source, 1]
-            values_off += norm[layer, source] * delta[source, 2]
-    sums *= gamma[layer]
-    own = ULP * slopes, ULP * values + 4.0 * ULP * left * change
-    tally[layer, 0] += own[0] + sums + handed + TINY
-    tally[layer, 1] += own[1] + left * sums + values_off + TINY
-    delta[layer, 0], delta[layer, 1], delta[layer, 2] = change, own[0], own[1]
-
-
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def fire(net: Net, s: State, gate: int, found: Any) -> None:
     """Change the soonest unit of a block of gates, and all that hangs on it.
 
@@ -175,7 +75,8 @@ def fire(net: Net, s: State, gate: int, found: Any) -> None:
     branch[which] = goes
     jumped = kind != MAXIMUM
     change, off, _, _ = put_out(
-        a, b, kind, places, row, layout, sources, net.factors, net.numbers, ahead, slope, branch, dslope, dahead,
+        a, b, kind, places, row, layout, sources, net.factors, net.numbers, ahead, slope, branch,
+        dslope, dahead,
         zh - z, 1.0,
     )  # fmt: skip
     if change + off > 0.0:
@@ -215,7 +116,7 @@ def fire(net: Net, s: State, gate: int, found: Any) -> None:
         s.delta[k, 0], s.delta[k, 1], s.delta[k, 2] = 0.0, 0.0, 0.0
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
     """Bring changes to all layers from one on; how many chunks of gates have changed."""
     layers, blocks, links, pointers, edges = net.layers, net.blocks, net.links, net.pointers, net.edges
@@ -246,14 +147,14 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
                 a, b = blocks[block, UNIT], blocks[block, UNIT_END]
                 if how == ROWS:
                     p = links[link, AT] - layers[source, START]
-                    at = _through_rows(
+                    at = through_rows(
                         a, b, p, pointers, entry_target, entry_weight, jumped, dslope, dahead, block_of, flag,
                         changed, at,
                     )  # fmt: skip
                     continue
                 p = links[link, AT] + block - other
                 if how == MATRIX and nonzero[block] == 0:
-                    nonzero[block] = _list(a, b, jumped, dslope, dahead, places, values, jumps)
+                    nonzero[block] = list_changes(a, b, jumped, dslope, dahead, places, values, jumps)
                 for k in range(pointers[p], pointers[p + 1]):
                     target = touched[k]
                     if not marked[target]:
@@ -281,10 +182,11 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
             change, slopes, news = 0.0, 0.0, 0.0
             for i in range(base, at):
                 a, b = blocks[changed[i], UNIT], blocks[changed[i], UNIT_END]
-                x, y, v = _settle(a, b, net.divisor[layer], left, jumped, slope, ahead, dslope, dahead)
+                x, y, v = settle(a, b, net.divisor[layer], left, jumped, slope, ahead, dslope, dahead)
                 change, slopes, news = change + x, slopes + y, news + v
             if tallied and fed:
-                _tally(layer, sqrt(change), sqrt(slopes), sqrt(news), left, net.norm, net.absolute, net.gamma,
+                tally_sums(layer, sqrt(change), sqrt(slopes), sqrt(news), left, net.norm,
+                net.absolute, net.gamma,
                        s.delta, s.tally)  # fmt: skip
             count[layer] = at - base
             continue
@@ -303,7 +205,8 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
             if jumped and kind != PRODUCT and kind != SHORT:
                 redecide(a, b, kind, mode, per, row, sources, ahead, slope, branch, left)
             x, y, own_slope, own_ahead = put_out(
-                a, b, kind, per, row, layout, sources, factors, numbers, ahead, slope, branch, dslope, dahead, left,
+                a, b, kind, per, row, layout, sources, factors, numbers, ahead, slope, branch,
+                dslope, dahead, left,
                 net.divisor[layer],
             )  # fmt: skip
             if x + y > 0.0:
@@ -331,97 +234,3 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
                 sqrt(off),
             )
     return dirty
-
-
-@njit(**OPTIONS)  # type: ignore[misc]
-def next_gate(soonest: Array, times: Array) -> int:
-    """The block of gates whose event is the next one; of equals the first, -1 if there is none."""
-    best = NEVER
-    for k in range(len(soonest)):
-        best = min(best, soonest[k])
-    if best >= NEVER:
-        return -1
-    for chunk in range(len(soonest)):
-        if soonest[chunk] == best:
-            for k in range(chunk * CHUNK, min(len(times), (chunk + 1) * CHUNK)):
-                if times[k] == best:
-                    return k
-    return -1
-
-
-@njit(**OPTIONS)  # type: ignore[misc]
-def schedule(net: Net, s: State) -> None:
-    """Times of all blocks of gates."""
-    blocks, layers, sources = net.blocks, net.layers, net.sources
-    ahead, slope, branch, times = s.ahead, s.slope, s.branch, s.times
-    z, zh = s.at[0], s.at[1]
-    s.soonest[:] = NEVER
-    for gate in range(len(times)):
-        block = net.gate_block[gate]
-        a, b, layer = blocks[block, UNIT], blocks[block, UNIT_END], blocks[block, LAYER]
-        places = layers[layer, PLACES]
-        row = layers[layer, TABLE] + (a - layers[layer, START]) * places
-        t, _, _ = next_in(
-            a, b, layers[layer, KIND], layers[layer, MODE], places, row, blocks[block, LAYOUT], sources, ahead,
-            slope, branch, z, zh,
-        )  # fmt: skip
-        times[gate] = t
-        if s.at[4] > 0.0 and layers[layer, KIND] == MAXIMUM:
-            s.tally[layer, 2] += wrong_maxima(a, b, places, row, sources, ahead, slope, branch, zh - z, zh)
-        s.soonest[gate // CHUNK] = min(s.soonest[gate // CHUNK], t)
-
-
-@njit(**PLAIN)  # type: ignore[misc]
-def _shift(ahead: Array, slope: Array, step: float) -> None:
-    """Values at the next horizon, rounded in the same way for all: copies stay copies."""
-    for unit in range(len(ahead)):
-        product = slope[unit] * step
-        ahead[unit] = ahead[unit] + product
-
-
-@njit(**OPTIONS)  # type: ignore[misc]
-def advance(net: Net, s: State) -> None:
-    """Stand at the horizon and set the next one, so that a few hundred events lie before it.
-
-    Horizons are whole multiples of `GRID`, so that their differences are exact.
-    """
-    if s.at[3] < 100.0:
-        s.at[2] *= 1.5
-    elif s.at[3] > 400.0:
-        s.at[2] /= 1.5
-    step = max(1.0, floor(s.at[2] / GRID)) * GRID
-    s.at[0] = s.at[1]
-    s.at[3] = 0.0
-    s.at[5] = max(s.at[5], step)
-    _shift(s.ahead, s.slope, step)
-    s.at[1] += step
-    if s.at[4] > 0.0:
-        _tally_shift(net, s, step)
-    schedule(net, s)
-
-
-@njit(**OPTIONS)  # type: ignore[misc]
-def _tally_shift(net: Net, s: State, step: float) -> None:
-    """The rounding of a new horizon."""
-    layers = net.layers
-    n = len(layers)
-    size = [0.0] * (n + 1)
-    for layer in range(n):
-        total, slopes = 0.0, 0.0
-        end = net.layers[layer, END]
-        for unit in range(layers[layer, START], end):
-            total += s.ahead[unit] * s.ahead[unit]
-            slopes += s.slope[unit] * s.slope[unit]
-        size[layer] = 2.0 * ULP * (sqrt(total) + step * sqrt(slopes))
-    total, slopes = 0.0, 0.0
-    for unit in range(1, net.inputs):
-        total += s.ahead[unit] * s.ahead[unit]
-        slopes += s.slope[unit] * s.slope[unit]
-    size[n] = 2.0 * ULP * (sqrt(total) + step * sqrt(slopes))
-    s.tally[n, 1] += size[n]
-    for layer in range(n):
-        if layers[layer, KIND] == LINEAR or layers[layer, KIND] == SHORT:
-            off = size[layer] + step * s.tally[layer, 0]
-            for source in range(n + 1):
-                off += net.norm[layer, source] * size[source]
-            s.tally[layer, 1] += off + TINY

@@ -57,9 +57,9 @@ def _first(layer: Any, new: Ids) -> Ids:
         return first
     sources = layer.sources if layer.sources.ndim == 2 else layer.sources[:, None]
     if isinstance(layer, Product):
-        return new[layer.sources]
+        return np.asarray(new[layer.sources])
     place = (sources > 0).argmax(axis=1)
-    return new[np.maximum(sources[np.arange(layer.size), place], 0)]
+    return np.asarray(new[np.maximum(sources[np.arange(layer.size), place], 0)])
 
 
 def runs_of(layer: Linear, new: Ids) -> list[Runs]:

@@ -39,7 +39,8 @@ class _Sums:
     def __init__(self, builder: Any, width: int, rows: int) -> None:
         self.builder = builder
         self.lines = [
-            [cgutils.alloca_once(builder, VECTOR) for _ in range(width // LANES)] for _ in range(rows)
+            [cgutils.alloca_once(builder, VECTOR) for _ in range(width // LANES)]  # type: ignore[no-untyped-call]
+            for _ in range(rows)
         ]
         for line in self.lines:
             for one in line:
@@ -74,7 +75,7 @@ class _Sums:
 def _chunk(width: int, rows: int) -> Callable[..., None]:
     """`add_products` for so many columns, in ``rows`` sums side by side."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def add(
         context: Any, y: Any, t: Any, w: Any, column: Any, stride: Any, edges: Any, e0: Any, e1: Any,
         nonzero: Any, places: Any, values: Any,
@@ -83,7 +84,8 @@ def _chunk(width: int, rows: int) -> Callable[..., None]:
 
         def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             y, w, edges, nonzero, places, values = (
-                make_array(signature.args[k])(context, builder, given[k]).data for k in (0, 2, 5, 8, 9, 10)
+                make_array(signature.args[k])(context, builder, given[k]).data  # type: ignore[no-untyped-call]
+                for k in (0, 2, 5, 8, 9, 10)
             )
             t, column, stride, e0, e1 = (given[k] for k in (1, 3, 4, 6, 7))
             sums = _Sums(builder, width, rows)
@@ -114,13 +116,13 @@ def _chunk(width: int, rows: int) -> Callable[..., None]:
 
         return signature, generate
 
-    return add  # type: ignore[no-any-return]
+    return add
 
 
 _add32, _add16, _add8, _add4 = _chunk(32, 1), _chunk(16, 2), _chunk(8, 4), _chunk(4, 4)
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def add_products(
     y: Array,
     t: int,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from numba import njit
 
 from symbolic.enclosures.rounding import Array
-from verifier.sweep.compiled import LINEAR, MAXIMUM, STEP
 from verifier.sweep.head import Head, Scratch
+from verifier.sweep.layout import LINEAR, MAXIMUM, STEP
 from verifier.sweep.products import OPTIONS
 from verifier.sweep.state import State
 
@@ -16,7 +18,7 @@ OUTSIDE, INSIDE, MIXED = range(3)
 UP = 1.0 + 2.0**-40
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def want(h: Head, c: Scratch, first: int, last: int) -> None:
     """List the units that some output elements need."""
     c.wanted[:] = 0
@@ -43,7 +45,7 @@ def want(h: Head, c: Scratch, first: int, last: int) -> None:
     c.pointers[layers + 1] = n
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def _read(h: Head, c: Scratch, s: State, z1: float, z2: float) -> None:
     """Values of all units of the body that are needed, their error and size."""
     layers = len(h.kind)
@@ -64,7 +66,7 @@ def _read(h: Head, c: Scratch, s: State, z1: float, z2: float) -> None:
     c.size[layers] = most
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def evaluate(h: Head, c: Scratch, s: State, z1: float, z2: float) -> None:
     """Lines of the listed units between two points."""
     _read(h, c, s, z1, z2)
@@ -95,7 +97,7 @@ def evaluate(h: Head, c: Scratch, s: State, z1: float, z2: float) -> None:
                 c.size[k] = max(c.size[k], max(abs(c.lower[0, u]), abs(c.upper[0, u])))
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def _sum(h: Head, c: Scratch, k: int, base: int, a: int, b: int) -> None:
     lower, upper, pointers, sources, weights = c.lower, c.upper, h.pointers, h.sources, h.weights
     constants = h.rows[k] - k - h.start[k]  # there is one pointer more per layer
@@ -119,7 +121,7 @@ def _sum(h: Head, c: Scratch, k: int, base: int, a: int, b: int) -> None:
         c.lower[0, u], c.lower[1, u], c.upper[0, u], c.upper[1, u] = l1 / g, l2 / g, u1 / g, u2 / g
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def _greatest(h: Head, c: Scratch, k: int, base: int, a: int, b: int) -> None:
     lower, upper, pointers, sources = c.lower, c.upper, h.pointers, h.sources
     for i in range(a, b):
@@ -142,7 +144,7 @@ def _greatest(h: Head, c: Scratch, k: int, base: int, a: int, b: int) -> None:
         )
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def _decide(h: Head, c: Scratch, k: int, base: int, a: int, b: int, wide: float) -> None:
     """Steps and winners: constants, if they are known."""
     for i in range(a, b):
@@ -171,22 +173,22 @@ def _decide(h: Head, c: Scratch, k: int, base: int, a: int, b: int, wide: float)
         c.lower[0, u], c.lower[1, u], c.upper[0, u], c.upper[1, u] = low, low, top, top
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
-def _differs(h: Head, c: Scratch, e: int) -> bool:
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def _differs(h: Head, c: Scratch, e: int) -> Any:
     u = h.outputs[e]
     wide = _radius(h, c, u)
     return h.seen[e] < c.lower[0, u] - wide or h.seen[e] > c.upper[0, u] + wide
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
-def _radius(h: Head, c: Scratch, u: int) -> float:
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def _radius(h: Head, c: Scratch, u: int) -> Any:
     """By how much an output may be off its lines; of swept ones all that is known is their layer's error."""
     if h.layer_of[u] >= 0:
         return c.radius[h.layer_of[u]]
     return c.error[h.body_layer[u]] if h.body_layer[u] >= 0 else 0.0
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def verdict(h: Head, c: Scratch, s: State, z1: float, z2: float, cut: Array) -> int:
     """Whether the selection is the observed one between two points; the witness first.
 
@@ -211,7 +213,7 @@ def verdict(h: Head, c: Scratch, s: State, z1: float, z2: float, cut: Array) -> 
                 )
             if margin > most:
                 best, most = e, margin
-        elif c.lower[0, u] != c.upper[0, u] or _radius(h, c, u) >= 0.25:
+        elif c.lower[0, u] != c.upper[0, u] or not _radius(h, c, u) < 0.25:
             inside = False
             if h.decider[e] >= 0 and best < 0:
                 _narrow(h, c, e, z1, z2, cut)
@@ -223,7 +225,7 @@ def verdict(h: Head, c: Scratch, s: State, z1: float, z2: float, cut: Array) -> 
     return found
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def _narrow(h: Head, c: Scratch, e: int, z1: float, z2: float, cut: Array) -> None:
     """Where an element is as observed, by the middle of its lines: shrink the cut to it."""
     x = h.decider[e]

@@ -1,34 +1,35 @@
 """Sweeping with proved verdicts.
 
-Theorem. Let v(z) be what is swept: of every unit a line, its value at the horizon plus slope times the distance.
-Let x(z) be the true values. For a layer l let r_l(z) be v_l(z) less what the layer makes of the swept
-values v(z) that it reads, in real arithmetic, and let n_ls bound the l2 Lipschitz constant of layer l in
-layer s. Then |v_l(z) - x_l(z)| <= e_l with
+Theorem. Let v(z) be what is swept: of every unit a line, its value at the horizon plus slope times the
+distance. Let x(z) be the true values. For a layer l let r_l(z) be v_l(z) less what the layer makes of the
+swept values v(z) that it reads, in real arithmetic, and let n_ls bound the l2 Lipschitz constant of layer l
+in layer s. Then |v_l(z) - x_l(z)| <= e_l with
 
     e_l = |r_l| + sum over s of n_ls e_s                 (linear layers)
     e_l = |r_l| + root of the sum of (n_ls e_s)^2        (maxima)
 
 and e of the inputs is what their lines are off the true line.
 
-Proof. v_l - x_l = r_l + L(v) - L(x), where L is the layer, and |L(v) - L(x)| <= the sum of the n_ls e_s for a
-linear layer. For a maximum |max a_j - max b_j| <= max |a_j - b_j|, so the square of the l2 norm is at most
-the sum of the squared differences of all entries of all rows: those of layer s occur at most n_ls^2 times.
+Proof. v_l - x_l = r_l + L(v) - L(x), where L is the layer, and |L(v) - L(x)| <= the sum of the n_ls e_s for
+a linear layer. For a maximum |max a_j - max b_j| <= max |a_j - b_j|, so the square of the l2 norm is at
+most the sum of the squared differences of all entries of all rows: those of layer s occur at most n_ls^2
+times.
 
-The residuals. On a piece r_l of a linear layer is affine in z (all its units are lines), so its norm is convex
-and at most |r_ahead| + |z - horizon| |r_slope|: two vectors that are computed afresh here now and then, with
-gamma_n (|W||v| + |b|) for the rounding of doing so, and that the loops change by rounding only: by what a
-sum of lines is rounded, by what the changes handed over were rounded (each at most the norm of the layer times
-the norm of what its sources were off), and by moving the horizon. The tally holds the sum of the norms of all of
-them. Of a maximum r_l is the chosen entry less the greatest one: a concave function of z, zero but for units
-whose winner lags; `wrong_maxima` bounds each for as long as its block stays as it is, and as every unit's
-bound is found when its block is looked at, the root of the sum of all squares found bounds the norm at any time.
-The copies that maxima make are exact; that is checked.
+The residuals. On a piece r_l of a linear layer is affine in z (all its units are lines), so its norm is
+convex and at most |r_ahead| + |z - horizon| |r_slope|: two vectors that are computed afresh here now and
+then, with gamma_n (|W||v| + |b|) for the rounding of doing so, and that the loops change by rounding only:
+by what a sum of lines is rounded, by what the changes handed over were rounded (each at most the norm of
+the layer times the norm of what its sources were off), and by moving the horizon. The tally holds the sum
+of the norms of all of them. Of a maximum r_l is the chosen entry less the greatest one: a concave function
+of z, zero but for units whose winner lags; `wrong_maxima` bounds each for as long as its block stays as it
+is, and as every unit's bound is found when its block is looked at, the root of the sum of all squares found
+bounds the norm at any time. The copies that maxima make are exact; that is checked.
 
-So between two checks every e_l grows only, and the bound at the end holds throughout. The head widens what it
-reads by an assumed error (see `head`); if the bound at the end is greater the stretch is swept again with a greater
-one. What the head still knows is proved. A network with a jump before the head has no bounds here: nothing is
-claimed. The input line is start + z direction, as the floats are; ``off`` says how far that is from the true
-one.
+So between two checks every e_l grows only, and the bound at the end holds throughout. The head widens what
+it reads by an assumed error (see `head`); if the bound at the end is greater the stretch is swept again
+with a greater one. What the head still knows is proved. A network with a jump before the head has no bounds
+here: nothing is claimed. The input line is start + z direction, as the floats are; ``off`` says how far
+that is from the true one.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ import numpy as np
 
 from symbolic.enclosures.rounding import Array
 from symbolic.pieces.program import Linear, Maximum
-from verifier.sweep.compiled import Net
 from verifier.sweep.forward import linear
-from verifier.sweep.kernel import schedule
+from verifier.sweep.horizon import schedule
+from verifier.sweep.layout import Net
 from verifier.sweep.norms import norms_of
 from verifier.sweep.reading_head import MIXED
 from verifier.sweep.state import State
@@ -59,7 +60,14 @@ SEGMENT = 500
 
 
 def rigorous(plan: Plan) -> Plan:
-    """The same plan with norms, which take a while."""
+    """The same plan with norms, which take a while.
+
+    Raises
+    ------
+    ModelError
+        If some constants are not rational.
+    """
+    plan.program.require_exact()
     n = len(plan.body)
     place = {k: j for j, k in enumerate(plan.body)} | {-1: n}
     norm, absolute, gamma = np.zeros((n, n + 1)), np.zeros((n, n + 1)), np.zeros(n)

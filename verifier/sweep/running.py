@@ -6,9 +6,10 @@ from typing import Any
 
 from numba import njit
 
-from verifier.sweep.compiled import Net
 from verifier.sweep.head import Head, Scratch
-from verifier.sweep.kernel import advance, fire, next_gate
+from verifier.sweep.horizon import advance, next_gate
+from verifier.sweep.kernel import fire
+from verifier.sweep.layout import Net
 from verifier.sweep.products import OPTIONS
 from verifier.sweep.reading_head import MIXED, verdict
 from verifier.sweep.state import State
@@ -23,7 +24,7 @@ THIN = 2.0**-20
 """Of a stretch: what is left undecided on both sides of a root."""
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def run(
     net: Net, s: State, h: Head, c: Scratch, end: float, most: int, events: Any, pieces: Any, made: Any
 ) -> None:
@@ -65,7 +66,7 @@ def run(
     made[2] = begins
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def _judge(h: Head, c: Scratch, s: State, z1: float, z2: float, pieces: Any, made: Any, cut: Any) -> None:
     """Append a piece, cut where its verdict changes."""
     found = verdict(h, c, s, z1, z2, cut)
@@ -97,7 +98,7 @@ def _judge(h: Head, c: Scratch, s: State, z1: float, z2: float, pieces: Any, mad
             todo.append((points[k + 1], points[k], near))
 
 
-@njit(**OPTIONS)  # type: ignore[misc]
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def _append(pieces: Any, made: Any, z1: float, z2: float, found: int, witness: int) -> None:
     """Add a piece, or lengthen the last one."""
     n = int(made[1])

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from symbolic.enclosures.rounding import Array
 from symbolic.pieces.guards import Branches
 from symbolic.pieces.program import Guarded, Program
-from verifier.sweep.compiled import Net, compiled
+from verifier.sweep.compiled import compiled
 from verifier.sweep.forward import Forward, forward
 from verifier.sweep.fusing import alive, fused
 from verifier.sweep.head import Head, Scratch, head_of, head_start, scratch_of
-from verifier.sweep.kernel import CHUNK, GRID, schedule
+from verifier.sweep.horizon import CHUNK, GRID, schedule
+from verifier.sweep.layout import Net
 from verifier.sweep.ordering import Units, ordered
 from verifier.sweep.reading_head import want
 from verifier.sweep.running import DEEPEST, run
