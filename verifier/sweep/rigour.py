@@ -113,6 +113,7 @@ class CertifiedSweeper:
         self.off = off
         self.checks = 0
         self.repeats = 0
+        self.growth = 2.0
 
     def run(self, z0: float, z1: float, max_events: int = 1 << 30) -> Sweep:
         """As `Sweeper.run`; pieces that are not proved are `MIXED`."""
@@ -126,7 +127,8 @@ class CertifiedSweeper:
             kept = _copied(sweeper.state)
             begins, witness = at, int(sweeper.scratch.witness[0])
             error = self.scratch_error()
-            error[:] = 1.5 * self.errors(z1)
+            fresh = self.errors(z1)
+            error[:] = self.growth * fresh
             part = sweeper.run(at, z1, min(left, SEGMENT))
             bound = self.errors(z1)
             while (bound > error).any():
@@ -135,6 +137,8 @@ class CertifiedSweeper:
                 error[:] = 1.5 * bound
                 part = sweeper.run(begins, z1, min(left, SEGMENT))
                 bound = self.errors(z1)
+            grown = bound[fresh > 0] / fresh[fresh > 0]
+            self.growth = 1.2 * float(max(1.0, np.nanmax(grown, initial=1.0)))
             found.append(part if max(abs(begins), abs(part.reached)) < LARGEST else _unknown(part))
             left -= len(part.events)
             at = part.reached
