@@ -42,7 +42,7 @@ SAME = {"pads": [1, 1, 1, 1]}
 HALF = {"kernel_shape": [2, 2], "strides": [2, 2]}
 
 
-def stack(seed: int) -> onnx.ModelProto:
+def stack(seed: int, side: int = 8) -> onnx.ModelProto:
     rng = np.random.default_rng(seed)
     constants = {"A": kernel(rng, 8, 1, 3, 3), "B": kernel(rng, 16, 8, 3, 3), "C": kernel(rng, 1, 16, 1, 1)}
     nodes = [
@@ -53,7 +53,7 @@ def stack(seed: int) -> onnx.ModelProto:
         node("Relu", "b", "br"),
         node("Conv", "br C", "y"),
     ]
-    return net(nodes, constants, [1, 1, 8, 8])
+    return net(nodes, constants, [1, 1, side, side])
 
 
 def unet(seed: int) -> onnx.ModelProto:

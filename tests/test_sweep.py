@@ -87,6 +87,21 @@ def test_events_name_the_units_that_flip() -> None:
         assert abs(value[row[int(old)]] - value[row[int(new)]]) < 1e-9
 
 
+def test_there_is_no_drift() -> None:
+    """After ten thousand events."""
+    program = program_of(stack(0, 40))
+    plan = planned(program)
+    start, direction = a_line(program, 0)
+    sweeper = Sweeper(plan, start, direction)
+    found = sweeper.run(-20.0, 20.0, 11_000)
+    assert len(found.events) >= 10_000
+    fresh = forward(plan.program, start + found.reached * direction, direction)
+    swept = sweeper.units_at(found.reached)
+    for k in plan.body:
+        units = plan.program.layers[k].units
+        assert np.abs(swept[units] - fresh.value[units]).max() < 1e-11
+
+
 def test_simultaneous_events_end() -> None:
     """Duplicate neurons and ties: all of a kind at one point."""
     rng = np.random.default_rng(0)

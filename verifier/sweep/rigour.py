@@ -137,8 +137,9 @@ class CertifiedSweeper:
                 error[:] = 1.5 * bound
                 part = sweeper.run(begins, z1, min(left, SEGMENT))
                 bound = self.errors(z1)
-            grown = bound[fresh > 0] / fresh[fresh > 0]
-            self.growth = 1.2 * float(max(1.0, np.nanmax(grown, initial=1.0)))
+            some = (fresh > 0) & np.isfinite(bound)
+            grown = bound[some] / fresh[some]
+            self.growth = 1.2 * float(grown.max(initial=1.0))
             found.append(part if max(abs(begins), abs(part.reached)) < LARGEST else _unknown(part))
             left -= len(part.events)
             at = part.reached
