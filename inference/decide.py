@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from inference.ends import decided_gaps, end_points, exact_program
+from inference.ends import FEW_PIECES, MOST_PIECES, decided_gaps, end_points, exact_program
 from inference.engines import EXACT, Decided, all_engines, exact_set
 from inference.exactly import decider
 from inference.observe import Observation
@@ -22,7 +22,7 @@ from symbolic.pieces.line import Binding, RationalLine
 from verifier.cells import Cell, End, covering, joined
 from verifier.event import Event
 from verifier.goal import Goal
-from verifier.search import FARTHEST, Decider, Law, Search, SearchResult
+from verifier.search import FARTHEST, Decider, Law, Search, SearchResult, segments_at_once
 
 __all__ = ["SearchOptions", "decide_line"]
 
@@ -88,22 +88,27 @@ def decide_line(
         for name, values in zip(audited.outputs, seen.observed, strict=True)
     }
 
-    def search() -> Decided:
+    def found_by(engine: str) -> Decided:
         program = None if options.exact_ends is False else exact_program(audited.network)
         if program is not None and program.size > MODERATE and not options.exact_ends:
             program = None
         rays = program is not None and audited.network.homogeneous and program.size <= SMALL
         rays = rays and isinf(options.lo) and isinf(options.hi)
-        searched = _searched(audited, arrays, start, beta, seen, replace(options, exact_rays=rays))
+        if engine == "sweep":
+            searched = _swept(audited, start, beta, seen, options)
+        else:
+            searched = _searched(audited, arrays, start, beta, seen, replace(options, exact_rays=rays))
         found = searched.cells
         bindings: dict[Fraction, Binding] = {}
         if program is not None:
-            found, bindings = decided_gaps(found, program, line, observed, options.reach * NARROW, rays)
-        return Decided(found, searched.evaluations, searched.ended_by, end_points(found, bindings))
+            tail = 0 if not rays else MOST_PIECES if options.goal.stop == "exhaustive" else FEW_PIECES
+            found, bindings = decided_gaps(found, program, line, observed, options.reach * NARROW, tail)
+        ends = end_points(found, bindings)
+        return Decided(found, searched.evaluations, searched.ended_by, ends, engine)
 
     def run(engine: str) -> Decided:
         if engine not in EXACT:
-            return search()
+            return found_by("sweep" if engine == "sweep" else "search")
         part = options.lo, options.hi
         if not audited.network.homogeneous:  # the checker could not follow
             far = Fraction(options.reach * FAR)
@@ -115,6 +120,25 @@ def decide_line(
         return Decided(found, len(exact.cells), "exhaustive", ends, engine)
 
     return all_engines(run) if options.engine == "all" else run(options.engine)
+
+
+def _swept(
+    audited: Audited,
+    start: Sequence[Fraction],
+    beta: Sequence[Fraction],
+    seen: Observation,
+    options: SearchOptions,
+) -> SearchResult:
+    """Find the cells of a line by sweeping it."""
+    from verifier.sweep.sweeper import planned
+    from verifier.swept import swept
+
+    network = audited.network
+    event = Event(network, Line.of(start, beta, network.shape), seen.observed)
+    plan = planned(network.program, dict(zip(audited.outputs, seen.observed, strict=True)))
+    lo, hi = max(float(options.lo), -options.reach), min(float(options.hi), options.reach)
+    batch = segments_at_once(network, options.budget)
+    return swept(event, plan, options.law, options.goal, lo, hi, batch, options.progress)
 
 
 def _searched(

@@ -20,10 +20,12 @@ from symbolic.pieces.walk import pieces_left, pieces_right
 from verifier.cells import Cell
 from verifier.engines.found import Observed, differing
 
-__all__ = ["EndPoint", "decided_gaps", "end_points", "exact_program", "summary"]
+__all__ = ["EndPoint", "FEW_PIECES", "MOST_PIECES", "decided_gaps", "end_points", "exact_program", "summary"]
 
 MOST_PIECES = 64
 """Linear pieces that one gap may hold."""
+FEW_PIECES = 3
+"""That a tail of no weight may hold."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def exact_program(network: Network) -> Program | None:
 
 
 def decided_gaps(
-    cells: Sequence[Cell], program: Program, line: RationalLine, observed: Observed, widest: float, rays: bool
+    cells: Sequence[Cell], program: Program, line: RationalLine, observed: Observed, widest: float, tail: int
 ) -> tuple[tuple[Cell, ...], dict[Fraction, Binding]]:
     """The cells with narrow gaps replaced by exact cells, and what binds where.
 
@@ -79,14 +81,15 @@ def decided_gaps(
         The selection.
     widest : float
         Gaps as wide are left, unless they touch the observed point.
-    rays : bool
-        Decide the tails too.
+    tail : int
+        So many pieces of a tail are tried.
     """
     found: list[Cell] = []
     bindings: dict[Fraction, Binding] = {}
     for cell in cells:
-        narrow = isinf(cell.hi - cell.lo) and rays or cell.hi - cell.lo < widest or cell.lo <= 0 <= cell.hi
-        pieces = _known_pieces(program, line, cell) if cell.verdict == "gap" and narrow else []
+        narrow = cell.hi - cell.lo < widest or cell.lo <= 0 <= cell.hi
+        most = MOST_PIECES if narrow else tail if isinf(cell.hi - cell.lo) else 0
+        pieces = _known_pieces(program, line, cell, most) if cell.verdict == "gap" and most else []
         if not pieces or pieces[0].lo > cell.lo or pieces[-1].hi < cell.hi:
             found.append(cell)
             continue
@@ -98,26 +101,26 @@ def decided_gaps(
     return tuple(found), bindings
 
 
-def _known_pieces(program: Program, line: RationalLine, gap: Cell) -> list[LinePiece]:
+def _known_pieces(program: Program, line: RationalLine, gap: Cell, most: int) -> list[LinePiece]:
     """The exact pieces of a gap; none if an integer leaves its type there, or numbers are too large."""
     try:
-        return _pieces(program, line, gap)
+        return _pieces(program, line, gap, most)
     except ModelError:
         return []
 
 
-def _pieces(program: Program, line: RationalLine, gap: Cell) -> list[LinePiece]:
+def _pieces(program: Program, line: RationalLine, gap: Cell, most: int) -> list[LinePiece]:
     """The exact pieces of a gap, from left to right; not all of them, if they are too many."""
     if isinstance(gap.lo, Fraction):
         found = []
-        for piece in islice(pieces_right(program, line, gap.lo), MOST_PIECES):
+        for piece in islice(pieces_right(program, line, gap.lo), most):
             found.append(piece)
             if piece.hi >= gap.hi:
                 break
         return found
     if not isinstance(gap.hi, Fraction):
         return []
-    return list(islice(pieces_left(program, line, gap.hi), MOST_PIECES))[::-1]
+    return list(islice(pieces_left(program, line, gap.hi), most))[::-1]
 
 
 def _judged(piece: LinePiece, gap: Cell, observed: Observed) -> Cell:

@@ -38,7 +38,7 @@ EXACT = {"z3": "verifier.engines.smt", "cvxpy": "verifier.engines.lp"}
 """Engines that find the whole set in exact arithmetic, and their modules."""
 LARGEST = {"z3": 1_000, "cvxpy": 20_000}
 """Units with branches that each may have."""
-COMPARED = ("search", "z3", "cvxpy")
+COMPARED = ("search", "sweep", "z3", "cvxpy")
 """What "all" runs."""
 
 

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from symbolic.enclosures.line import Segment
 from symbolic.errors import BudgetError
+from symbolic.network import Network
 from verifier.cells import Cell, covering
 from verifier.event import Event, Outcome, equal_parts, split_ray
 from verifier.goal import Goal, Stop
 
-__all__ = ["FARTHEST", "Decider", "Goal", "Law", "Search", "SearchResult", "Stop"]
+__all__ = ["FARTHEST", "Decider", "Goal", "Law", "Search", "SearchResult", "Stop", "segments_at_once"]
 
 Floats = NDArray[np.float64]
 
@@ -118,13 +119,7 @@ class Search:
         self.event, self.law, self.goal = event, law, goal
         self.refine, self.progress, self.farthest = refine, progress, farthest
         self.limits, self.reach = (lo, hi), reach
-        need = max(1, event.network.elements) * BYTES_PER_ELEMENT
-        if need > budget:
-            raise BudgetError(
-                f"one segment of this network needs about {need / 2**20:.0f} MiB of working memory, more "
-                f"than the budget of {budget / 2**20:.0f} MiB; raise the budget."
-            )
-        self.batch = int(min(64, max(1, budget // need), max(1, 2**20 // max(1, event.network.elements))))
+        self.batch = segments_at_once(event.network, budget)
         self.queue: list[Waiting] = []
         self.stuck: list[Waiting] = []
         self.slivers: list[Waiting] = []  # around the ends of what is known
@@ -331,6 +326,24 @@ class Search:
                 if lo < hi:
                     mass = self.law.log_mass(np.array([lo]), np.array([hi]))[0]
                     self.inside[side] = float(np.logaddexp(self.inside[side], mass))
+
+
+def segments_at_once(network: Network, budget: int) -> int:
+    """How many segments are worth enclosing together.
+
+    Raises
+    ------
+    BudgetError
+        If not even one fits.
+    """
+    elements = max(1, network.elements)
+    need = elements * BYTES_PER_ELEMENT
+    if need > budget:
+        raise BudgetError(
+            f"one segment of this network needs about {need / 2**20:.0f} MiB of working memory, more "
+            f"than the budget of {budget / 2**20:.0f} MiB; raise the budget."
+        )
+    return int(min(64, max(1, budget // need), max(1, 2**20 // elements)))
 
 
 def _exact(x: float) -> Fraction | float:

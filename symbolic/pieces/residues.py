@@ -100,7 +100,7 @@ class Primes:
         count = bits // 20 + 2
         if count > MOST_PRIMES:
             raise ModelError(f"exact values of this network have up to {bits} bits, more than is practical.")
-        return cls(count)
+        return _primes(count)
 
     @cached_property
     def all(self) -> list[int]:
@@ -162,3 +162,9 @@ class Primes:
         """Signs of integers below a quarter of the product of the primes."""
         limbs, _ = self._limbs(residues)
         return np.where(residues.any(axis=0), np.where(limbs[-1] < 0, -1, 1), 0).astype(np.int8)
+
+
+@cache
+def _primes(count: int) -> Primes:
+    """Shared, as their tables take time."""
+    return Primes(count)
