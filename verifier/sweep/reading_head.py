@@ -12,7 +12,7 @@ from verifier.sweep.layout import LINEAR, MAXIMUM, STEP
 from verifier.sweep.products import OPTIONS
 from verifier.sweep.state import State
 
-__all__ = ["INSIDE", "MIXED", "OUTSIDE", "verdict", "want"]
+__all__ = ["INSIDE", "MIXED", "OUTSIDE", "every_element", "verdict", "want"]
 
 OUTSIDE, INSIDE, MIXED = range(3)
 UP = 1.0 + 2.0**-40
@@ -43,6 +43,13 @@ def want(h: Head, c: Scratch, first: int, last: int) -> None:
             c.needed[n] = unit
             n += 1
     c.pointers[layers + 1] = n
+
+
+def every_element(h: Head, c: Scratch) -> Scratch:
+    """The same room, with a list of what all output elements need."""
+    found = c._replace(needed=c.needed.copy(), pointers=c.pointers.copy())
+    want(h, found, 0, len(h.outputs))
+    return found
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
@@ -189,17 +196,16 @@ def _radius(h: Head, c: Scratch, u: int) -> Any:
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
-def verdict(h: Head, c: Scratch, s: State, z1: float, z2: float, cut: Array) -> int:
+def verdict(h: Head, c: Scratch, every: Scratch, s: State, z1: float, z2: float, cut: Array) -> int:
     """Whether the selection is the observed one between two points; the witness first.
 
-    ``cut`` gets between which points a stretch that is neither may be inside, and how well they are known.
+    ``c`` lists what the witness needs, ``every`` what all elements need. ``cut`` gets between which points a stretch that is neither may be inside, and how well they are known.
     """
     evaluate(h, c, s, z1, z2)
     if _differs(h, c, c.witness[0]):
         return OUTSIDE
     n = len(h.outputs)
-    want(h, c, 0, n)
-    evaluate(h, c, s, z1, z2)
+    evaluate(h, every, s, z1, z2)
     best, most, inside = -1, -1.0, True
     cut[0], cut[1], cut[2] = -1e300, 1e300, 0.0
     for e in range(n):
@@ -221,7 +227,7 @@ def verdict(h: Head, c: Scratch, s: State, z1: float, z2: float, cut: Array) -> 
     if best >= 0:
         c.witness[0] = best
         found = OUTSIDE
-    want(h, c, c.witness[0], c.witness[0] + 1)
+        want(h, c, best, best + 1)
     return found
 
 

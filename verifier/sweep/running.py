@@ -26,7 +26,16 @@ THIN = 2.0**-20
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def run(
-    net: Net, s: State, h: Head, c: Scratch, end: float, most: int, events: Any, pieces: Any, made: Any
+    net: Net,
+    s: State,
+    h: Head,
+    c: Scratch,
+    every: Scratch,
+    end: float,
+    most: int,
+    events: Any,
+    pieces: Any,
+    made: Any,
 ) -> None:
     """Sweep up to a point, or until an array is full.
 
@@ -49,7 +58,7 @@ def run(
             continue
         if t > begins:
             if judged:
-                _judge(h, c, s, begins, t, pieces, made, cut)
+                _judge(h, c, every, s, begins, t, pieces, made, cut)
             begins = t
         s.at[0] = t
         fire(net, s, gate, found)
@@ -60,16 +69,18 @@ def run(
         n += 1
     if s.at[0] > begins and s.at[0] >= end:
         if judged:
-            _judge(h, c, s, begins, end, pieces, made, cut)
+            _judge(h, c, every, s, begins, end, pieces, made, cut)
         begins = end
     made[0] = n
     made[2] = begins
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
-def _judge(h: Head, c: Scratch, s: State, z1: float, z2: float, pieces: Any, made: Any, cut: Any) -> None:
+def _judge(
+    h: Head, c: Scratch, every: Scratch, s: State, z1: float, z2: float, pieces: Any, made: Any, cut: Any
+) -> None:
     """Append a piece, cut where its verdict changes."""
-    found = verdict(h, c, s, z1, z2, cut)
+    found = verdict(h, c, every, s, z1, z2, cut)
     if found != MIXED:
         _append(pieces, made, z1, z2, found, c.witness[0])
         return
@@ -77,7 +88,7 @@ def _judge(h: Head, c: Scratch, s: State, z1: float, z2: float, pieces: Any, mad
     parts = 0
     while len(todo) > 0:
         a, b, thin = todo.pop()
-        found = MIXED if thin else verdict(h, c, s, a, b, cut)
+        found = MIXED if thin else verdict(h, c, every, s, a, b, cut)
         parts += 1
         fine = FINEST * (1.0 + max(abs(a), abs(b)))
         if found != MIXED or thin or b - a <= fine or parts >= DEEPEST:

@@ -19,7 +19,7 @@ from verifier.sweep.head import Head, Scratch, head_of, head_start, scratch_of
 from verifier.sweep.horizon import CHUNK, GRID, schedule
 from verifier.sweep.layout import Net
 from verifier.sweep.ordering import Units, ordered
-from verifier.sweep.reading_head import want
+from verifier.sweep.reading_head import every_element, want
 from verifier.sweep.running import DEEPEST, run
 from verifier.sweep.state import State
 
@@ -116,6 +116,7 @@ class Sweeper:
         self.sign = 1.0
         self._state: State | None = None
         self.scratch: Scratch = scratch_of(plan.program, plan.head, len(plan.body))
+        self._every = every_element(plan.head, self.scratch)
 
     @property
     def state(self) -> State:
@@ -159,7 +160,7 @@ class Sweeper:
             made = np.array([0.0, 0.0, self._begins])
             e, p = np.zeros((rows, 5)), np.zeros((rows + 2 * DEEPEST, 4))
             plan = self.plan
-            run(plan.net, self.state, plan.head, self.scratch, sign * z1, rows, e, p, made)
+            run(plan.net, self.state, plan.head, self.scratch, self._every, sign * z1, rows, e, p, made)
             self._begins = float(made[2])
             events.append(e[: int(made[0])])
             pieces.append(p[: int(made[1])])
