@@ -199,7 +199,8 @@ def _radius(h: Head, c: Scratch, u: int) -> Any:
 def verdict(h: Head, c: Scratch, every: Scratch, s: State, z1: float, z2: float, cut: Array) -> int:
     """Whether the selection is the observed one between two points; the witness first.
 
-    ``c`` lists what the witness needs, ``every`` what all elements need. ``cut`` gets between which points a stretch that is neither may be inside, and how well they are known.
+    ``c`` lists what the witness needs, ``every`` what all elements need. ``cut`` gets between
+    which points a stretch that is neither may be inside, and how well they are known.
     """
     evaluate(h, c, s, z1, z2)
     if _differs(h, c, c.witness[0]):
@@ -208,10 +209,17 @@ def verdict(h: Head, c: Scratch, every: Scratch, s: State, z1: float, z2: float,
     evaluate(h, every, s, z1, z2)
     best, most, inside = -1, -1.0, True
     cut[0], cut[1], cut[2] = -1e300, 1e300, 0.0
+    lower, upper, radius, layer_of = c.lower, c.upper, c.radius, h.layer_of
+    outputs, seen, decider, body_layer, error = h.outputs, h.seen, h.decider, h.body_layer, c.error
     for e in range(n):
-        u = h.outputs[e]
-        if _differs(h, c, e):
-            x = h.decider[e]
+        u = outputs[e]
+        wide = 0.0  # as in _radius, which would be handed too much for every element
+        if layer_of[u] >= 0:
+            wide = radius[layer_of[u]]
+        elif body_layer[u] >= 0:
+            wide = error[body_layer[u]]
+        if seen[e] < lower[0, u] - wide or seen[e] > upper[0, u] + wide:
+            x = decider[e]
             margin = 0.0
             if x >= 0:
                 margin = min(
@@ -219,7 +227,7 @@ def verdict(h: Head, c: Scratch, every: Scratch, s: State, z1: float, z2: float,
                 )
             if margin > most:
                 best, most = e, margin
-        elif c.lower[0, u] != c.upper[0, u] or not _radius(h, c, u) < 0.25:
+        elif lower[0, u] != upper[0, u] or not wide < 0.25:
             inside = False
             if h.decider[e] >= 0 and best < 0:
                 _narrow(h, c, e, z1, z2, cut)
