@@ -95,7 +95,7 @@ def decide_line(
         rays = program is not None and audited.network.homogeneous and program.size <= SMALL
         rays = rays and isinf(options.lo) and isinf(options.hi)
         if engine == "sweep":
-            searched = _swept(audited, start, beta, seen, options)
+            searched = _swept(audited, arrays, start, beta, seen, options)
         else:
             searched = _searched(audited, arrays, start, beta, seen, replace(options, exact_rays=rays))
         found = searched.cells
@@ -124,6 +124,7 @@ def decide_line(
 
 def _swept(
     audited: Audited,
+    arrays: Mapping[str, NDArray[Any]],
     start: Sequence[Fraction],
     beta: Sequence[Fraction],
     seen: Observation,
@@ -138,7 +139,11 @@ def _swept(
     plan = planned(network.program, dict(zip(audited.outputs, seen.observed, strict=True)))
     lo, hi = max(float(options.lo), -options.reach), min(float(options.hi), options.reach)
     batch = segments_at_once(network, options.budget)
-    return swept(event, plan, options.law, options.goal, lo, hi, batch, options.progress)
+    found = swept(event, plan, options.law, options.goal, lo, hi, batch, options.progress)
+    if found.ended_by != "exhaustive" or options.goal.stop == "exhaustive":
+        return found
+    exact = decider(audited.proto, arrays, network.moving, beta, audited.outputs, seen.observed)
+    return _run(event, options, exact, [cell for cell in found.cells if not isinf(cell.hi - cell.lo)])
 
 
 def _searched(
