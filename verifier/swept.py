@@ -16,15 +16,16 @@ import numpy as np
 
 from symbolic.enclosures.line import Line
 from symbolic.errors import ModelError
+from symbolic.pieces.program import Linear, Maximum, Program
 from verifier.cells import Cell, covering
 from verifier.event import Event
 from verifier.goal import Goal, Stop
 from verifier.search import Law, SearchResult
 from verifier.sweep.reading_head import INSIDE, MIXED, OUTSIDE
 from verifier.sweep.rigour import CertifiedSweeper, rigorous
-from verifier.sweep.sweeper import Plan, Sweep, Sweeper
+from verifier.sweep.sweeper import Plan, Sweep, Sweeper, planned
 
-__all__ = ["swept"]
+__all__ = ["is_provable", "swept"]
 
 EVENTS = 512
 """Flips between two looks at p."""
@@ -129,6 +130,12 @@ def swept(
             side.add(cell, law)
     cells = covering([*sides[0].cells, *sides[1].cells])
     return SearchResult(cells, event.evaluations + prover.pieces, ended)
+
+
+def is_provable(program: Program, outputs: Sequence[str]) -> bool:
+    """Whether nothing jumps before the last layers, so that a sweep proves its verdicts."""
+    plan = planned(program, {name: np.zeros(program.outputs[name].shape) for name in outputs})
+    return all(isinstance(plan.program.layers[k], (Linear, Maximum)) for k in plan.body)
 
 
 def _sides(plan: Plan, line: Line, lo: float, hi: float) -> list[Side]:

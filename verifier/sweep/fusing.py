@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +37,20 @@ def alive(program: Program) -> NDArray[np.bool_]:
     return found
 
 
+_fused: WeakKeyDictionary[Program, Program] = WeakKeyDictionary()
+
+
 def fused(program: Program) -> Program:
     """The same units, where maxima that only maxima read are not read any more.
 
     The layers stay, so that units keep their numbers; `alive` tells which of them still count.
     """
+    if program not in _fused:
+        _fused[program] = _made(program)
+    return _fused[program]
+
+
+def _made(program: Program) -> Program:
     layers = list(program.layers)
     outputs = [ids.reshape(-1) for ids in program.outputs.values()]
     kept = np.zeros(program.size, dtype=bool)

@@ -36,11 +36,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from symbolic.enclosures.rounding import Array
-from symbolic.pieces.program import Linear, Maximum
+from symbolic.pieces.program import Linear, Maximum, Program
 from verifier.sweep.forward import linear
 from verifier.sweep.horizon import schedule
 from verifier.sweep.layout import Net
@@ -68,20 +69,35 @@ def rigorous(plan: Plan) -> Plan:
         If some constants are not rational.
     """
     plan.program.require_exact()
-    n = len(plan.body)
-    place = {k: j for j, k in enumerate(plan.body)} | {-1: n}
-    norm, absolute, gamma = np.zeros((n, n + 1)), np.zeros((n, n + 1)), np.zeros(n)
-    for j, k in enumerate(plan.body):
-        layer = plan.program.layers[k]
-        if isinstance(layer, (Linear, Maximum)):
-            for s, value in norms_of(plan.program, k).items():
-                norm[j, place[s]] = value
-        if isinstance(layer, Linear):
-            for s, value in norms_of(plan.program, k, absolute=True).items():
-                absolute[j, place[s]] = value
-            gamma[j] = (_terms(layer) + 6) * ULP * UP
+    found = _known.setdefault(plan.program, {})
+    body = tuple(plan.body)
+    if body not in found:
+        found[body] = _norms(plan.program, body)
+    norm, absolute, gamma = found[body]
     net: Net = plan.net._replace(norm=norm, absolute=absolute, gamma=gamma)
     return replace(plan, net=net)
+
+
+Norms = tuple[Array, Array, Array]
+_known: WeakKeyDictionary[Program, dict[tuple[int, ...], Norms]] = WeakKeyDictionary()
+"""By the swept layers."""
+
+
+def _norms(program: Program, body: tuple[int, ...]) -> Norms:
+    """Norms of the swept layers in what they read, with absolute weights, and the rounding of their sums."""
+    n = len(body)
+    place = {k: j for j, k in enumerate(body)} | {-1: n}
+    norm, absolute, gamma = np.zeros((n, n + 1)), np.zeros((n, n + 1)), np.zeros(n)
+    for j, k in enumerate(body):
+        layer = program.layers[k]
+        if isinstance(layer, (Linear, Maximum)):
+            for s, value in norms_of(program, k).items():
+                norm[j, place[s]] = value
+        if isinstance(layer, Linear):
+            for s, value in norms_of(program, k, absolute=True).items():
+                absolute[j, place[s]] = value
+            gamma[j] = (_terms(layer) + 6) * ULP * UP
+    return norm, absolute, gamma
 
 
 def _terms(layer: Linear) -> int:
