@@ -36,8 +36,9 @@ SMALL = 20_000
 """Units of a network whose tails are decided whatever their mass."""
 MODERATE = 100_000
 """Units of a network whose end points are exact unless somebody objects."""
-FAR = 2**10
-"""Beyond so many times the part that matters nothing is claimed of graphs that have no rays."""
+FAR = 2**20
+"""So many times the part that matters: farther out no cell is searched, if exact pieces decide the tails, or if
+the graph has no rays."""
 MOST_CONFIRMATIONS = 500
 """Evaluations in exact arithmetic; what is left then is no longer claimed."""
 MOST_HALVINGS = 8
@@ -221,7 +222,7 @@ def _run(event: Event, options: SearchOptions, exact: Decider, known: Sequence[C
         budget=options.budget,
         refine=exact,
         known=known,
-        farthest=options.reach if options.exact_rays else FARTHEST,
+        farthest=options.reach * FAR if options.exact_rays else FARTHEST,
         patience=options.patience,
         progress=options.progress,
     ).run()

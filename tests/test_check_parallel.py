@@ -208,6 +208,7 @@ def test_interrupt(group: bool, tmp_path: Path) -> None:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore it
     ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.readline() == process.stdout.readline() == "started\n"

@@ -26,7 +26,7 @@ from symbolic.pieces.lowering import has_pieces
 from symbolic.pieces.program import Program
 from verifier.cells import Cell
 
-COUNT = 1500
+COUNT = 900
 CHUNKS = 12
 IRRATIONAL = {"DFT", "STFT"}
 """Registered as exact, but with sines and cosines for coefficients."""
@@ -94,7 +94,7 @@ def test_networks_of_all_operators(number: int) -> None:
             count, fault = failure(case, np.random.default_rng([12, k]))
             assert not fault, f"network {k} {fault}"
             compared += count
-    assert compared >= 60
+    assert compared >= 20  # about one network in four is piecewise linear
 
 
 def test_random_integers() -> None:
