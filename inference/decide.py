@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from inference.ends import FEW_PIECES, MOST_PIECES, decided_gaps, end_points, exact_program
+from inference.ends import FEW_PIECES, MOST_PIECES, bound, decided_gaps, end_points, exact_program
 from inference.engines import EXACT, Decided, all_engines, exact_set
 from inference.exactly import decider
 from inference.observe import Observation
@@ -37,8 +37,8 @@ SMALL = 20_000
 MODERATE = 100_000
 """Units of a network whose end points are exact unless somebody objects."""
 FAR = 2**20
-"""So many times the part that matters: farther out no cell is searched, if exact pieces decide the tails, or if
-the graph has no rays."""
+"""So many times the part that matters: farther out no cell is searched, if exact pieces decide the tails, or
+if the graph has no rays."""
 MOST_CONFIRMATIONS = 500
 """Evaluations in exact arithmetic; what is left then is no longer claimed."""
 MOST_HALVINGS = 8
@@ -114,6 +114,7 @@ def decide_line(
             tail = 0 if not rays else MOST_PIECES if options.goal.stop == "exhaustive" else FEW_PIECES
             found, bindings = decided_gaps(found, program, line, observed, options.reach * NARROW, tail)
         ends = end_points(found, bindings)
+        ends = ends if program is None else bound(ends, program, line)
         return Decided(found, searched.evaluations, searched.ended_by, ends, engine)
 
     def run(engine: str) -> Decided:
@@ -160,8 +161,11 @@ def _swept(
     found = swept(event, plan, options.law, options.goal, lo, hi, batch, options.progress)
     if found.ended_by != "exhaustive" or options.goal.stop == "exhaustive":
         return found
+    # what the sweep could not tell, by more bits
     exact = decider(audited.proto, arrays, network.moving, beta, audited.outputs, seen.observed)
-    return _run(event, options, exact, [cell for cell in found.cells if not isinf(cell.hi - cell.lo)])
+    known = [cell for cell in found.cells if not isinf(cell.hi - cell.lo)]
+    refined = _run(event, replace(options, lo=known[0].lo, hi=known[-1].hi), exact, known)
+    return replace(refined, evaluations=refined.evaluations + found.evaluations)
 
 
 def _searched(

@@ -14,13 +14,22 @@ from math import isinf
 
 from symbolic.errors import ModelError
 from symbolic.network import Network
-from symbolic.pieces.line import Binding, LinePiece, RationalLine
+from symbolic.pieces.line import Binding, LinePiece, RationalLine, line_piece
 from symbolic.pieces.program import Maximum, Program
 from symbolic.pieces.walk import pieces_left, pieces_right
 from verifier.cells import Cell
 from verifier.engines.found import Observed, differing
 
-__all__ = ["EndPoint", "FEW_PIECES", "MOST_PIECES", "decided_gaps", "end_points", "exact_program", "summary"]
+__all__ = [
+    "FEW_PIECES",
+    "MOST_PIECES",
+    "EndPoint",
+    "bound",
+    "decided_gaps",
+    "end_points",
+    "exact_program",
+    "summary",
+]
 
 MOST_PIECES = 64
 """Linear pieces that one gap may hold."""
@@ -165,6 +174,20 @@ def end_points(cells: Sequence[Cell], bindings: Mapping[Fraction, Binding]) -> t
                 ends = [e for e in (beyond.lo, beyond.hi) if isinstance(e, Fraction)]
                 if len(ends) == 2:
                     found.append(EndPoint(ends[0], ends[1]))
+    return tuple(found)
+
+
+def bound(ends: Sequence[EndPoint], program: Program, line: RationalLine) -> tuple[EndPoint, ...]:
+    """The same with what binds at exact ends of which only the place is known."""
+    found = []
+    for end in ends:
+        if end.exact and end.binding is None:
+            try:
+                piece = line_piece(program, line, end.lo)
+                end = replace(end, binding=piece.left if piece.lo == end.lo else None)
+            except ModelError:  # an integer leaves its type there
+                pass
+        found.append(end)
     return tuple(found)
 
 

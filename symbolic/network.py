@@ -24,7 +24,7 @@ from symbolic.limits import Limits
 from symbolic.node import ML, Node, Rule, given_to, operators
 from symbolic.pieces.lowering import lower
 from symbolic.pieces.program import Program
-from symbolic.pieces.region import Region, region
+from symbolic.pieces.regions.region import Region, region
 from symbolic.preparation import Preparation
 from symbolic.reading.static_shapes import element_types
 from symbolic.rewriting.peeling import peeled
@@ -220,8 +220,8 @@ class Network:
     def region(self, x: Any, direction: Any = None) -> Region:
         """The polytope {x : A x <= c} of the activation pattern at a point, exactly.
 
-        See `symbolic.pieces.region.region`: the point is an array (or one for each moving input), and where a
-        unit is undecided there, its branch just behind the point in ``direction`` counts.
+        See `symbolic.pieces.regions.region.region`: the point is an array (or one for each moving input), and
+        where a unit is undecided there, its branch just behind the point in ``direction`` counts.
         """
         return region(self.program, x, direction)
 

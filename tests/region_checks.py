@@ -11,7 +11,7 @@ import twin
 from line_problems import Problem
 
 from symbolic.network import Network
-from symbolic.pieces.region import Region
+from symbolic.pieces.regions.region import Region
 
 Point = list[Fraction]
 LINE = ([0], [1])

@@ -13,8 +13,8 @@ from line_problems import FAMILIES, INFINITY, Nodes, Problem, problem, worked_ex
 
 from symbolic.pieces import farkas
 from symbolic.pieces.exact import ExactPiece
-from symbolic.pieces.farkas import implies
-from symbolic.pieces.inequalities import Inequalities, Row
+from symbolic.pieces.regions.farkas import implies
+from symbolic.pieces.regions.inequalities import Inequalities, Row
 from verifier.engines import extremes, lp
 from verifier.engines.extremes import greatest
 from verifier.engines.found import ExactSet

@@ -15,8 +15,8 @@ from region_checks import (
     start_of,
 )
 
-from symbolic.pieces.farkas import contradiction, implies, refutes
-from symbolic.pieces.inequalities import Inequalities, Row
+from symbolic.pieces.regions.farkas import contradiction, implies, refutes
+from symbolic.pieces.regions.inequalities import Inequalities, Row
 
 
 def proves(rows: list[Row], row: Row, multipliers: dict[int, Fraction]) -> bool:

@@ -195,11 +195,10 @@ class _Prover:
         if self.wait > 0 or found.verdicts[k] == MIXED or last - k < self.longest:
             return
         if self._proves([(float(found.lo[k]), float(found.hi[k + self.longest - 1]))])[0] is not None:
-            self.longest, self.pause = 2 * self.longest, SELDOM
-        elif self.longest > 1:
-            self.longest //= 2
+            self.longest *= 2
         else:
-            self.pause = min(2 * self.pause, 1 << 14)
+            self.longest = max(1, self.longest // 2)
+        self.pause = SELDOM if self.longest > 4 else min(2 * self.pause, 1 << 14)  # short ones gain little
         self.wait = self.pause
 
     def _enclosed(self, found: Sweep) -> list[Cell]:

@@ -6,27 +6,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import symbolic.pieces.activations
-import symbolic.pieces.casting
-import symbolic.pieces.convolutions
-import symbolic.pieces.einsum
-import symbolic.pieces.logic
-import symbolic.pieces.maxima
-import symbolic.pieces.normalisation
-import symbolic.pieces.products
-import symbolic.pieces.quantisation
-import symbolic.pieces.sampling
-import symbolic.pieces.scores
-import symbolic.pieces.selection
-import symbolic.pieces.sums
-import symbolic.pieces.trees  # noqa: F401  (all of them fill the registry)
+import symbolic.pieces.operators.activations
+import symbolic.pieces.operators.casting
+import symbolic.pieces.operators.convolutions
+import symbolic.pieces.operators.einsum
+import symbolic.pieces.operators.logic
+import symbolic.pieces.operators.maxima
+import symbolic.pieces.operators.normalisation
+import symbolic.pieces.operators.products
+import symbolic.pieces.operators.quantisation
+import symbolic.pieces.operators.sampling
+import symbolic.pieces.operators.scores
+import symbolic.pieces.operators.selection
+import symbolic.pieces.operators.sums
+import symbolic.pieces.operators.trees  # noqa: F401  (all of them fill the registry)
 from symbolic.enclosures.values import Const
 from symbolic.errors import ModelError
 from symbolic.node import Node, operators
 from symbolic.operators.casting import WHOLE
-from symbolic.pieces.builder import Builder, Units, lowerings
+from symbolic.pieces.operators.builder import Builder, Units, lowerings
+from symbolic.pieces.operators.rearranging import REARRANGING, rearranged, rearranges
 from symbolic.pieces.program import Ids, Label, Program
-from symbolic.pieces.rearranging import REARRANGING, rearranged, rearranges
 
 if TYPE_CHECKING:
     from symbolic.network import Network, Step

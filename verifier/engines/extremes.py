@@ -17,8 +17,8 @@ from math import frexp
 import numpy as np
 from numpy.typing import NDArray
 
-from symbolic.pieces.farkas import Multipliers, implies, maximised, upper_bounds
-from symbolic.pieces.inequalities import Inequalities, Row
+from symbolic.pieces.regions.farkas import Multipliers, implies, maximised, upper_bounds
+from symbolic.pieces.regions.inequalities import Inequalities, Row
 
 __all__ = ["Extreme", "greatest"]
 

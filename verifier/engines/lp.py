@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from symbolic.pieces.exact import ExactPiece
 from symbolic.pieces.guards import Guards, guards_of
-from symbolic.pieces.inequalities import Inequalities
 from symbolic.pieces.line import Binding, End, RationalLine
 from symbolic.pieces.program import Maximum, Program
+from symbolic.pieces.regions.inequalities import Inequalities
 from verifier.cells import Cell
 from verifier.engines.extremes import greatest
 from verifier.engines.found import ExactSet, Observed, differing

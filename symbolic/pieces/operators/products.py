@@ -12,8 +12,18 @@ from symbolic.enclosures.values import Const
 from symbolic.errors import ModelError
 from symbolic.node import Node
 from symbolic.operators.casting import WHOLE
-from symbolic.pieces.builder import Builder, Given, Units, lowers
-from symbolic.pieces.parts import equal, fractions, moving, scaled, standing, times, total, truncated, units
+from symbolic.pieces.operators.builder import Builder, Given, Units, lowers
+from symbolic.pieces.operators.parts import (
+    equal,
+    fractions,
+    moving,
+    scaled,
+    standing,
+    times,
+    total,
+    truncated,
+    units,
+)
 from symbolic.pieces.program import Ids, Tap
 
 __all__ = ["matrix_product"]

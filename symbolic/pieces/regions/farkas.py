@@ -18,7 +18,7 @@ import numpy as np
 from flint import fmpz_mat, nmod_mat
 
 from symbolic.enclosures.rounding import Array
-from symbolic.pieces.inequalities import Inequalities, Row
+from symbolic.pieces.regions.inequalities import Inequalities, Row
 
 __all__ = [
     "Multipliers",

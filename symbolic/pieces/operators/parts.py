@@ -15,7 +15,7 @@ from symbolic.errors import ModelError
 from symbolic.node import Node
 from symbolic.operators.casting import Whole
 from symbolic.operators.reductions import reduced_axes
-from symbolic.pieces.builder import Builder, Given, Units
+from symbolic.pieces.operators.builder import Builder, Given, Units
 from symbolic.pieces.program import Ids
 
 __all__ = [

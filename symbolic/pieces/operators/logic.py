@@ -6,9 +6,9 @@ import numpy as np
 
 from symbolic.enclosures.values import Const
 from symbolic.node import Node
-from symbolic.pieces.builder import Builder, Given, Units, lowers
-from symbolic.pieces.parts import equal, inverted, moving, negated, units
-from symbolic.pieces.products import elementwise
+from symbolic.pieces.operators.builder import Builder, Given, Units, lowers
+from symbolic.pieces.operators.parts import equal, inverted, moving, negated, units
+from symbolic.pieces.operators.products import elementwise
 from symbolic.pieces.program import Ids
 
 __all__: list[str] = []

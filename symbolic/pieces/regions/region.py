@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from symbolic.enclosures.rounding import Array
 from symbolic.errors import InputError, ModelError
 from symbolic.pieces.exact import ExactPiece
-from symbolic.pieces.gradients import Rows, gradients
 from symbolic.pieces.guards import Branches, Guards, guards_of
-from symbolic.pieces.inequalities import Inequalities
-from symbolic.pieces.labels import Names, RowLabel
 from symbolic.pieces.line import RationalLine
 from symbolic.pieces.program import Ids, Program
-from symbolic.pieces.reduction import Reduction, is_reduction, reduction_of
+from symbolic.pieces.regions.gradients import Rows, gradients
+from symbolic.pieces.regions.inequalities import Inequalities
+from symbolic.pieces.regions.labels import Names, RowLabel
+from symbolic.pieces.regions.reduction import Reduction, is_reduction, reduction_of
 
 __all__ = ["AffineMap", "LineRow", "Region", "region"]
 

@@ -7,10 +7,10 @@ import numpy as np
 from symbolic.node import Node
 from symbolic.operators.ml_forest import MEMBER, Forest
 from symbolic.operators.ml_trees import Ensemble, listed_ensemble, split_ensemble, vote_of
-from symbolic.pieces.builder import Builder, Given, Units, lowers
-from symbolic.pieces.parts import inverted, minimum, negated, units
+from symbolic.pieces.operators.builder import Builder, Given, Units, lowers
+from symbolic.pieces.operators.parts import inverted, minimum, negated, units
+from symbolic.pieces.operators.scores import labelled, scores_of, two_scores
 from symbolic.pieces.program import Ids
-from symbolic.pieces.scores import labelled, scores_of, two_scores
 
 __all__: list[str] = []
 

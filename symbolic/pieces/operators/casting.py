@@ -9,8 +9,8 @@ from symbolic.enclosures.values import Const
 from symbolic.errors import ModelError
 from symbolic.node import Node
 from symbolic.operators.casting import WHOLE, Whole, narrow_format
-from symbolic.pieces.builder import Builder, Given, Units, lowers
-from symbolic.pieces.parts import bits_of, moving, negated, standing, truncated, units, wrapped
+from symbolic.pieces.operators.builder import Builder, Given, Units, lowers
+from symbolic.pieces.operators.parts import bits_of, moving, negated, standing, truncated, units, wrapped
 from symbolic.pieces.program import Ids
 
 __all__: list[str] = []

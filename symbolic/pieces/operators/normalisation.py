@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from symbolic.node import Node
-from symbolic.pieces.builder import Builder, Given, Units, lowers
-from symbolic.pieces.parts import moving, standing
+from symbolic.pieces.operators.builder import Builder, Given, Units, lowers
+from symbolic.pieces.operators.parts import moving, standing
 
 __all__: list[str] = []
 

@@ -13,11 +13,11 @@ from symbolic.errors import ModelError
 from symbolic.node import Node
 from symbolic.operators.ml_features import table_of
 from symbolic.operators.ml_scores import class_labels, is_untransformed
-from symbolic.pieces.builder import Builder, Given, Units, lowers
-from symbolic.pieces.parts import equal, inverted, times, total, units
-from symbolic.pieces.products import matrix_product
+from symbolic.pieces.operators.builder import Builder, Given, Units, lowers
+from symbolic.pieces.operators.parts import equal, inverted, times, total, units
+from symbolic.pieces.operators.products import matrix_product
+from symbolic.pieces.operators.selection import gathered
 from symbolic.pieces.program import Ids
-from symbolic.pieces.selection import gathered
 
 __all__ = ["labelled", "scores_of", "two_scores"]
 

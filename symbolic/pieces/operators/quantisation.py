@@ -15,10 +15,10 @@ from symbolic.node import Node
 from symbolic.operators.casting import WHOLE, Whole, narrow_format
 from symbolic.operators.integer_products import per_channel, per_column, per_row
 from symbolic.operators.quantisation import granular
-from symbolic.pieces.builder import Builder, Given, Units, lowers
-from symbolic.pieces.convolutions import convolved
-from symbolic.pieces.parts import absent, fractions, minimum, scaled, standing, units
-from symbolic.pieces.products import elementwise, matrix_product
+from symbolic.pieces.operators.builder import Builder, Given, Units, lowers
+from symbolic.pieces.operators.convolutions import convolved
+from symbolic.pieces.operators.parts import absent, fractions, minimum, scaled, standing, units
+from symbolic.pieces.operators.products import elementwise, matrix_product
 from symbolic.pieces.program import Ids
 
 __all__: list[str] = []

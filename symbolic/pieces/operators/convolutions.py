@@ -15,9 +15,9 @@ from symbolic.errors import ModelError
 from symbolic.node import Node
 from symbolic.operators.convolution import counts
 from symbolic.operators.windows import Place, Window, transposed_window, whole_window, window_of
-from symbolic.pieces.builder import Builder, Given, Units, lowers
-from symbolic.pieces.parts import moving, standing, total
-from symbolic.pieces.products import matrix_product
+from symbolic.pieces.operators.builder import Builder, Given, Units, lowers
+from symbolic.pieces.operators.parts import moving, standing, total
+from symbolic.pieces.operators.products import matrix_product
 from symbolic.pieces.program import Ids, Tap
 
 __all__ = ["convolved", "shifted", "windowed"]

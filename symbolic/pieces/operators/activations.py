@@ -7,9 +7,9 @@ import numpy as np
 from symbolic.enclosures.values import Const
 from symbolic.errors import ModelError
 from symbolic.node import Node
-from symbolic.pieces.builder import Builder, Given, Units, lowers
-from symbolic.pieces.parts import inverted, magnitude, minimum, moving, units
-from symbolic.pieces.products import elementwise
+from symbolic.pieces.operators.builder import Builder, Given, Units, lowers
+from symbolic.pieces.operators.parts import inverted, magnitude, minimum, moving, units
+from symbolic.pieces.operators.products import elementwise
 from symbolic.pieces.program import Ids, Rounding
 
 __all__: list[str] = []

@@ -7,8 +7,8 @@ import numpy as np
 from symbolic.enclosures.rounding import Array
 from symbolic.errors import ModelError
 from symbolic.node import Node
-from symbolic.pieces.builder import Builder, Given, Units, lowers
-from symbolic.pieces.parts import magnitude, moving, negated, reduced, standing, times, total
+from symbolic.pieces.operators.builder import Builder, Given, Units, lowers
+from symbolic.pieces.operators.parts import magnitude, moving, negated, reduced, standing, times, total
 from symbolic.pieces.program import Ids
 
 __all__: list[str] = []

@@ -11,9 +11,19 @@ from symbolic.enclosures.values import Const
 from symbolic.errors import ModelError
 from symbolic.node import Node
 from symbolic.operators.places import Indexed, Places, along_axis, by_element, by_tuple
-from symbolic.pieces.builder import Builder, Given, Units, lowers
-from symbolic.pieces.parts import equal, inverted, minimum, moving, standing, times, total, truncated, units
-from symbolic.pieces.products import elementwise
+from symbolic.pieces.operators.builder import Builder, Given, Units, lowers
+from symbolic.pieces.operators.parts import (
+    equal,
+    inverted,
+    minimum,
+    moving,
+    standing,
+    times,
+    total,
+    truncated,
+    units,
+)
+from symbolic.pieces.operators.products import elementwise
 from symbolic.pieces.program import Ids
 
 __all__: list[str] = []

@@ -14,7 +14,7 @@ from symbolic.enclosures.rounding import Array
 from symbolic.enclosures.values import Const
 from symbolic.errors import ModelError
 from symbolic.node import Node
-from symbolic.pieces.intervals import Intervals
+from symbolic.pieces.operators.intervals import Intervals
 from symbolic.pieces.program import (
     Held,
     Ids,

@@ -14,8 +14,8 @@ from math import gcd
 import numpy as np
 
 from symbolic.enclosures.rounding import Array
-from symbolic.pieces.farkas import Multipliers, implies, maximised, proof
-from symbolic.pieces.inequalities import Inequalities
+from symbolic.pieces.regions.farkas import Multipliers, implies, maximised, proof
+from symbolic.pieces.regions.inequalities import Inequalities
 
 __all__ = ["Reduction", "is_reduction", "reduction_of"]
 

@@ -13,9 +13,9 @@ from symbolic.enclosures.values import Const
 from symbolic.errors import ModelError
 from symbolic.node import Node
 from symbolic.operators.einsum import Equation, Label, Labels
-from symbolic.pieces.builder import Builder, Given, Units, lowers
-from symbolic.pieces.parts import total
-from symbolic.pieces.products import matrix_product
+from symbolic.pieces.operators.builder import Builder, Given, Units, lowers
+from symbolic.pieces.operators.parts import total
+from symbolic.pieces.operators.products import matrix_product
 
 __all__: list[str] = []
 

@@ -11,7 +11,7 @@ from onnx import helper
 from symbolic.enclosures.values import Batch, Const, Range, Value
 from symbolic.errors import ModelError
 from symbolic.node import Node, operators
-from symbolic.pieces.builder import Builder, Given, Units
+from symbolic.pieces.operators.builder import Builder, Given, Units
 from symbolic.pieces.program import Ids
 
 __all__ = ["REARRANGING", "rearranged", "rearranges"]

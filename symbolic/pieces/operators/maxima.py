@@ -11,9 +11,9 @@ from symbolic.errors import ModelError
 from symbolic.node import Node
 from symbolic.operators.extremum import flat_numbers
 from symbolic.operators.windows import whole_window, window_of
-from symbolic.pieces.builder import Builder, Given, Units, lowers
-from symbolic.pieces.convolutions import windowed
-from symbolic.pieces.parts import equal, minimum, moving, negated, reduced, standing, times, total
+from symbolic.pieces.operators.builder import Builder, Given, Units, lowers
+from symbolic.pieces.operators.convolutions import windowed
+from symbolic.pieces.operators.parts import equal, minimum, moving, negated, reduced, standing, times, total
 from symbolic.pieces.program import Ids
 
 __all__: list[str] = []

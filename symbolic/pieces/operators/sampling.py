@@ -17,10 +17,10 @@ from symbolic.operators.columns import starts_of
 from symbolic.operators.regions import HALF, bins_of, images_of, places_of, regions_of, whole_bins
 from symbolic.operators.resize import extrapolated, interpolations
 from symbolic.operators.sampling import MODES, place_of
-from symbolic.pieces.builder import Builder, Given, Units, lowers
-from symbolic.pieces.convolutions import shifted
-from symbolic.pieces.parts import absent, combination, fractions, moving, standing, units
-from symbolic.pieces.products import elementwise, matrix_product
+from symbolic.pieces.operators.builder import Builder, Given, Units, lowers
+from symbolic.pieces.operators.convolutions import shifted
+from symbolic.pieces.operators.parts import absent, combination, fractions, moving, standing, units
+from symbolic.pieces.operators.products import elementwise, matrix_product
 from symbolic.pieces.program import Ids
 
 __all__: list[str] = []

@@ -1,0 +1,1 @@
+"""Operators as layers of exact linear units."""

@@ -1,0 +1,1 @@
+"""Polytopes of activation patterns, and proofs that rows follow from others."""
