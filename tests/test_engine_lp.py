@@ -11,8 +11,8 @@ import pytest
 from engine_checks import inside, require_true
 from line_problems import FAMILIES, INFINITY, Nodes, Problem, problem, worked_example
 
-from symbolic.pieces import farkas
 from symbolic.pieces.exact import ExactPiece
+from symbolic.pieces.regions import farkas
 from symbolic.pieces.regions.farkas import implies
 from symbolic.pieces.regions.inequalities import Inequalities, Row
 from verifier.engines import extremes, lp

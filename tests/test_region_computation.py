@@ -16,7 +16,7 @@ from region_checks import (
 
 from symbolic.errors import InputError, ModelError
 from symbolic.network import Network
-from symbolic.pieces import gradients as gradients_module
+from symbolic.pieces.regions import gradients as gradients_module
 from symbolic.pieces.residues import Primes
 
 
