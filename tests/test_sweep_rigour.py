@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
+import onnx
 import pytest
-from sweep_nets import MAKERS, a_line, jumps, program_of, selected, stack
+from onnx import TensorProto
+from sweep_nets import MAKERS, a_line, jumps, net, node, program_of, selected, stack
 
+from symbolic.errors import ModelError
 from symbolic.pieces.exact import ExactPiece
 from symbolic.pieces.program import Linear, Maximum, Product, Program
 from verifier.sweep.forward import forward, linear
@@ -15,6 +19,7 @@ from verifier.sweep.norms import matrix_norm, norms_of
 from verifier.sweep.reading_head import INSIDE, MIXED, OUTSIDE
 from verifier.sweep.rigour import CertifiedSweeper, rigorous
 from verifier.sweep.sweeper import planned
+from verifier.swept import is_provable
 
 CONTINUOUS = ["dense", "convolutional", "stack", "unet", "residual", "clipped"]
 
@@ -152,3 +157,70 @@ def test_a_jump_before_the_head_leaves_all_undecided() -> None:
     plan = rigorous(planned(program, {output: observed}))
     found = CertifiedSweeper(plan, start, direction).run(0.0, 1.0)
     assert (found.verdicts == MIXED).all()
+
+
+def turned() -> onnx.ModelProto:
+    """Both ends of a convolution whose middle is zero read one place each, but not the same."""
+    constants = {
+        "A": np.array([[[1]], [[1]], [[2]], [[0.5]]], np.float32),
+        "b": np.array([20, 20, 40, 20], np.float32),
+        "B": np.array([[[2.0**34], [2.0**34], [-(2.0**34)], [1]]], np.float32),
+        "K": np.array([[[3, 0, -3]]], np.float32),
+        **{name: np.array([v]) for name, v in (("from", -1), ("to", -5), ("axis", 2), ("step", -1))},
+    }
+    nodes = [
+        node("Conv", "x A b", "a0"),
+        node("Relu", "a0", "a"),
+        node("Conv", "a B", "h"),
+        node("Relu", "h", "r"),
+        node("Slice", "r from to axis step", "s"),
+        node("Conv", "s K", "y", pads=[1, 1]),
+    ]
+    return net(nodes, constants, [1, 1, 2])
+
+
+def doubled() -> onnx.ModelProto:
+    """A convolution that reads every unit twice."""
+    constants = {"A": np.ones((1, 1, 1), np.float32), "K": np.ones((1, 2, 3), np.float32)}
+    nodes = [
+        node("Conv", "x A", "a"),
+        node("Relu", "a", "r"),
+        node("Concat", "r r", "s", axis=1),
+        node("Conv", "s K", "y", pads=[1, 1]),
+    ]
+    return net(nodes, constants, [1, 1, 8])
+
+
+@pytest.mark.parametrize("make", [turned, doubled])
+def test_convolutions_of_what_is_turned_or_doubled(make: Callable[[], onnx.ModelProto]) -> None:
+    """Their taps look like translations of a grid; the norms of such do not bound them."""
+    program = planned(program_of(make())).program
+    k = max(k for k, layer in enumerate(program.layers) if isinstance(layer, Linear))
+    layer = program.layers[k]
+    ((s, bound),) = norms_of(program, k).items()
+    units = np.zeros((program.layers[s].size, program.size))
+    units[:, of_layer(program, s)] = np.eye(program.layers[s].size)
+    assert np.linalg.norm(linear(layer, units), 2) <= bound
+
+
+def test_integers_that_may_wrap_are_not_swept() -> None:
+    """100 + 100 in int8."""
+    constants = {
+        "A": np.eye(4, dtype=np.float32),
+        "level": np.array(0.25, np.float32),
+        "hundred": np.array(100, np.int8),
+        "fifty": np.array(50, np.int8),
+    }
+    nodes = [
+        node("MatMul", "x A", "a"),
+        node("LeakyRelu", "a", "r", alpha=0.5),
+        node("Greater", "r level", "g"),
+        node("Cast", "g", "i", to=TensorProto.INT8),
+        node("Mul", "i hundred", "m"),
+        node("Add", "m m", "q"),
+        node("Greater", "q fifty", "y"),
+    ]
+    program = program_of(net(nodes, constants, [1, 4], TensorProto.BOOL))
+    assert not is_provable(program, ["y"])
+    with pytest.raises(ModelError, match="integers"):
+        rigorous(planned(program, {"y": np.zeros((1, 4))}))

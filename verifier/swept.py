@@ -133,7 +133,9 @@ def swept(
 
 
 def is_provable(program: Program, outputs: Sequence[str]) -> bool:
-    """Whether nothing jumps before the last layers, so that a sweep proves its verdicts."""
+    """Whether nothing jumps before the last layers and no integer may wrap, so that a sweep proves verdicts."""
+    if program.held:
+        return False
     plan = planned(program, {name: np.zeros(program.outputs[name].shape) for name in outputs})
     return all(isinstance(plan.program.layers[k], (Linear, Maximum)) for k in plan.body)
 

@@ -3,9 +3,10 @@
 - A matrix A: ||A||^2 = ||G|| for G = A'A, and ||G|| <= ||G^p||_F^(1/p) for p = 2^k, as G is symmetric and
   the spectral norm is at most the Frobenius norm. The rounding of the squarings is relative to the Frobenius
   norms, of which no more than a factor of the dimension is lost: `UP` covers it.
-- A convolution whose taps are translations of one grid is a compression of the circulant convolution on any
-  torus that is so large that no tap wraps around (N + k - 1), which the discrete Fourier transform makes
-  block diagonal: its norm is the greatest of the norms of the blocks sum_k exp(i d_k theta) W_k.
+- A convolution whose taps are translations of one grid, each to all places from which it reads one of the
+  places that are read at all, is a compression of the circulant convolution on any torus that is so large
+  that no tap wraps around (N + k - 1), which the discrete Fourier transform makes block diagonal: its norm is
+  the greatest of the norms of the blocks sum_k exp(i d_k theta) W_k.
 - Any taps: the targets read copies of source blocks through the stacked matrix. A block that is read m times
   makes the copying a map of norm sqrt(m).
 - Sparse rows: sqrt(largest row sum * largest column sum) of absolute values (Schur's test); sums of parts by
@@ -16,6 +17,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -188,7 +190,10 @@ def _translations(
     place[own] = np.arange(np.prod(grid)).reshape(grid)
     channel = np.full(program.size, -1)
     channel[own] = np.arange(own.shape[1]).reshape(-1, *(1,) * len(grid))
-    offsets = []
+    first = taps[0][0][0]
+    if len(np.unique(first)) < len(first):  # a unit that is read twice counts more
+        return None
+    offsets, read = [], np.zeros(prod(grid), dtype=bool)
     for sources, targets, _ in taps:
         where = place[sources]
         if (
@@ -197,12 +202,23 @@ def _translations(
             or (channel[sources] != channel[sources[0]]).any()
         ):
             return None
-        if (channel[sources[0]] != channel[taps[0][0][0]]).any():
+        if (channel[sources[0]] != channel[first]).any():
             return None
         shift = np.stack(np.unravel_index(where[:, 0], grid)) - np.stack(np.unravel_index(targets, grid))
         if (shift != shift[:, :1]).any():
             return None
         offsets.append(shift[:, 0])
+        read[where[:, 0]] = True
     table = np.array(offsets)
+    if any(_reached(read.reshape(grid), d) != len(t) for d, (_, t, _) in zip(table, taps, strict=True)):
+        return None  # some taps leave out what others do not: no compression
     reach = table.max(axis=0) - table.min(axis=0)
     return table, tuple(int(n + r) for n, r in zip(grid, reach, strict=True))
+
+
+def _reached(read: NDArray[np.bool_], offset: Ids) -> int:
+    """From how many places of a grid an offset leads to one that is read."""
+    parts = [
+        slice(max(0, d), max(0, n + min(0, d))) for d, n in zip(offset.tolist(), read.shape, strict=True)
+    ]
+    return int(read[tuple(parts)].sum())

@@ -66,9 +66,10 @@ def rigorous(plan: Plan) -> Plan:
     Raises
     ------
     ModelError
-        If some constants are not rational.
+        If some constants are not rational, or integers may leave their types: the sweep does not look.
     """
     plan.program.require_exact()
+    plan.program.require_held()
     found = _known.setdefault(plan.program, {})
     body = tuple(plan.body)
     if body not in found:
