@@ -133,7 +133,7 @@ def swept(
 
 
 def is_provable(program: Program, outputs: Sequence[str]) -> bool:
-    """Whether nothing jumps before the last layers and no integer may wrap, so that a sweep proves verdicts."""
+    """Whether nothing jumps before the last layers and no integer may wrap: a sweep proves verdicts."""
     if program.held:
         return False
     plan = planned(program, {name: np.zeros(program.outputs[name].shape) for name in outputs})
