@@ -28,8 +28,6 @@ __all__ = ["SearchOptions", "decide_line"]
 
 NEAR = Fraction(1, 2**40)
 """In t: what lies nearer to the observed point than this is decided in one piece with it."""
-PATIENCE = 64
-"""Evaluations after which "auto" sweeps the line instead, if bounds have decided less than half of it."""
 NARROW = 2.0**-16
 """Of the part of the line that matters: narrower gaps are brackets of end points."""
 SMALL = 20_000
@@ -59,7 +57,6 @@ class SearchOptions:
     engine: str = "auto"
     exact_ends: bool | None = None
     exact_rays: bool = False
-    patience: int = 0
     show: Callable[[str], None] | None = None
     smt_folder: str | os.PathLike[str] | None = None
 
@@ -98,16 +95,12 @@ def decide_line(
             program = None
         rays = program is not None and audited.network.homogeneous and program.size <= SMALL
         rays = rays and isinf(options.lo) and isinf(options.hi)
-        given = replace(options, exact_rays=rays, patience=PATIENCE if engine == "auto" else 0)
+        given = replace(options, exact_rays=rays)
         if engine == "sweep":
             searched = _swept(audited, arrays, start, beta, seen, options)
         else:
             searched = _searched(audited, arrays, start, beta, seen, given)
             engine = "search"
-            if searched.ended_by == "budget" and searched.evaluations < options.goal.max_cells:
-                engine = "sweep" if _is_provable(audited) else engine
-                instead = _swept if engine == "sweep" else _searched
-                searched = instead(audited, arrays, start, beta, seen, replace(given, patience=0))
         found = searched.cells
         bindings: dict[Fraction, Binding] = {}
         if program is not None:
@@ -131,14 +124,6 @@ def decide_line(
         return Decided(found, len(exact.cells), "exhaustive", ends, engine)
 
     return all_engines(run) if options.engine == "all" else run(options.engine)
-
-
-def _is_provable(audited: Audited) -> bool:
-    """Whether a sweep of the network can prove verdicts."""
-    from verifier.swept import is_provable
-
-    program = exact_program(audited.network)
-    return program is not None and is_provable(program, audited.outputs)
 
 
 def _swept(
@@ -227,7 +212,6 @@ def _run(event: Event, options: SearchOptions, exact: Decider, known: Sequence[C
         refine=exact,
         known=known,
         farthest=options.reach * FAR if options.exact_rays else FARTHEST,
-        patience=options.patience,
         progress=options.progress,
     ).run()
 

@@ -187,7 +187,7 @@ def put_out(
             ds, dv = d - slope[k], v - ahead[k]
             dslope[k], dahead[k] = ds, dv
             slope[k], ahead[k] = d, v
-            wrong = abs(dv - left * ds) + 4.0 * ULP * (abs(dv) + abs(left * ds))
+            wrong = abs(dv - left * ds) + 4.0 * ULP * (2.0 * abs(v) + abs(dv) + abs(left * ds))
             change += ds * ds
             off += wrong * wrong
         return change, off, own_slope, own_ahead
@@ -225,7 +225,7 @@ def put_out(
         ds, dv = d - slope[unit], v - ahead[unit]
         dslope[unit], dahead[unit] = ds, dv
         slope[unit], ahead[unit] = d, v
-        wrong = abs(dv - left * ds) + 4.0 * ULP * (abs(dv) + abs(left * ds))
+        wrong = abs(dv - left * ds) + 4.0 * ULP * (2.0 * abs(v) + abs(dv) + abs(left * ds))
         change += ds * ds
         off += wrong * wrong
         row += places

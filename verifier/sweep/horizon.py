@@ -131,3 +131,8 @@ def _tally_shift(net: Net, s: State, step: float) -> None:
             for source in range(n + 1):
                 off += net.norm[layer, source] * size[source]
             s.tally[layer, 1] += off + TINY
+        elif layers[layer, KIND] == MAXIMUM:  # a loser may have come before its winner by rounding
+            square = 0.0
+            for source in range(n + 1):
+                square += (net.norm[layer, source] * size[source]) ** 2
+            s.tally[layer, 2] = (sqrt(s.tally[layer, 2]) + 2.0 * sqrt(square)) ** 2

@@ -66,7 +66,8 @@ def symbol_norm(weights: Array, offsets: Ids, torus: tuple[int, ...]) -> float:
     for part in np.array_split(frequency, -(-len(frequency) // 512)):
         phases = np.exp(2j * np.pi * (part @ offsets.T))
         symbols = np.tensordot(phases, weights, axes=(1, 0))
-        best = max(best, matrix_norm(symbols))
+        found = matrix_norm(symbols)
+        best = max(best, found) if np.isfinite(found) else np.inf
     return best
 
 

@@ -46,7 +46,7 @@ def run(
     n, begins = 0, made[2]
     judged = len(h.outputs) > 0
     while n < most and n < len(events):
-        if judged and made[1] + 2 * DEEPEST > len(pieces):
+        if judged and made[1] + 4 * DEEPEST > len(pieces):
             break
         gate = next_gate(s.soonest, s.times)
         t = s.times[gate] if gate >= 0 else s.at[1]

@@ -158,7 +158,7 @@ class Sweeper:
         while left > 0 and self.state.at[0] < sign * z1:
             rows = min(left, 1 << 14)
             made = np.array([0.0, 0.0, self._begins])
-            e, p = np.zeros((rows, 5)), np.zeros((rows + 2 * DEEPEST, 4))
+            e, p = np.zeros((rows, 5)), np.zeros((rows + 4 * DEEPEST, 4))
             plan = self.plan
             run(plan.net, self.state, plan.head, self.scratch, self._every, sign * z1, rows, e, p, made)
             self._begins = float(made[2])
