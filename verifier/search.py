@@ -97,9 +97,6 @@ class Search:
         Cells that are decided already; a gap among them is left to ``refine``.
     farthest : float
         In t: rays that begin farther out and have no weight are left.
-    patience : int
-        After so many evaluations the search ends (by "budget") if more than half of the null mass is still
-        undecided; 0: it does not.
     progress : callable, optional
         Called with (inf_p, sup_p, evaluations) after every batch.
     """
@@ -117,12 +114,10 @@ class Search:
         refine: Decider | None = None,
         known: Sequence[Cell] = (),
         farthest: float = FARTHEST,
-        patience: int = 0,
         progress: Callable[[float, float, int], None] | None = None,
     ) -> None:
         self.event, self.law, self.goal = event, law, goal
         self.refine, self.progress, self.farthest = refine, progress, farthest
-        self.patience = patience
         self.limits, self.reach = (lo, hi), reach
         self.batch = segments_at_once(event.network, budget)
         self.queue: list[Waiting] = []
@@ -172,7 +167,7 @@ class Search:
             if self._at_an_end():
                 ended = "precision"
                 break
-            if self.event.evaluations >= self.goal.max_cells or self._is_hopeless():
+            if self.event.evaluations >= self.goal.max_cells:
                 ended = "budget"
                 break
             batch = self._heaviest()
@@ -182,13 +177,6 @@ class Search:
         if ended == "exhaustive" and (self.stuck or self.slivers) and self.refine is not None:
             ended = self._refine(self.refine)
         return SearchResult(covering(self.cells), self.event.evaluations, ended)
-
-    def _is_hopeless(self) -> bool:
-        """Whether bounds do not pay here: asked once."""
-        if not 0 < self.patience <= self.event.evaluations:
-            return False
-        self.patience = 0
-        return bool(np.logaddexp.reduce([-w.key for w in self.queue] or [-np.inf]) > np.log(0.5))
 
     def _at_an_end(self) -> bool:
         """Whether the observed point seems to be an end of the truncation set: p is then 0, or nearly so, and
