@@ -136,14 +136,21 @@ def _swept(
 ) -> SearchResult:
     """Find the cells of a line by sweeping it."""
     from verifier.sweep.sweeper import planned
-    from verifier.swept import swept
+    from verifier.swept import Swept
 
     network = audited.network
     event = Event(network, Line.of(start, beta, network.shape), seen.observed)
-    plan = planned(network.program, dict(zip(audited.outputs, seen.observed, strict=True)))
-    lo, hi = max(float(options.lo), -options.reach), min(float(options.hi), options.reach)
-    batch = segments_at_once(network, options.budget)
-    found = swept(event, plan, options.law, options.goal, lo, hi, batch, options.progress)
+    found = Swept(
+        event,
+        planned(network.program, dict(zip(audited.outputs, seen.observed, strict=True))),
+        RationalLine(tuple(start), tuple(beta)),
+        options.law,
+        options.goal,
+        max(float(options.lo), -options.reach),
+        min(float(options.hi), options.reach),
+        batch=segments_at_once(network, options.budget),
+        progress=options.progress,
+    ).run()
     if found.ended_by != "exhaustive" or options.goal.stop == "exhaustive":
         return found
     # what the sweep could not tell, by more bits

@@ -1,88 +1,84 @@
 """Deciding a line by sweeping it, outwards from the observed point.
 
-The sweep finds every linear piece and proves the verdicts of most (`sweep.rigour`); where it proves nothing
+The sweep finds every linear piece and proves the verdicts of most (`sweep.rigour`); what it leaves at the
+ends of the truncation set is decided in double-double numbers (`sweep.sharp`). Where the sweep proves nothing
 (inner jumps) enclosures do. A cell of the certificate spans as many pieces as enclosures, and so a checker,
 can decide in one.
+
+The line is swept in stretches, two at a time (compiled loops run beside each other): always those of the
+greatest null mass. Which these are depends on the law alone, not on the machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
-from math import inf
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import inf, log
 
 import numpy as np
 
-from symbolic.enclosures.line import Line
 from symbolic.errors import ModelError
+from symbolic.pieces.line import RationalLine
 from symbolic.pieces.program import Linear, Maximum, Program
 from verifier.cells import Cell, covering
 from verifier.event import Event
 from verifier.goal import Goal, Stop
+from verifier.proving import Prover
 from verifier.search import Law, SearchResult
-from verifier.sweep.reading_head import INSIDE, MIXED, OUTSIDE
+from verifier.sweep.double_double import doubled
 from verifier.sweep.rigour import CertifiedSweeper, rigorous
+from verifier.sweep.sharp import SharpSweeper
 from verifier.sweep.sweeper import Plan, Sweep, Sweeper, planned
 
-__all__ = ["is_provable", "swept"]
+__all__ = ["Swept", "is_provable"]
 
-EVENTS = 512
+EVENTS = 256
 """Flips between two looks at p."""
-SELDOM = 16
-"""Cells between two trials of how long they may be."""
-Stretch = tuple[float, float]
+STRETCHES = 2
+"""Swept at a time."""
+MOST_STRETCHES = 8
+LIGHT = log(4.0)
+"""A stretch of less than a quarter of the greatest null mass waits."""
+SHARP = 64
+"""Linear pieces in double-double numbers; what is left then stays undecided."""
+WORTH = 4.0
+"""An enclosure is tried where it saves so many times what it costs."""
+LONGEST_PAUSE = 64
+"""Rounds between two such trials, at most."""
+Part = tuple[float, float]
 
 
 @dataclass
-class Side:
-    """One of the two directions.
+class Stretch:
+    """A part of the line that is swept from the end next to the observed point.
 
     Attributes
     ----------
-    at : float
-        How far it has come.
-    end : float
-        Where it stops.
-    inside, undecided : float
-        Logarithms of the null mass that is proved inside, and that is left behind.
+    at, end : float
+        What is left.
+    rate : float
+        Seconds per unit of the line, as measured; 0: not yet.
+    width, pause, wait : float, int, int
+        Of the next enclosure that is tried; rounds between two trials, and till the next.
     """
 
-    sweeper: Sweeper | CertifiedSweeper
     at: float
     end: float
-    inside: float = -inf
-    undecided: float = -inf
-    cells: list[Cell] = field(default_factory=list)
+    sweeper: Sweeper | CertifiedSweeper | None = None
+    rate: float = 0.0
+    width: float = 0.0
+    pause: int = 1
+    wait: int = 1
 
-    @property
-    def done(self) -> bool:
-        return self.at == self.end
-
-    def rest(self) -> Stretch:
-        """What lies ahead, to infinity."""
-        return (self.at, inf) if self.end > 0 else (-inf, self.at)
-
-    def add(self, cell: Cell, law: Law) -> None:
-        """Count a cell."""
-        mass = _mass(law, (float(cell.lo), float(cell.hi)))
-        if cell.verdict == "gap":
-            self.undecided = float(np.logaddexp(self.undecided, mass))
-        elif cell.verdict == "inside":
-            self.inside = float(np.logaddexp(self.inside, mass))
-        self.cells.append(cell)
+    def ends(self, farther: float | None = None) -> tuple[float, float]:
+        """What is left, in ascending order."""
+        end = self.end if farther is None else farther
+        return min(self.at, end), max(self.at, end)
 
 
-def swept(
-    event: Event,
-    plan: Plan,
-    law: Law,
-    goal: Goal,
-    lo: float,
-    hi: float,
-    batch: int = 16,
-    progress: Callable[[float, float, int], None] | None = None,
-) -> SearchResult:
+class Swept:
     """Sweep until the goal, or until what lies ahead does not matter for it.
 
     Parameters
@@ -91,45 +87,213 @@ def swept(
         Proves verdicts of stretches, on the same line.
     plan : Plan
         The network, made ready for sweeping.
+    line : RationalLine
+        The same line.
     law : Law
         Weighs what is known.
     goal : Goal
         When to stop.
     lo, hi : float
         The part of the line that matters.
+    known : sequence of Cell
+        What need not be swept.
     batch : int
         Stretches that are enclosed at once.
+    leaps : bool
+        Whether enclosures are tried where they seem to cost less than sweeping.
     progress : callable, optional
         Called with (inf_p, sup_p, evaluations).
-
-    Returns
-    -------
-    SearchResult
-        ``evaluations`` counts enclosures and linear pieces.
     """
-    sides = _sides(plan, event.line, lo, hi)
-    prover = _Prover(event, batch, isinstance(sides[0].sweeper, CertifiedSweeper))
-    ended: Stop = "exhaustive"
-    while True:
-        inf_p, sup_p = _bounds(law, sides)
-        if progress is not None:
-            progress(inf_p, sup_p, event.evaluations + prover.pieces)
-        if goal.reached(inf_p, sup_p):
-            ended = "precision" if goal.stop == "precision" else "decision"
-            break
-        open_sides = [side for side in sides if not side.done]
-        if not open_sides or goal.reached(*_bounds(law, sides, hopeful=True)):
-            break
-        if event.evaluations + prover.pieces >= goal.max_cells:
-            ended = "budget"
-            break
-        side = max(open_sides, key=lambda s: _mass(law, s.rest()))
-        found = side.sweeper.run(side.at, side.end, EVENTS)
-        side.at = found.reached
-        for cell in prover.prove(found):
-            side.add(cell, law)
-    cells = covering([*sides[0].cells, *sides[1].cells])
-    return SearchResult(cells, event.evaluations + prover.pieces, ended)
+
+    def __init__(
+        self,
+        event: Event,
+        plan: Plan,
+        line: RationalLine,
+        law: Law,
+        goal: Goal,
+        lo: float,
+        hi: float,
+        *,
+        known: Sequence[Cell] = (),
+        batch: int = 16,
+        leaps: bool = False,
+        progress: Callable[[float, float, int], None] | None = None,
+    ) -> None:
+        self.event, self.line, self.law, self.goal, self.leaps = event, line, law, goal, leaps
+        self.progress, self.limits = progress, (lo, hi)
+        try:
+            self.plan, self.certified = rigorous(plan), True
+        except ModelError:
+            self.plan, self.certified = plan, False
+        self.prover = Prover(event, batch, self.certified)
+        self.cells: list[Cell] = []
+        self.inside = [-inf, -inf]
+        """Logarithms of the null mass proved inside, left and right of the observed point."""
+        self.left: list[Part] = []
+        """What is left undecided behind the sweep."""
+        self.sharpened = 0
+        self._add([cell for cell in known if cell.verdict != "gap"])
+        gaps = [(float(c.lo), float(c.hi)) for c in covering(self.cells) if c.verdict == "gap"]
+        self.tails = [p for a, b in gaps for p in ((a, min(b, lo)), (max(a, hi), b)) if p[0] < p[1]]
+        self.stretches = _stretches(gaps, lo, hi)
+
+    def run(self) -> SearchResult:
+        """The cells that are found.
+
+        Returns
+        -------
+        SearchResult
+            ``evaluations`` counts enclosures and linear pieces.
+        """
+        ended: Stop = "exhaustive"
+        with ThreadPoolExecutor(STRETCHES) as pool:
+            while self.stretches:
+                inf_p, sup_p = self._look()
+                if self.goal.reached(inf_p, sup_p):
+                    ended = "precision" if self.goal.stop == "precision" else "decision"
+                    break
+                if self.goal.reached(*self._bounds(hopeful=True)):
+                    break
+                if self._evaluations() >= self.goal.max_cells:
+                    ended = "budget"
+                    break
+                self._round(pool)
+            if ended == "exhaustive" and self.certified and self._sharpen(pool):
+                ended = "precision" if self.goal.stop == "precision" else "decision"
+        return SearchResult(covering(self.cells), self._evaluations(), ended)
+
+    # ---- what is known ------------------------------------------------------------------------------------
+
+    def _evaluations(self) -> int:
+        return self.event.evaluations + self.prover.pieces + self.sharpened
+
+    def _look(self) -> tuple[float, float]:
+        found = self._bounds()
+        if self.progress is not None:
+            self.progress(*found, self._evaluations())
+        return found
+
+    def _bounds(self, hopeful: bool = False) -> tuple[float, float]:
+        """Bounds of p; ``hopeful``: if all that the sweep has left behind could be decided."""
+        gaps = [*self.tails, *(s.ends() for s in self.stretches), *([] if hopeful else self.left)]
+        return self.law.bounds(self.inside[0], self.inside[1], *self._masses(gaps))
+
+    def _masses(self, parts: Sequence[Part]) -> list[float]:
+        """Logarithms of the null mass left and right of the observed point."""
+        ends = np.array(parts).reshape(-1, 2)
+        sides = (np.minimum(ends, 0.0), np.maximum(ends, 0.0))
+        return [float(np.logaddexp.reduce(self.law.log_mass(s[:, 0], s[:, 1]), initial=-inf)) for s in sides]
+
+    def _add(self, cells: Sequence[Cell]) -> None:
+        """Count what has been found; what is undecided is left behind."""
+        ends: dict[str, list[Part]] = {"inside": [], "outside": [], "gap": []}
+        for cell in cells:
+            ends[cell.verdict].append((float(cell.lo), float(cell.hi)))
+        self.left += ends["gap"]
+        self.cells += [cell for cell in cells if cell.verdict != "gap"]
+        found = self._masses(ends["inside"])
+        self.inside = [float(np.logaddexp(a, b)) for a, b in zip(self.inside, found, strict=True)]
+
+    def _mass(self, lo: float, hi: float) -> float:
+        return float(self.law.log_mass(np.array([lo]), np.array([hi]))[0])
+
+    # ---- sweeping -----------------------------------------------------------------------------------------
+
+    def _round(self, pool: ThreadPoolExecutor) -> None:
+        """Sweep the heaviest stretches for a while."""
+        for stretch in self._chosen():
+            if self.leaps and self._leap(stretch):
+                self.stretches = [s for s in self.stretches if s.at != s.end]
+                return
+        chosen = self._chosen()
+        for found in pool.map(self._sweep, chosen):
+            self._add(self.prover.prove(found))
+        self.stretches = [s for s in self.stretches if s.at != s.end]
+
+    def _chosen(self) -> list[Stretch]:
+        """The heaviest; if the second one is light by comparison, the two halves of the heaviest."""
+        mass = {id(s): self._mass(*s.ends()) for s in self.stretches}
+        ordered = sorted(self.stretches, key=lambda s: mass[id(s)], reverse=True)
+        chosen = [s for s in ordered[:STRETCHES] if mass[id(s)] >= mass[id(ordered[0])] - LIGHT]
+        if len(chosen) < STRETCHES and len(self.stretches) < MOST_STRETCHES:
+            half = self._halved(chosen[0])
+            chosen += [half] if half is not None else []
+        return chosen
+
+    def _halved(self, stretch: Stretch) -> Stretch | None:
+        """The far half of a stretch, by null mass; if both are worth the beginning."""
+        near, far = stretch.at, stretch.end
+        half = self._mass(*stretch.ends()) - log(2.0)
+        for _ in range(30):
+            middle = 0.5 * (near + far)
+            if self._mass(*stretch.ends(middle)) < half:
+                near = middle
+            else:
+                far = middle
+        middle = float(np.float32(near))
+        if not min(stretch.at, stretch.end) < middle < max(stretch.at, stretch.end):
+            return None
+        made = Stretch(middle, stretch.end)
+        stretch.end = middle
+        self.stretches.append(made)
+        return made
+
+    def _sweep(self, stretch: Stretch) -> Sweep:
+        began, at = time.perf_counter(), stretch.at
+        if stretch.sweeper is None:
+            stretch.sweeper = self._sweeper()
+        found = stretch.sweeper.run(stretch.at, stretch.end, EVENTS)
+        stretch.at = found.reached
+        stretch.rate = (time.perf_counter() - began) / max(abs(stretch.at - at), 1e-300)
+        return found
+
+    def _sweeper(self) -> Sweeper | CertifiedSweeper:
+        line = self.event.line
+        start, direction = line.start.reshape(-1), line.direction.reshape(-1)
+        if not self.certified:
+            return Sweeper(self.plan, start, direction)
+        off = (float(np.linalg.norm(e)) * (1 + 2.0**-20) for e in (line.start_error, line.direction_error))
+        return CertifiedSweeper(self.plan, start, direction, (next(off), next(off)))
+
+    def _leap(self, stretch: Stretch) -> bool:
+        """Try an enclosure of what lies next, if it may save time."""
+        stretch.wait -= 1
+        if stretch.wait > 0 or stretch.rate == 0.0:
+            return False
+        least = WORTH * self.prover.seconds() / stretch.rate
+        stretch.width = min(max(stretch.width, least), abs(stretch.end - stretch.at))
+        to = stretch.at + stretch.width if stretch.end > stretch.at else stretch.at - stretch.width
+        cell = self.prover.enclosed(*stretch.ends(to)) if stretch.width >= least else None
+        if cell is None:
+            stretch.width /= 2
+            stretch.pause = min(2 * stretch.pause, LONGEST_PAUSE)
+            stretch.wait = stretch.pause
+            return False
+        self._add([cell])
+        stretch.at, stretch.width, stretch.pause, stretch.wait = to, 2 * stretch.width, 1, 0
+        return True
+
+    # ---- what the sweep has left ---------------------------------------------------------------------------
+
+    def _sharpen(self, pool: ThreadPoolExecutor) -> bool:
+        """Decide what the sweep has left behind, the heaviest first; whether the goal is reached."""
+        waiting = sorted(_joined(self.left), key=lambda part: self._mass(*part))
+        if not waiting or self.goal.reached(*self._look()):
+            return self.goal.reached(*self._bounds())
+        start, direction = doubled(self.line.start), doubled(self.line.direction)
+        sweepers = [SharpSweeper(self.plan, start, direction) for _ in waiting[-STRETCHES:]]
+        while waiting and self.sharpened < SHARP and not self.goal.reached(*self._look()):
+            some = [waiting.pop() for _ in range(min(len(waiting), len(sweepers)))]
+            for part, found in zip(some, pool.map(_sharp, sweepers, some), strict=False):
+                self.left = [other for other in self.left if not part[0] <= other[0] < part[1]]
+                self._add(self.prover.whole(found))
+            self.sharpened = sum(sweeper.pieces for sweeper in sweepers)
+        return self.goal.reached(*self._look())
+
+
+def _sharp(sweeper: SharpSweeper, part: Part) -> Sweep:
+    return sweeper.run(*part)
 
 
 def is_provable(program: Program, outputs: Sequence[str]) -> bool:
@@ -140,120 +304,24 @@ def is_provable(program: Program, outputs: Sequence[str]) -> bool:
     return all(isinstance(plan.program.layers[k], (Linear, Maximum)) for k in plan.body)
 
 
-def _sides(plan: Plan, line: Line, lo: float, hi: float) -> list[Side]:
-    """Certified, where the network allows it."""
-    start, direction = line.start.reshape(-1), line.direction.reshape(-1)
-    off = tuple(float(np.linalg.norm(e)) * (1 + 2.0**-20) for e in (line.start_error, line.direction_error))
-    try:
-        proved = rigorous(plan)
-    except ModelError:
-        return [Side(Sweeper(plan, start, direction), 0.0, end) for end in (lo, hi)]
-    return [Side(CertifiedSweeper(proved, start, direction, (off[0], off[1])), 0.0, end) for end in (lo, hi)]
+def _stretches(gaps: Sequence[Part], lo: float, hi: float) -> list[Stretch]:
+    """What of some gaps matters, on each side of the observed point."""
+    found = []
+    for gap in gaps:
+        a, b = max(gap[0], lo), min(gap[1], hi)
+        if a < min(b, 0.0):
+            found.append(Stretch(min(b, 0.0), a))
+        if max(a, 0.0) < b:
+            found.append(Stretch(max(a, 0.0), b))
+    return found
 
 
-def _mass(law: Law, stretch: Stretch) -> float:
-    return float(law.log_mass(np.array([stretch[0]]), np.array([stretch[1]]))[0])
-
-
-def _bounds(law: Law, sides: Sequence[Side], hopeful: bool = False) -> tuple[float, float]:
-    """Bounds of p; ``hopeful``: if what was left behind could be decided."""
-    gaps = [
-        float(np.logaddexp(-inf if hopeful else side.undecided, _mass(law, side.rest()))) for side in sides
-    ]
-    return law.bounds(sides[0].inside, sides[1].inside, *gaps)
-
-
-class _Prover:
-    """Cells from pieces.
-
-    A cell may span several proved pieces with one verdict and witness: about as many as enclosures can prove
-    in one, so that a checker can too; now and then one is tried. Without proofs by the sweep all are.
-    """
-
-    def __init__(self, event: Event, batch: int, certified: bool) -> None:
-        self.event, self.batch, self.certified = event, batch, certified
-        self.longest = 8  # pieces that enclosures can prove in one, it seems
-        self.pieces = 0
-        self.pause, self.wait = 1, 0
-
-    def prove(self, found: Sweep) -> list[Cell]:
-        """Cells that cover what was swept, in any order."""
-        self.pieces += len(found.lo)
-        if not self.certified:
-            return self._enclosed(found)
-        cells: list[Cell] = []
-        for first, last in _runs(found, one_witness=True):
-            k = first
-            while k < last:
-                self._try(found, k, last)
-                end = min(last, k + max(1, self.longest // 2))
-                cells.append(self._swept(found, k, end))
-                k = end
-        return cells
-
-    def _try(self, found: Sweep, k: int, last: int) -> None:
-        """Learn how long cells may be; ever more seldom where enclosures prove nothing."""
-        self.wait -= 1
-        if self.wait > 0 or found.verdicts[k] == MIXED or last - k < self.longest:
-            return
-        if self._proves([(float(found.lo[k]), float(found.hi[k + self.longest - 1]))])[0] is not None:
-            self.longest *= 2
+def _joined(parts: Sequence[Part]) -> list[Part]:
+    """Intervals that adjoin as one."""
+    found: list[Part] = []
+    for lo, hi in sorted(parts):
+        if found and found[-1][1] == lo:
+            found[-1] = found[-1][0], hi
         else:
-            self.longest = max(1, self.longest // 2)
-        self.pause = SELDOM if self.longest > 4 else min(2 * self.pause, 1 << 14)  # short ones gain little
-        self.wait = self.pause
-
-    def _enclosed(self, found: Sweep) -> list[Cell]:
-        """By enclosures alone: stretches of one verdict, whole if these can, else in halves."""
-        waiting = [
-            (k, min(k + self.longest, last))
-            for first, last in _runs(found, one_witness=False)
-            for k in range(first, last, self.longest)
-        ]
-        cells: list[Cell] = []
-        while waiting:
-            some, waiting = waiting[: self.batch], waiting[self.batch :]
-            ends = [(float(found.lo[a]), float(found.hi[b - 1])) for a, b in some]
-            for (a, b), (lo, hi), element in zip(some, ends, self._proves(ends), strict=True):
-                if element is not None:
-                    cells.append(self._cell(lo, hi, element))
-                    self.longest = max(self.longest, 2 * (b - a))
-                elif b - a > 1:
-                    middle = (a + b) // 2
-                    self.longest = min(self.longest, b - middle)
-                    waiting += [(a, middle), (middle, b)]
-                else:
-                    cells.append(Cell(Fraction(lo), Fraction(hi), "gap"))
-        return cells
-
-    def _proves(self, ends: list[Stretch]) -> list[int | None]:
-        """The element that differs on each stretch, -1 inside, None where enclosures do not tell."""
-        outcomes = self.event.decide(ends)
-        whole = [not (o.rest or o.stuck or o.undefined) and len(o.parts) == 1 for o in outcomes]
-        return [o.parts[0][2] if w else None for o, w in zip(outcomes, whole, strict=True)]
-
-    def _swept(self, found: Sweep, a: int, b: int) -> Cell:
-        """Pieces as the sweep has proved them."""
-        lo, hi = float(found.lo[a]), float(found.hi[b - 1])
-        if found.verdicts[a] == MIXED:
-            return Cell(Fraction(lo), Fraction(hi), "gap")
-        return self._cell(lo, hi, -1 if found.verdicts[a] == INSIDE else int(found.witness[a]))
-
-    def _cell(self, lo: float, hi: float, element: int) -> Cell:
-        ends = Fraction(lo), Fraction(hi)
-        if element < 0:
-            return Cell(*ends, "inside")
-        return Cell(*ends, "outside", *self.event.locate(element))
-
-
-def _runs(found: Sweep, one_witness: bool) -> Iterator[tuple[int, int]]:
-    """Adjoining pieces with one verdict (and witness); a piece that has none is a run of its own."""
-    kind = np.where(found.verdicts == OUTSIDE, found.witness if one_witness else 0, -1)
-    first = 0
-    for k in range(1, len(found.lo) + 1):
-        if k < len(found.lo) and found.verdicts[k] == found.verdicts[first] != MIXED:
-            if kind[k] == kind[first]:
-                continue
-        if found.hi[k - 1] > found.lo[first]:
-            yield first, k
-        first = k
+            found.append((lo, hi))
+    return found

@@ -40,6 +40,8 @@ class Head(NamedTuple):
         Largest sum of absolute weights of a row, largest absolute bias, and a bound of the rounding relative
         to what is summed, of linear layers.
     pointers, sources, weights, bias, numbers : rows of all layers
+    single : per layer
+        Whether the lower line of every unit is the upper one: sums of such, and of the body.
     link, link_layer : per layer, and one more
         Which layers each reads; the number of layers stands for the body.
     layer_of : per unit
@@ -66,6 +68,7 @@ class Head(NamedTuple):
     weights: Array
     bias: Array
     numbers: Array
+    single: NDArray[np.bool_]
     link: Ids
     link_layer: Ids
     layer_of: Ids
@@ -148,11 +151,14 @@ def head_of(
     facts: list[tuple[float, ...]] = []
     at, length = 0, 0
     links: list[Ids] = []
+    single = np.zeros(len(layers) + 1, dtype=bool)
+    single[-1] = True
     for j, k in enumerate(layers):
         layer = program.layers[k]
         layer_of[layer.units] = j
         owners = layer_of[reads(layer)]
         links.append(np.unique(np.where(owners >= 0, owners, len(layers))))
+        single[j] = isinstance(layer, Linear) and bool(single[links[-1]].all())
         order = units.old[layer.units] - layer.start
         pointers, sources, weights, bias, numbers = _rows(layer, order)
         parts["pointers"].append(pointers + at)
@@ -189,6 +195,7 @@ def head_of(
         weights=whole["weights"],
         bias=whole["bias"],
         numbers=whole["numbers"],
+        single=single[:-1].copy(),
         link=np.concatenate([[0], np.cumsum([len(found) for found in links])]).astype(np.int64),
         link_layer=np.concatenate([*links, np.zeros(0, dtype=np.int64)]).astype(np.int64),
         layer_of=layer_of,

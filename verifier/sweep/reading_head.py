@@ -91,7 +91,10 @@ def evaluate(h: Head, c: Scratch, s: State, z1: float, z2: float) -> None:
         if h.kind[k] == LINEAR:
             c.size[k] = UP * (h.gain[k] * most + h.most[k]) / h.divisor[k]
             c.radius[k] = UP * (h.gain[k] * wide / h.divisor[k] + h.rounding[k] * c.size[k]) + 1e-300
-            _sum(h, c, k, base, a, b)
+            if h.single[k]:
+                _sum_single(h, c, k, base, a, b)
+            else:
+                _sum(h, c, k, base, a, b)
         elif h.kind[k] == MAXIMUM:
             c.size[k], c.radius[k] = most, wide
             _greatest(h, c, k, base, a, b)
@@ -102,6 +105,23 @@ def evaluate(h: Head, c: Scratch, s: State, z1: float, z2: float) -> None:
             for i in range(a, b):
                 u = c.needed[i]
                 c.size[k] = max(c.size[k], max(abs(c.lower[0, u]), abs(c.upper[0, u])))
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def _sum_single(h: Head, c: Scratch, k: int, base: int, a: int, b: int) -> None:
+    """Sums of units with one line each."""
+    lower, pointers, sources, weights = c.lower, h.pointers, h.sources, h.weights
+    constants = h.rows[k] - k - h.start[k]
+    for i in range(a, b):
+        u = c.needed[i]
+        row = base + u - h.start[k]
+        x1 = x2 = h.bias[constants + u]
+        for j in range(pointers[row], pointers[row + 1]):
+            x, w = sources[j], weights[j]
+            x1 += w * lower[0, x]
+            x2 += w * lower[1, x]
+        x1, x2 = x1 / h.divisor[k], x2 / h.divisor[k]
+        c.lower[0, u], c.lower[1, u], c.upper[0, u], c.upper[1, u] = x1, x2, x1, x2
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]

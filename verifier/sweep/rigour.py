@@ -17,13 +17,13 @@ times.
 
 The residuals. On a piece r_l of a linear layer is affine in z (all its units are lines), so its norm is
 convex and at most |r_ahead| + |z - horizon| |r_slope|: two vectors that are computed afresh here now and
-then, with gamma_n (|W||v| + |b|) for the rounding of doing so, and that the loops change by rounding only:
-by what a sum of lines is rounded, by what the changes handed over were rounded (each at most the norm of
-the layer times the norm of what its sources were off), and by moving the horizon. The tally holds the sum
-of the norms of all of them. Of a maximum r_l is the chosen entry less the greatest one: a concave function
-of z, zero but for units whose winner lags; `wrong_maxima` bounds each for as long as its block stays as it
-is, and as every unit's bound is found when its block is looked at, the root of the sum of all squares found
-bounds the norm at any time. The copies that maxima make are exact; that is checked.
+then, with gamma_n (|W||v| + |b|) for the rounding of doing so (its norm by that of |W|), and that the loops
+change by rounding only: by what a sum of lines is rounded, by what the changes handed over were rounded (each
+at most the norm of the layer times the norm of what its sources were off), and by moving the horizon. The
+tally holds the sum of the norms of all of them. Of a maximum r_l is the chosen entry less the greatest one:
+a concave function of z, zero but for units whose winner lags; `wrong_maxima` bounds each for as long as its
+block stays as it is, and as every unit's bound is found when its block is looked at, the root of the sum of
+all squares found bounds the norm at any time. The copies that maxima make are exact; that is checked.
 
 So between two checks every e_l grows only, and the bound at the end holds throughout. The head widens what
 it reads by an assumed error (see `head`); if the bound at the end is greater the stretch is swept again
@@ -56,7 +56,7 @@ ULP = 2.0**-53
 UP = 1 + 2.0**-20
 LARGEST = 2.0**20
 """Points of the line beyond it are not swept with rigour: differences of horizons are exact below."""
-SEGMENT = 500
+SEGMENT = 1024
 """Events between two checks."""
 
 
@@ -97,11 +97,11 @@ def _norms(program: Program, body: tuple[int, ...]) -> Norms:
         if isinstance(layer, Linear):
             for s, value in norms_of(program, k, absolute=True).items():
                 absolute[j, place[s]] = value
-            gamma[j] = (_terms(layer) + 6) * ULP * UP
+            gamma[j] = (terms(layer) + 6) * ULP * UP
     return norm, absolute, gamma
 
 
-def _terms(layer: Linear) -> int:
+def terms(layer: Linear) -> int:
     """The longest sum."""
     longest = int(np.diff(layer.pointers).max(initial=0))
     counts = np.zeros(layer.size // layer.width, dtype=np.int64)
@@ -129,6 +129,7 @@ class CertifiedSweeper:
         self.sweeper = Sweeper(plan, start, direction)
         self.off = off
         self.checks = 0
+        self.unchecked = SEGMENT
         self.repeats = 0
         self.growth = 2.0
 
@@ -139,26 +140,30 @@ class CertifiedSweeper:
         sweeper, at, left = self.sweeper, z0, max_events
         if sweeper.stands(z0, sign) is False:
             sweeper.begin(z0, sign)
+            self.unchecked = SEGMENT
         while left > 0 and at != z1:
-            self.check()
+            if self.unchecked >= SEGMENT:
+                self.check()
             kept = _copied(sweeper.state)
             begins, witness = at, int(sweeper.scratch.witness[0])
             error = self.scratch_error()
             fresh = self.errors(z1)
             error[:] = self.growth * fresh
-            part = sweeper.run(at, z1, min(left, SEGMENT))
+            most = min(left, SEGMENT - self.unchecked)
+            part = sweeper.run(at, z1, most)
             bound = self.errors(z1)
             while (bound > error).any():
                 self.repeats += 1
                 sweeper.restore(_copied(kept), begins, witness)
                 error[:] = 1.5 * bound
-                part = sweeper.run(begins, z1, min(left, SEGMENT))
+                part = sweeper.run(begins, z1, most)
                 bound = self.errors(z1)
             some = (fresh > 0) & np.isfinite(bound)
             grown = bound[some] / fresh[some]
             self.growth = 1.2 * float(grown.max(initial=1.0))
             found.append(part if max(abs(begins), abs(part.reached)) < LARGEST else _unknown(part))
             left -= len(part.events)
+            self.unchecked += len(part.events)
             at = part.reached
         return _joined(found, sign, z0)
 
@@ -172,14 +177,19 @@ class CertifiedSweeper:
     def check(self) -> None:
         """Compute all residuals afresh, and begin a new tally."""
         self.checks += 1
+        self.unchecked = 0
         plan, s = self.plan, self.sweeper.state
         old = plan.units.new
         lines = np.stack([s.slope[old], s.ahead[old]])  # numbered as in the program
         s.tally[:] = 0.0
+        inputs = slice(1, 1 + plan.program.n_inputs)
+        ranges = [*(plan.program.layers[k].units for k in plan.body), inputs]
+        size = np.array([[_norm(np.abs(row[units])) for row in lines] for units in ranges])
         for j, k in enumerate(plan.body):
             layer = plan.program.layers[k]
             if isinstance(layer, Linear):
-                s.tally[j, :2] = _residual(layer, lines, float(plan.net.gamma[j]))
+                made = size[j] + plan.net.absolute[j] @ size
+                s.tally[j, :2] = _residual(layer, lines, made, float(plan.net.gamma[j]))
             elif isinstance(layer, Maximum):
                 branch = s.branch[old][layer.units].astype(np.int64)
                 chosen = layer.sources[np.arange(layer.size), branch]
@@ -187,7 +197,7 @@ class CertifiedSweeper:
                     s.tally[j, 2] = np.inf
             else:
                 s.tally[j, 2] = np.inf
-        s.tally[-1, 1] = self._input_error(lines[1, 1 : 1 + plan.program.n_inputs])
+        s.tally[-1, 1] = self._input_error(lines[1, inputs])
         s.at[4], s.at[5] = 1.0, max(s.at[1] - s.at[0], s.at[2])
         schedule(plan.net, s)  # finds the residuals of the maxima
 
@@ -217,16 +227,17 @@ class CertifiedSweeper:
         return np.where(np.isnan(found), np.inf, found)
 
 
-def _residual(layer: Linear, lines: Array, gamma: float) -> tuple[float, float]:
-    """Norms of what slopes and values at the horizon are off their sums."""
+def _residual(layer: Linear, lines: Array, size: Array, gamma: float) -> tuple[float, float]:
+    """Norms of what slopes and values at the horizon are off their sums.
+
+    ``size`` bounds the norms of both and of the sums of absolute values.
+    """
     made = linear(layer, lines)
-    size = linear(layer, np.abs(lines), absolute=True)
     bias = layer.bias / layer.divisor
     made[1] += bias
-    size[1] += np.abs(bias)
-    own = lines[:, layer.units]
-    off = np.abs(own - made) + gamma * (size + np.abs(own)) + 1e-290
-    slope, ahead = (_norm(row) for row in off)
+    off = np.abs(lines[:, layer.units] - made)
+    rounding = gamma * UP * (size + [0.0, _norm(np.abs(bias))])
+    slope, ahead = (_norm(row) * UP + r for row, r in zip(off, rounding.tolist(), strict=True))
     return slope + 1e-120, ahead + 1e-120
 
 

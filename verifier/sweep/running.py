@@ -14,7 +14,7 @@ from verifier.sweep.products import OPTIONS
 from verifier.sweep.reading_head import MIXED, verdict
 from verifier.sweep.state import State
 
-__all__ = ["DEEPEST", "run"]
+__all__ = ["DEEPEST", "judge", "run"]
 
 DEEPEST = 60
 """Cuts within each other of one stretch that is undecided."""
@@ -107,6 +107,14 @@ def _judge(
             middle = 0.5 * (points[k] + points[k + 1])
             near = min(abs(middle - low), abs(middle - high)) <= room
             todo.append((points[k + 1], points[k], near))
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def judge(
+    h: Head, c: Scratch, every: Scratch, s: State, z1: float, z2: float, pieces: Any, made: Any
+) -> None:
+    """The verdicts of a stretch of one piece."""
+    _judge(h, c, every, s, z1, z2, pieces, made, [0.0] * 3)
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from verifier.sweep.reading_head import every_element, want
 from verifier.sweep.running import DEEPEST, run
 from verifier.sweep.state import State
 
-__all__ = ["Plan", "Sweep", "Sweeper", "planned"]
+__all__ = ["Plan", "Sweep", "Sweeper", "begun", "planned"]
 
 FIRST_STEP = 2.0**-10
 """How far the first horizon lies ahead."""
@@ -63,14 +64,28 @@ def planned(
         Whether maxima of maxima are merged, and whether there is a head.
     """
     program = fused(program) if fuse else program
+    headed = split and bool(observed)
+    known = _known.setdefault(program, {})
+    if headed not in known:
+        known[headed] = _without_head(program, headed)
+    units, body, tail, net = known[headed]
+    seen = {name: np.asarray(values, dtype=np.float64) for name, values in (observed or {}).items()}
+    return Plan(program, units, body, tail, net, head_of(program, units, tail, body, seen))
+
+
+Prepared = tuple[Units, list[int], list[int], Net]
+_known: WeakKeyDictionary[Program, dict[bool, Prepared]] = WeakKeyDictionary()
+"""By whether there is a head."""
+
+
+def _without_head(program: Program, headed: bool) -> Prepared:
+    """What does not depend on the observed selection."""
     lives = alive(program)
-    start = head_start(program, lives) if split and observed else len(program.layers)
+    start = head_start(program, lives) if headed else len(program.layers)
     body = [k for k in range(start) if lives[k]]
     tail = [k for k in range(start, len(program.layers)) if lives[k]]
     units = ordered(program, lives)
-    net = compiled(program, units, body)
-    seen = {name: np.asarray(values, dtype=np.float64) for name, values in (observed or {}).items()}
-    return Plan(program, units, body, tail, net, head_of(program, units, tail, body, seen))
+    return units, body, tail, compiled(program, units, body)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +131,7 @@ class Sweeper:
         self.sign = 1.0
         self._state: State | None = None
         self.scratch: Scratch = scratch_of(plan.program, plan.head, len(plan.body))
-        self._every = every_element(plan.head, self.scratch)
+        self.every: Scratch = every_element(plan.head, self.scratch)
 
     @property
     def state(self) -> State:
@@ -129,7 +144,7 @@ class Sweeper:
         """Stand at a point, and look right (or left)."""
         self.sign = sign
         found = forward(self.plan.program, self.start + z * self.direction, sign * self.direction)
-        self._state = _begun(self.plan, found, sign * z)
+        self._state = begun(self.plan, found, sign * z)
         schedule(self.plan.net, self._state)
         self._begins = sign * z
         if len(self.plan.head.outputs):
@@ -160,7 +175,7 @@ class Sweeper:
             made = np.array([0.0, 0.0, self._begins])
             e, p = np.zeros((rows, 5)), np.zeros((rows + 4 * DEEPEST, 4))
             plan = self.plan
-            run(plan.net, self.state, plan.head, self.scratch, self._every, sign * z1, rows, e, p, made)
+            run(plan.net, self.state, plan.head, self.scratch, self.every, sign * z1, rows, e, p, made)
             self._begins = float(made[2])
             events.append(e[: int(made[0])])
             pieces.append(p[: int(made[1])])
@@ -200,7 +215,7 @@ class Sweeper:
         return found
 
 
-def _begun(plan: Plan, found: Forward, z: float) -> State:
+def begun(plan: Plan, found: Forward, z: float) -> State:
     """The state at a point."""
     program, net, new = plan.program, plan.net, plan.units.old
     blocks, gates, size = len(net.blocks), len(net.gate_block), program.size
