@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import inf, isinf
+from math import exp, inf, isinf
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from inference.ends import FEW_PIECES, MOST_PIECES, bound, decided_gaps, end_points, exact_program
@@ -41,6 +42,13 @@ MOST_CONFIRMATIONS = 500
 """Evaluations in exact arithmetic; what is left then is no longer claimed."""
 MOST_HALVINGS = 8
 """Of a cell that exact arithmetic cannot confirm in one piece."""
+TRIAL, HOPELESS = 24, 0.1
+"""Where so many evaluations decide less than this part of the null mass, `auto` sweeps: on networks for which
+bounds pay they have decided a fifth or more by then, on the others nothing at all."""
+
+
+class _BoundsDoNotPay(Exception):
+    """What ends the search of `auto`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,11 +104,7 @@ def decide_line(
         rays = program is not None and audited.network.homogeneous and program.size <= SMALL
         rays = rays and isinf(options.lo) and isinf(options.hi)
         given = replace(options, exact_rays=rays)
-        if engine == "sweep":
-            searched = _swept(audited, arrays, start, beta, seen, options)
-        else:
-            searched = _searched(audited, arrays, start, beta, seen, given)
-            engine = "search"
+        engine, searched = _by_bounds_or_sweep(engine, audited, arrays, line, seen, given)
         found = searched.cells
         bindings: dict[Fraction, Binding] = {}
         if program is not None:
@@ -126,35 +130,54 @@ def decide_line(
     return all_engines(run) if options.engine == "all" else run(options.engine)
 
 
+def _by_bounds_or_sweep(
+    engine: str,
+    audited: Audited,
+    arrays: Mapping[str, NDArray[Any]],
+    line: RationalLine,
+    seen: Observation,
+    options: SearchOptions,
+) -> tuple[str, SearchResult]:
+    """Which of the two engines it was, and what it has found."""
+    if engine != "sweep":
+        try:
+            patient = engine != "auto"
+            return "search", _searched(audited, arrays, line.start, line.direction, seen, options, patient)
+        except _BoundsDoNotPay:
+            pass
+    return "sweep", _swept(audited, arrays, line, seen, options, leaps=engine == "auto")
+
+
 def _swept(
     audited: Audited,
     arrays: Mapping[str, NDArray[Any]],
-    start: Sequence[Fraction],
-    beta: Sequence[Fraction],
+    line: RationalLine,
     seen: Observation,
     options: SearchOptions,
+    leaps: bool,
 ) -> SearchResult:
     """Find the cells of a line by sweeping it."""
     from verifier.sweep.sweeper import planned
     from verifier.swept import Swept
 
     network = audited.network
-    event = Event(network, Line.of(start, beta, network.shape), seen.observed)
+    event = Event(network, Line.of(line.start, line.direction, network.shape), seen.observed)
     found = Swept(
         event,
         planned(network.program, dict(zip(audited.outputs, seen.observed, strict=True))),
-        RationalLine(tuple(start), tuple(beta)),
+        line,
         options.law,
         options.goal,
         max(float(options.lo), -options.reach),
         min(float(options.hi), options.reach),
         batch=segments_at_once(network, options.budget),
+        leaps=leaps,
         progress=options.progress,
     ).run()
     if found.ended_by != "exhaustive" or options.goal.stop == "exhaustive":
         return found
     # what the sweep could not tell, by more bits
-    exact = decider(audited.proto, arrays, network.moving, beta, audited.outputs, seen.observed)
+    exact = decider(audited.proto, arrays, network.moving, line.direction, audited.outputs, seen.observed)
     known = [cell for cell in found.cells if not isinf(cell.hi - cell.lo)]
     refined = _run(event, replace(options, lo=known[0].lo, hi=known[-1].hi), exact, known)
     return replace(refined, evaluations=refined.evaluations + found.evaluations)
@@ -167,6 +190,7 @@ def _searched(
     beta: Sequence[Fraction],
     seen: Observation,
     options: SearchOptions,
+    patient: bool,
 ) -> SearchResult:
     """Find the cells of a line by enclosures.
 
@@ -177,16 +201,26 @@ def _searched(
     """
     exact = decider(audited.proto, arrays, audited.network.moving, beta, audited.outputs, seen.observed)
     line = Line.of(start, beta, audited.network.shape)
+    sweeps = None if patient else lambda: _sweeps(audited)
     if audited.primary < len(audited.outputs):
         known = pattern_region(audited.network, line, exact, options.reach)
         if known:
             return _run(Event(audited.network, line, seen.observed), options, exact, known)
     if any(tie.any() for tie in seen.ties):
-        found = _run(Event(audited.network, line, seen.observed, seen.ties), options, exact)
+        found = _run(Event(audited.network, line, seen.observed, seen.ties), options, exact, (), sweeps)
         checked = _confirmed(found, exact)
         if checked is not None:
             return checked
-    return _settled_at_zero(_run(Event(audited.network, line, seen.observed), options, exact), exact)
+    event = Event(audited.network, line, seen.observed)
+    return _settled_at_zero(_run(event, options, exact, (), sweeps), exact)
+
+
+def _sweeps(audited: Audited) -> bool:
+    """Whether a sweep would prove anything."""
+    from verifier.swept import is_provable
+
+    program = exact_program(audited.network)
+    return program is not None and is_provable(program, audited.outputs)
 
 
 def _settled_at_zero(found: SearchResult, exact: Decider) -> SearchResult:
@@ -207,8 +241,15 @@ def _settled_at_zero(found: SearchResult, exact: Decider) -> SearchResult:
     return replace(found, cells=covering(cells))
 
 
-def _run(event: Event, options: SearchOptions, exact: Decider, known: Sequence[Cell] = ()) -> SearchResult:
-    return Search(
+def _run(
+    event: Event,
+    options: SearchOptions,
+    exact: Decider,
+    known: Sequence[Cell] = (),
+    sweeps: Callable[[], bool] | None = None,
+) -> SearchResult:
+    """Search; where bounds decide next to nothing and a sweep would, not for long."""
+    search = Search(
         event,
         options.law,
         options.goal,
@@ -220,7 +261,19 @@ def _run(event: Event, options: SearchOptions, exact: Decider, known: Sequence[C
         known=known,
         farthest=options.reach * FAR if options.exact_rays else FARTHEST,
         progress=options.progress,
-    ).run()
+    )
+    if sweeps is None or options.goal.max_cells <= TRIAL:
+        return search.run()
+    search.goal = replace(options.goal, max_cells=TRIAL)
+    found = search.run()
+    if found.ended_by != "budget":
+        return found
+    cells = [(float(c.lo), float(c.hi)) for c in found.cells if c.verdict != "gap"]
+    decided = sum(exp(options.law.log_mass(*np.array([cell]).T)[0]) for cell in cells)
+    if decided < HOPELESS and sweeps():
+        raise _BoundsDoNotPay
+    search.goal = options.goal
+    return search.run()
 
 
 def _confirmed(found: SearchResult, exact: Decider) -> SearchResult | None:
