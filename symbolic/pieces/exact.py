@@ -81,16 +81,20 @@ class ExactPiece:
         return self._stairs(layer)
 
     def _winners(self, layer: Maximum | Winner) -> NDArray[np.int64]:
-        """The place of the greatest entry of each row, by pairs."""
-        rows = np.arange(layer.size)
-        best = (layer.sources >= 0).argmax(axis=1)
+        """The place of the greatest entry of each row, by a tournament of neighbours."""
         last = isinstance(layer, Winner) and layer.last
-        for place in range(1, layer.sources.shape[1]):
-            plays = rows[(layer.sources[:, place] >= 0) & (best != place)]
-            sign = self._sign(layer.sources[plays, place], layer.sources[plays, best[plays]])
+        rows = np.arange(layer.size)[:, None]
+        best = np.broadcast_to(np.arange(layer.sources.shape[1]), layer.sources.shape)
+        while best.shape[1] > 1:
+            left, right = best[:, :-1:2].copy(), best[:, 1::2]
+            units, others = layer.sources[rows, left], layer.sources[rows, right]
+            left[units < 0] = right[units < 0]
+            plays = (units >= 0) & (others >= 0)
+            sign = self._sign(others[plays], units[plays])
             wins = sign >= 0 if last else sign > 0
-            best[plays[wins]] = place
-        return np.asarray(best, dtype=np.int64)
+            left[plays] = np.where(wins, right[plays], left[plays])
+            best = np.concatenate([left, best[:, 2 * left.shape[1] :]], axis=1)
+        return np.ascontiguousarray(best[:, 0], dtype=np.int64)
 
     def _stairs(self, layer: Staircase) -> NDArray[np.int64]:
         value, _ = self.rationals(layer.sources)
