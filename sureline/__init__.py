@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from symbolic.pieces.plane import PlaneRegion, PlaneRegions, linear_regions_2d
     from verifier.check import CheckReport, check
     from verifier.check.errors import InvalidCertificate, UnusableCertificate
+    from verifier.sweep.regions import SweptRegion, SweptRegions, swept_regions
 
 __version__ = "0.1.0"
 
@@ -78,6 +79,8 @@ __all__ = [
     "Selection",
     "SelectiveInferenceModel",
     "SurelineError",
+    "SweptRegion",
+    "SweptRegions",
     "SyntheticDataset",
     "TieError",
     "UnsupportedOperatorError",
@@ -88,6 +91,7 @@ __all__ = [
     "linear_regions",
     "linear_regions_2d",
     "load",
+    "swept_regions",
     "thresholding",
     "truncated_interval",
     "truncation_set",
@@ -128,6 +132,7 @@ _HOME = {
     ),
     "symbolic.pieces.linear_regions": ("LinearRegion", "LinearRegions", "linear_regions"),
     "symbolic.pieces.plane": ("PlaneRegion", "PlaneRegions", "linear_regions_2d"),
+    "verifier.sweep.regions": ("SweptRegion", "SweptRegions", "swept_regions"),
     "verifier.check": ("CheckReport", "check"),
     "verifier.check.errors": ("InvalidCertificate", "UnusableCertificate"),
 }

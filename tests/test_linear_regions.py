@@ -176,3 +176,41 @@ def test_what_is_refused() -> None:
     smooth.graph.node[1].op_type = "Sigmoid"
     with pytest.raises(sl.ModelError, match="Sigmoid"):
         sl.linear_regions(smooth, [[0]], [[1]])
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5, 10])
+def test_swept_tent_maps(depth: int) -> None:
+    """Dyadic ends, which float64 finds exactly."""
+    found = sl.swept_regions(tents(depth), [[0]], [[1]], 0, 1)
+    n = 2**depth
+    assert found.ends == [k / n for k in range(1, n)]
+    for k, region in enumerate(found):
+        intercept, slope = (part.item() for part in region.affine("h" + str(depth)))
+        assert slope == (n if k % 2 == 0 else -n) * 1.0
+        assert intercept == (-k if k % 2 == 0 else k + 1)
+    assert str(found) == f"{n} linear regions between 0 and 1, in float64"
+
+
+def test_swept_regions_are_the_exact_ones() -> None:
+    rng = np.random.default_rng(3)
+    layers = [(rng.normal(size=(4, 16)).tolist(), rng.normal(size=16).tolist())]
+    layers += [(rng.normal(size=(16, 16)).tolist(), rng.normal(size=16).tolist()) for _ in range(3)]
+    model = dense(layers)
+    a, b = rng.normal(size=(2, 1, 4))
+    exact = sl.linear_regions(model, a, b, -8, 8)
+    swept = sl.swept_regions(model, a, b, -8, 8)
+    assert len(exact) == len(swept) > 20
+    assert np.allclose([float(end) for end in exact.ends], swept.ends, atol=1e-12)
+    for one, other in zip(exact, swept, strict=True):
+        name = exact.outputs[0]
+        for first, second in zip(one.affine(name), other.affine(name), strict=True):
+            assert np.allclose(first, second, atol=1e-9)
+        for key, branch in one.pattern.items():
+            assert (branch == other.pattern[key]).all()
+
+
+def test_swept_regions_refuse_in_a_sentence() -> None:
+    with pytest.raises(sl.InputError, match="not less than hi"):
+        sl.swept_regions(tents(1), [[0]], [[1]], 1, 1)
+    with pytest.raises(sl.InputError, match="a has shape"):
+        sl.swept_regions(tents(1), [[0]], [1], 0, 1)

@@ -169,6 +169,7 @@ def linear_regions(
     if low >= high:
         raise InputError(f"lo is {lo}, not less than hi, which is {hi}.")
     network = as_network(model, start, seed)
+    network.program.require_exact()
     line = RationalLine(tuple(fractions_of(start.reshape(-1))), tuple(fractions_of(direction.reshape(-1))))
     pieces = pieces_between(network.program, line, low, high)
     regions = tuple(
@@ -185,7 +186,7 @@ def linear_regions(
 
 
 def as_network(model: Model, x: NDArray[Any], seed: int | None = None) -> Network:
-    """A model of one input, ready for exact pieces."""
+    """A model of one input, ready for linear pieces."""
     loaded = load_model(model)
     inputs = free_inputs(loaded.proto.graph)
     if len(inputs) != 1:
@@ -195,6 +196,4 @@ def as_network(model: Model, x: NDArray[Any], seed: int | None = None) -> Networ
     static, _ = freeze_random(static_inputs(loaded.proto, {name: x.shape}), seed=seed)
     outputs = [value.name for value in static.graph.output]
     arrays = {name: np.array([float(v) for v in x.reshape(-1)]).reshape(x.shape)}
-    network = Network(static, arrays, name, outputs)
-    network.program.require_exact()
-    return network
+    return Network(static, arrays, name, outputs)

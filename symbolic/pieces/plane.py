@@ -160,6 +160,7 @@ def linear_regions_2d(
     if s0 >= s1 or t0 >= t1:
         raise InputError("the rectangle is empty: give s and t as (least, greatest).")
     network = as_network(model, arrays[0], seed)
+    network.program.require_exact()
     columns = [tuple(fractions_of(array.reshape(-1))) for array in arrays]
     walk = _Walk(network.program, columns, ((s0, t0), (s1, t0), (s1, t1), (s0, t1)))
     regions, graph = walk.run()
