@@ -14,7 +14,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from math import inf, log
 
 import numpy as np
@@ -27,6 +26,7 @@ from verifier.event import Event
 from verifier.goal import Goal, Stop
 from verifier.proving import Prover
 from verifier.search import Law, SearchResult
+from verifier.stretches import Part, Stretch, joined_parts, stretches_of
 from verifier.sweep.double_double import doubled
 from verifier.sweep.rigour import CertifiedSweeper, rigorous
 from verifier.sweep.sharp import SharpSweeper
@@ -47,35 +47,6 @@ WORTH = 4.0
 """An enclosure is tried where it saves so many times what it costs."""
 LONGEST_PAUSE = 64
 """Rounds between two such trials, at most."""
-Part = tuple[float, float]
-
-
-@dataclass
-class Stretch:
-    """A part of the line that is swept from the end next to the observed point.
-
-    Attributes
-    ----------
-    at, end : float
-        What is left.
-    rate : float
-        Seconds per unit of the line, as measured; 0: not yet.
-    width, pause, wait : float, int, int
-        Of the next enclosure that is tried; rounds between two trials, and till the next.
-    """
-
-    at: float
-    end: float
-    sweeper: Sweeper | CertifiedSweeper | None = None
-    rate: float = 0.0
-    width: float = 0.0
-    pause: int = 1
-    wait: int = 1
-
-    def ends(self, farther: float | None = None) -> tuple[float, float]:
-        """What is left, in ascending order."""
-        end = self.end if farther is None else farther
-        return min(self.at, end), max(self.at, end)
 
 
 class Swept:
@@ -136,7 +107,7 @@ class Swept:
         self._add([cell for cell in known if cell.verdict != "gap"])
         gaps = [(float(c.lo), float(c.hi)) for c in covering(self.cells) if c.verdict == "gap"]
         self.tails = [p for a, b in gaps for p in ((a, min(b, lo)), (max(a, hi), b)) if p[0] < p[1]]
-        self.stretches = _stretches(gaps, lo, hi)
+        self.stretches = stretches_of(gaps, lo, hi)
 
     def run(self) -> SearchResult:
         """The cells that are found.
@@ -278,7 +249,7 @@ class Swept:
 
     def _sharpen(self, pool: ThreadPoolExecutor) -> bool:
         """Decide what the sweep has left behind, the heaviest first; whether the goal is reached."""
-        waiting = sorted(_joined(self.left), key=lambda part: self._mass(*part))
+        waiting = sorted(joined_parts(self.left), key=lambda part: self._mass(*part))
         if not waiting or self.goal.reached(*self._look()):
             return self.goal.reached(*self._bounds())
         start, direction = doubled(self.line.start), doubled(self.line.direction)
@@ -302,26 +273,3 @@ def is_provable(program: Program, outputs: Sequence[str]) -> bool:
         return False
     plan = planned(program, {name: np.zeros(program.outputs[name].shape) for name in outputs})
     return all(isinstance(plan.program.layers[k], (Linear, Maximum)) for k in plan.body)
-
-
-def _stretches(gaps: Sequence[Part], lo: float, hi: float) -> list[Stretch]:
-    """What of some gaps matters, on each side of the observed point."""
-    found = []
-    for gap in gaps:
-        a, b = max(gap[0], lo), min(gap[1], hi)
-        if a < min(b, 0.0):
-            found.append(Stretch(min(b, 0.0), a))
-        if max(a, 0.0) < b:
-            found.append(Stretch(max(a, 0.0), b))
-    return found
-
-
-def _joined(parts: Sequence[Part]) -> list[Part]:
-    """Intervals that adjoin as one."""
-    found: list[Part] = []
-    for lo, hi in sorted(parts):
-        if found and found[-1][1] == lo:
-            found[-1] = found[-1][0], hi
-        else:
-            found.append((lo, hi))
-    return found
