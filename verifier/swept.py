@@ -93,10 +93,7 @@ class Swept:
     ) -> None:
         self.event, self.line, self.law, self.goal, self.leaps = event, line, law, goal, leaps
         self.progress, self.limits = progress, (lo, hi)
-        try:
-            self.plan, self.certified = rigorous(plan), True
-        except ModelError:
-            self.plan, self.certified = plan, False
+        self.plan, self.certified = _prepared(plan)
         self.prover = Prover(event, batch, self.certified)
         self.cells: list[Cell] = []
         self.inside = [-inf, -inf]
@@ -263,13 +260,23 @@ class Swept:
         return self.goal.reached(*self._look())
 
 
-def _sharp(sweeper: SharpSweeper, part: Part) -> Sweep:
-    return sweeper.run(*part)
-
-
 def is_provable(program: Program, outputs: Sequence[str]) -> bool:
     """Whether nothing jumps before the last layers and no integer may wrap: a sweep proves verdicts."""
-    if program.held:
-        return False
-    plan = planned(program, {name: np.zeros(program.outputs[name].shape) for name in outputs})
+    seen = {name: np.zeros(program.outputs[name].shape) for name in outputs}
+    return not program.held and _jumps_last(planned(program, seen))
+
+
+def _jumps_last(plan: Plan) -> bool:
     return all(isinstance(plan.program.layers[k], (Linear, Maximum)) for k in plan.body)
+
+
+def _prepared(plan: Plan) -> tuple[Plan, bool]:
+    """With norms, if they prove anything; and whether they do."""
+    try:
+        return (rigorous(plan), True) if _jumps_last(plan) else (plan, False)
+    except ModelError:
+        return plan, False
+
+
+def _sharp(sweeper: SharpSweeper, part: Part) -> Sweep:
+    return sweeper.run(*part)
