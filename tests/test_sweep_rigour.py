@@ -146,6 +146,9 @@ def test_a_check_finds_what_is_wrong() -> None:
     before = sweeper.errors(0.5)[-2]
     layer = plan.program.layers[plan.body[2]]
     sweeper.sweeper.state.ahead[layer.start + 5] += 1e-3
+    with pytest.raises(ArithmeticError, match="gone wrong at"):
+        sweeper.check()
+    sweeper.sweeper.state.at[4] = 0.0  # as if there had been no check before
     sweeper.check()
     assert before < 1e-9 and sweeper.errors(0.5)[-2] > 1e-4
 
@@ -201,6 +204,18 @@ def test_convolutions_of_what_is_turned_or_doubled(make: Callable[[], onnx.Model
     units = np.zeros((program.layers[s].size, program.size))
     units[:, of_layer(program, s)] = np.eye(program.layers[s].size)
     assert np.linalg.norm(linear(layer, units), 2) <= bound
+
+
+def test_norms_of_tiny_weights_are_not_zero() -> None:
+    """The product of a row's and a column's sum is too small for float64."""
+    constants = {
+        "V": np.eye(2),
+        "s": np.array(1e-170),
+    }
+    nodes = [node("MatMul", "x V", "a"), node("Relu", "a", "r"), node("Mul", "r s", "y")]
+    program = program_of(net(nodes, constants, [1, 2], TensorProto.DOUBLE))
+    k = max(k for k, layer in enumerate(program.layers) if isinstance(layer, Linear))
+    assert all(bound >= 1e-170 for bound in norms_of(program, k).values())
 
 
 def test_integers_that_may_wrap_are_not_swept() -> None:

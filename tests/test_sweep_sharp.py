@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sweep_nets import MAKERS, a_line, program_of, selected
+from onnx import TensorProto
+from sweep_nets import MAKERS, a_line, net, node, program_of, selected
 
 from symbolic.pieces.exact import ExactPiece
-from symbolic.pieces.program import Linear, Maximum
+from symbolic.pieces.program import Linear, Maximum, Program
+from verifier.proving import _runs
 from verifier.sweep.double_double import Doubled, doubled, sums, two_product, two_sum
 from verifier.sweep.forward import forward
 from verifier.sweep.reading_head import INSIDE, MIXED, OUTSIDE
 from verifier.sweep.rigour import rigorous, terms
 from verifier.sweep.sharp import SharpSweeper
-from verifier.sweep.sweeper import planned
+from verifier.sweep.sweeper import Sweep, planned
 
 CONTINUOUS = ["dense", "convolutional", "stack", "unet", "residual", "clipped"]
 NUMBERS = st.floats(-1e60, 1e60).filter(lambda x: x == 0 or abs(x) > 1e-60)
@@ -138,3 +140,96 @@ def test_errors_bound_the_lines(name: str) -> None:
                 ]
                 off = [v + moved * s - t for v, s, t in zip(*lines, values, strict=True)]
                 assert sum(d * d for d in off) <= Fraction(float(errors[j])) ** 2
+
+
+def decided(program: Program, line: list[list[Fraction]], lo: float, hi: float) -> Sweep:
+    """A stretch of a line, whose verdicts are checked at the ends of all pieces."""
+    observed = np.array([float(v) for v in ExactPiece(program, line[0], [line[1]]).outputs["y"]])
+    plan = rigorous(planned(program, {"y": observed}))
+    found = SharpSweeper(plan, *(doubled(row) for row in line)).run(lo, hi)
+    assert found.lo[0] == lo and found.hi[-1] == hi and (found.lo[1:] == found.hi[:-1]).all()
+    for a, b, verdict, witness in zip(found.lo, found.hi, found.verdicts, found.witness, strict=True):
+        p, q = Fraction(float(a)), Fraction(float(b))
+        for z in (p + (q - p) / 1000, (p + q) / 2, q - (q - p) / 1000):
+            point = [u + z * v for u, v in zip(*line, strict=True)]
+            seen = np.array([float(v) for v in ExactPiece(program, point, [line[1]]).outputs["y"]])
+            if verdict == INSIDE:
+                assert (seen == observed).all()
+            elif verdict == OUTSIDE:
+                assert seen[witness] != observed[witness]
+    return found
+
+
+def test_a_needle_between_two_kinks_is_not_lost() -> None:
+    """f is positive within 0.025 of 1/3, where two kinks lie less than a rounding apart."""
+    o = 1 / 3
+    constants = {
+        "V": np.array([[11.0, -5.0, 1.0, 1.0]]),
+        "b": np.array([-3.6666666666666665, 1.6666666666666665, 1 / 16 - o, -1 / 16 - o]),
+        "W": np.array([[-5 / 11], [-1.0], [1e-9], [1e-9]]),
+        "t": np.array([1 / 8]),
+        "z": np.array(0.0),
+    }
+    nodes = [
+        node("MatMul", "x V", "a0"),
+        node("Add", "a0 b", "a"),
+        node("Relu", "a", "r"),
+        node("MatMul", "r W", "f0"),
+        node("Add", "f0 t", "f"),
+        node("Greater", "f z", "y"),
+    ]
+    program = program_of(net(nodes, constants, [1, 1], TensorProto.DOUBLE))
+    found = decided(program, [[Fraction(0)], [Fraction(1)]], o - 0.25, o + 0.5)
+    assert (found.verdicts == MIXED).any()
+    for a, b in _runs(found, one_witness=True):
+        assert not (found.verdicts[a] == OUTSIDE and found.lo[a] < o < found.hi[b - 1])
+
+
+@pytest.mark.parametrize("size", [-170, 151, 155])
+def test_numbers_at_the_edge_of_float64(size: int) -> None:
+    """Products that are too small or too large in between: what is claimed is true."""
+    constants = {
+        "V": np.array([[1.0, 0.5], [0.25, 1.0]]) * 1e150,
+        "up": np.eye(2) * 10.0**size,
+        "down": np.eye(2) * 1e-150,
+        "back": np.eye(2) * 10.0**-size,
+        "c": np.array(0.25),
+        "t": np.array(2.0),
+    }
+    nodes = [
+        node("MatMul", "x V", "a"),
+        node("MatMul", "a up", "b"),
+        node("MatMul", "b down", "d"),
+        node("Max", "c d", "r"),
+        node("MatMul", "r back", "q"),
+        node("LeakyRelu", "q", "p", alpha=0.5),
+        node("Greater", "p t", "y"),
+    ]
+    program = program_of(net(nodes, constants, [1, 2], TensorProto.DOUBLE))
+    decided(program, [[Fraction(3), Fraction(1, 5)], [Fraction(-1), Fraction(1)]], -0.3, 0.9)
+
+
+def test_a_tie_all_along_ends() -> None:
+    """Nothing can be told of an output that is 0 > 0 everywhere, and soon."""
+    rng = np.random.default_rng(0)
+    twice = rng.normal(size=(20, 3)).astype(np.float32)
+    twice[:, 2] = twice[:, 1]
+    constants = {
+        "V": rng.normal(size=(9, 20)).astype(np.float32),
+        "W": twice,
+        "D": np.array([[1, 0], [0, 1], [0, -1]], np.float32),
+        "z": np.array(0, np.float32),
+    }
+    nodes = [
+        node("MatMul", "x V", "a"),
+        node("Relu", "a", "r"),
+        node("MatMul", "r W", "f"),
+        node("MatMul", "f D", "g"),
+        node("Greater", "g z", "y"),
+    ]
+    program = program_of(net(nodes, constants, [1, 9]))
+    line = [[Fraction(float(v)) for v in row] for row in rng.normal(size=(2, 9)).astype(np.float32)]
+    observed = np.array([float(v) for v in ExactPiece(program, line[0], [line[1]]).outputs["y"]])
+    sweeper = SharpSweeper(rigorous(planned(program, {"y": observed})), *(doubled(row) for row in line))
+    sweeper.run(-0.1, 0.1)
+    assert sweeper.looks <= 256

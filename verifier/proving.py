@@ -135,7 +135,7 @@ def _runs(found: Sweep, one_witness: bool) -> Iterator[tuple[int, int]]:
     first = 0
     for k in range(1, len(found.lo) + 1):
         if k < len(found.lo) and found.verdicts[k] == found.verdicts[first] != MIXED:
-            if kind[k] == kind[first]:
+            if kind[k] == kind[first] and found.lo[k] == found.hi[k - 1]:
                 continue
         if found.hi[k - 1] > found.lo[first]:
             yield first, k

@@ -79,7 +79,7 @@ def sums(
 
     Returns
     -------
-    Doubled, (rows, size), and bounds of the error of every unit, (rows,)
+    Doubled, (rows, size), and bounds of the error of every unit, (rows,): infinite if numbers leave float64
     """
     bits = (52 - int(terms + 8).bit_length()) // 2
     weights = [layer.weights, *(tap.weights for tap in layer.taps)]
@@ -115,9 +115,9 @@ def sums(
     size = terms * scale[:, 0] * heavy
     constant = np.where(np.arange(n) == 0, np.abs(layer.bias).max(initial=0.0), 0.0)
     error = 2.0 ** -(47 + 2 * bits) * ((terms + 8) * size + constant) / divisor + 1e-280
-    if divisor != layer.divisor:
-        error = np.full_like(error, np.inf)
-    return Doubled(*two_sum(high, low)), error
+    high, low = two_sum(high, low)
+    known = np.isfinite(high).all(axis=1) & np.isfinite(low).all(axis=1)
+    return Doubled(high, low), np.where(known & (divisor == layer.divisor), error, np.inf)
 
 
 def _with(layer: Linear, weights: Sequence[Array]) -> Linear:

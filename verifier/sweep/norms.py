@@ -122,10 +122,8 @@ def _owners(program: Program) -> Ids:
 def _rows_norm(layer: Linear, mine: NDArray[np.bool_]) -> float:
     weights, rows, sources = np.abs(layer.weights[mine]), layer.rows[mine], layer.sources[mine]
     _, columns = np.unique(sources, return_inverse=True)
-    most = np.bincount(rows, weights).max(initial=0) * np.bincount(columns.reshape(-1), weights).max(
-        initial=0
-    )
-    return float(np.sqrt(most) * UP)
+    across, down = np.bincount(rows, weights), np.bincount(columns.reshape(-1), weights)
+    return float(np.sqrt(across.max(initial=0)) * np.sqrt(down.max(initial=0)) * UP)
 
 
 def _taps_norm(program: Program, layer: Linear, s: int, taps: list[tuple[Ids, Ids, Array]]) -> float:

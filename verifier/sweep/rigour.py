@@ -54,6 +54,8 @@ __all__ = ["CertifiedSweeper", "rigorous"]
 
 ULP = 2.0**-53
 UP = 1 + 2.0**-20
+LEAST = 1e-290
+"""Of a norm: zero means that a layer is not read."""
 LARGEST = 2.0**20
 """Points of the line beyond it are not swept with rigour: differences of horizons are exact below."""
 SEGMENT = 1024
@@ -93,7 +95,7 @@ def _norms(program: Program, body: tuple[int, ...]) -> Norms:
         layer = program.layers[k]
         if isinstance(layer, (Linear, Maximum)):
             for s, value in norms_of(program, k).items():
-                norm[j, place[s]] = value
+                norm[j, place[s]] = max(value, LEAST)
         if isinstance(layer, Linear):
             for s, value in norms_of(program, k, absolute=True).items():
                 absolute[j, place[s]] = value
@@ -147,17 +149,18 @@ class CertifiedSweeper:
             kept = _copied(sweeper.state)
             begins, witness = at, int(sweeper.scratch.witness[0])
             error = self.scratch_error()
-            fresh = self.errors(z1)
+            far = max(abs(begins), abs(z1))
+            fresh = self.errors(far)
             error[:] = self.growth * fresh
             most = min(left, SEGMENT - self.unchecked)
             part = sweeper.run(at, z1, most)
-            bound = self.errors(z1)
-            while (bound > error).any():
+            bound = self.errors(far)
+            while not (bound <= error).all():
                 self.repeats += 1
                 sweeper.restore(_copied(kept), begins, witness)
                 error[:] = 1.5 * bound
                 part = sweeper.run(begins, z1, most)
-                bound = self.errors(z1)
+                bound = self.errors(far)
             some = (fresh > 0) & np.isfinite(bound)
             grown = bound[some] / fresh[some]
             self.growth = 1.2 * float(grown.max(initial=1.0))
@@ -181,6 +184,7 @@ class CertifiedSweeper:
         plan, s = self.plan, self.sweeper.state
         old = plan.units.new
         lines = np.stack([s.slope[old], s.ahead[old]])  # numbered as in the program
+        known = s.tally.copy() if s.at[4] > 0 else np.full_like(s.tally, np.inf)
         s.tally[:] = 0.0
         inputs = slice(1, 1 + plan.program.n_inputs)
         ranges = [*(plan.program.layers[k].units for k in plan.body), inputs]
@@ -189,7 +193,10 @@ class CertifiedSweeper:
             layer = plan.program.layers[k]
             if isinstance(layer, Linear):
                 made = size[j] + plan.net.absolute[j] @ size
-                s.tally[j, :2] = _residual(layer, lines, made, float(plan.net.gamma[j]))
+                found, least = _residual(layer, lines, made, float(plan.net.gamma[j]))
+                if (least > known[j, :2]).any():
+                    raise ArithmeticError(f"the sweep has gone wrong at {layer.label}; please report this.")
+                s.tally[j, :2] = found
             elif isinstance(layer, Maximum):
                 branch = s.branch[old][layer.units].astype(np.int64)
                 chosen = layer.sources[np.arange(layer.size), branch]
@@ -211,7 +218,7 @@ class CertifiedSweeper:
         return _norm(off)
 
     def errors(self, z: float) -> Array:
-        """The bounds e_l of all swept layers, and of the inputs last, up to a point."""
+        """The bounds e_l of all swept layers, and of the inputs last, as far as a point is from 0."""
         s, net = self.sweeper.state, self.plan.net
         span = max(s.at[5], s.at[1] - s.at[0])
         found = np.zeros(len(self.plan.body) + 1)
@@ -227,8 +234,8 @@ class CertifiedSweeper:
         return np.where(np.isnan(found), np.inf, found)
 
 
-def _residual(layer: Linear, lines: Array, size: Array, gamma: float) -> tuple[float, float]:
-    """Norms of what slopes and values at the horizon are off their sums.
+def _residual(layer: Linear, lines: Array, size: Array, gamma: float) -> tuple[Array, Array]:
+    """Norms of what slopes and values at the horizon are off their sums: at most, and at least.
 
     ``size`` bounds the norms of both and of the sums of absolute values.
     """
@@ -237,8 +244,8 @@ def _residual(layer: Linear, lines: Array, size: Array, gamma: float) -> tuple[f
     made[1] += bias
     off = np.abs(lines[:, layer.units] - made)
     rounding = gamma * UP * (size + [0.0, _norm(np.abs(bias))])
-    slope, ahead = (_norm(row) * UP + r for row, r in zip(off, rounding.tolist(), strict=True))
-    return slope + 1e-120, ahead + 1e-120
+    found = np.array([_norm(row) for row in off])
+    return found * UP + rounding + 1e-120, found / UP - rounding - 1e-120
 
 
 def _norm(values: Array) -> float:

@@ -31,6 +31,8 @@ MOST_PIECES = 24
 """Linear pieces of a stretch; what is left then stays undecided."""
 ROUNDS = 4
 """Looks at a bracket within a bracket."""
+MOST_LOOKS = 256
+"""On a stretch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,21 +64,24 @@ class SharpSweeper:
         self.every = every_element(plan.head, self.scratch)
         nothing = np.zeros(plan.program.size)
         self.state = begun(plan, Forward(nothing, nothing, {}), 0.0)
-        self.pieces = 0
+        self.pieces = self.looks = 0
         want(plan.head, self.scratch, 0, 1)
 
+    @np.errstate(over="ignore", invalid="ignore")  # then nothing is claimed
     def run(self, lo: float, hi: float) -> Sweep:
         """Verdicts of a stretch, in ascending order; `MIXED` where nothing is proved."""
         rows: list[tuple[float, float, float, float]] = []
         waiting = [(lo, hi)]
         most = self.pieces + MOST_PIECES
+        self.looks = 0
         while waiting and self.pieces < most:
             a, b = waiting.pop(0)
             piece = self._piece(0.5 * (a + b))
             self.pieces += 1
             left, right = max(a, piece.lo), min(b, piece.hi)
-            if not left < right:
-                break
+            if not left < right:  # between two kinks that float64 does not tell apart
+                rows.append((a, b, float(MIXED), 0.0))
+                continue
             rows += self._judged(piece, left, right, ROUNDS)
             waiting += [(c, d) for c, d in ((a, left), (right, b)) if c < d]
         rows += [(a, b, float(MIXED), 0.0) for a, b in waiting]
@@ -99,6 +104,7 @@ class SharpSweeper:
         errors = np.zeros((len(body) + 1, 2))
         size = np.abs(self.start.high) + np.abs(moved), np.abs(self.direction.high)
         errors[-1] = [2.0**-98 * np.linalg.norm(v) + 1e-280 for v in size]
+        errors[-1, ~np.isfinite(low[:, inputs]).all(axis=1)] = np.inf
         ranges = [program.layers[k].units for k in body] + [inputs]
         rows = np.zeros((6, program.size))
         branches: Branches = {}
@@ -164,9 +170,13 @@ class SharpSweeper:
         self.state.ahead[:], self.state.slope[:] = high[:, plan.units.old]
         pieces, made = np.zeros((4 * DEEPEST, 4)), np.zeros(3)
         judge(plan.head, scratch, self.every, self.state, lo, hi, pieces, made)
+        self.looks += 1
         rows: list[tuple[float, float, float, float]] = []
-        for a, b, verdict, witness in pieces[: int(made[1])].tolist():
-            if verdict == MIXED and rounds > 0 and b - a < 0.5 * (hi - lo):
+        found = pieces[: int(made[1])].copy()
+        mixed = found[found[:, 2] == MIXED]
+        closer = rounds > 0 and (mixed[:, 1] - mixed[:, 0]).sum() < 0.5 * (hi - lo)
+        for a, b, verdict, witness in found.tolist():
+            if verdict == MIXED and closer and self.looks < MOST_LOOKS:
                 rows += self._judged(piece, a, b, rounds - 1)
             else:
                 rows.append((a, b, verdict, witness))
@@ -202,5 +212,7 @@ def _behind(sources: NDArray[np.int64], piece: _Piece, k: int, z: float) -> floa
     room = 2.0**-50 * (np.abs(off) + np.abs(at * fall) + np.abs(exceeds))
     room = room + 2.0**-100 * (size[0] + abs(at) * size[1])
     counted = (sources >= 0) & (sources != chosen) & (exceeds + room > 0)
+    if np.isnan(exceeds + room)[sources >= 0].any():  # from numbers beyond float64
+        return float("inf")
     most = np.where(counted, np.maximum(exceeds, 0.0) + room, 0.0).max(axis=1, initial=0.0)
     return float(np.linalg.norm(most)) * UP
