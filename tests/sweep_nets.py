@@ -10,7 +10,18 @@ from onnx import TensorProto, helper, numpy_helper
 from symbolic.network import Network
 from symbolic.pieces.program import Program
 
-__all__ = ["MAKERS", "a_line", "jumps", "kernel", "net", "node", "program_of", "selected", "stack"]
+__all__ = [
+    "MAKERS",
+    "a_line",
+    "jumps",
+    "kernel",
+    "net",
+    "node",
+    "program_of",
+    "saliency",
+    "selected",
+    "stack",
+]
 
 FLOAT, BOOL, INT64 = TensorProto.FLOAT, TensorProto.BOOL, TensorProto.INT64
 
@@ -146,6 +157,32 @@ def jumps(seed: int, op_type: str) -> onnx.ModelProto:
     ]
     constants["two"] = np.array(2.0, np.float32)
     return net(nodes, constants, [1, 9])
+
+
+def saliency(seed: int) -> onnx.ModelProto:
+    """The gradient of one output of two convolutions and a sum, by masks: piecewise constant."""
+    rng = np.random.default_rng(seed)
+    constants = {
+        "K": kernel(rng, 3, 1, 3, 3),
+        "L": kernel(rng, 4, 3, 3, 3),
+        "top": rng.normal(size=(1, 4, 5, 5)).astype(np.float32),
+        "zero": np.array(0.0, np.float32),
+    }
+    nodes = [
+        node("Conv", "x K", "a", pads=[1] * 4),
+        node("Relu", "a", "ra"),
+        node("Conv", "ra L", "b", pads=[1] * 4),
+        node("Relu", "b", "rb"),
+        node("Greater", "a zero", "ga"),
+        node("Cast", "ga", "ma", to=FLOAT),
+        node("Greater", "rb zero", "gb"),  # of what is zero all along
+        node("Cast", "gb", "mb", to=FLOAT),
+        node("Mul", "mb top", "d"),
+        node("ConvTranspose", "d L", "e", pads=[1] * 4),
+        node("Mul", "ma e", "f"),
+        node("ConvTranspose", "f K", "y", pads=[1] * 4),
+    ]
+    return net(nodes, constants, [1, 1, 5, 5])
 
 
 MAKERS = {

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
-from sweep_nets import MAKERS, a_line, jumps, net, node, program_of, selected, stack
+from sweep_nets import MAKERS, a_line, jumps, net, node, program_of, saliency, selected, stack
 
 from symbolic.errors import ModelError
 from symbolic.pieces.exact import ExactPiece
@@ -153,13 +153,70 @@ def test_a_check_finds_what_is_wrong() -> None:
     assert before < 1e-9 and sweeper.errors(0.5)[-2] > 1e-4
 
 
-def test_a_jump_before_the_head_leaves_all_undecided() -> None:
-    program, output = selected(jumps(0, "where"))
+@pytest.mark.parametrize("name", ["floor", "round", "ceil", "where", "argmax", "gate", "saliency"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_verdicts_between_jumps_are_true(name: str, seed: int) -> None:
+    """By exact values right at the ends of what is decided; next to nothing is left around the jumps."""
+    model = saliency(seed) if name == "saliency" else jumps(seed, name)
+    program, output = selected(model, 0.05 if name == "saliency" else 0.0)
+    start, direction = a_line(program, seed)
+    observed = forward(program, start, direction).value[program.outputs[output]].reshape(-1)
+    plan = rigorous(planned(program, {output: observed}))
+    assert is_provable(program, [output])
+    exact = [[Fraction(float(v)) for v in row] for row in (start, direction)]
+    for end in (1.5, -1.5):
+        sweeper = CertifiedSweeper(plan, start, direction)
+        found = sweeper.run(0.0, end)
+        assert (found.lo[1:] == found.hi[:-1]).all() and len(found.events) > 0
+        assert (found.hi - found.lo)[found.verdicts == MIXED].sum() < 1e-5
+        known = np.nonzero(found.verdicts != MIXED)[0]
+        for k in np.random.default_rng(seed).choice(known, size=min(10, len(known)), replace=False):
+            lo, hi = Fraction(found.lo[k]), Fraction(found.hi[k])
+            for z in (lo + (hi - lo) / 10**9, (lo + hi) / 2, hi - (hi - lo) / 10**9):
+                point = [a + z * b for a, b in zip(*exact, strict=True)]
+                seen = [float(v) for v in ExactPiece(program, point, [exact[1]]).outputs[output]]
+                if found.verdicts[k] == INSIDE:
+                    assert (np.array(seen) == observed).all()
+                else:
+                    assert seen[found.witness[k]] != observed[found.witness[k]]
+
+
+@pytest.mark.parametrize("name", ["floor", "where", "argmax", "gate", "saliency"])
+def test_errors_bound_what_jumps(name: str) -> None:
+    """At points away from jumps, against exact values."""
+    model = saliency(0) if name == "saliency" else jumps(0, name)
+    program, output = selected(model)
     start, direction = a_line(program, 0)
     observed = forward(program, start, direction).value[program.outputs[output]]
     plan = rigorous(planned(program, {output: observed}))
-    found = CertifiedSweeper(plan, start, direction).run(0.0, 1.0)
-    assert (found.verdicts == MIXED).all()
+    exact = [[Fraction(float(v)) for v in row] for row in (start, direction)]
+    sweeper, at = CertifiedSweeper(plan, start, direction), 0.0
+    for z in (0.3, 0.7, 1.1, 1.9):
+        sweeper.run(at, z)
+        at = z
+        errors = sweeper.errors(at)
+        swept = sweeper.sweeper.units_at(at)
+        point = [a + Fraction(at) * b for a, b in zip(*exact, strict=True)]
+        piece = ExactPiece(plan.program, point, [exact[1]])
+        for j, k in enumerate(plan.body):
+            layer = plan.program.layers[k]
+            true, _ = piece.rationals(np.arange(layer.size) + layer.start)
+            off = [Fraction(float(v)) - t for v, t in zip(swept[layer.units], true, strict=True)]
+            norm = float(sum(d * d for d in off)) ** 0.5
+            assert norm <= errors[j] + 2.0**-50 * np.linalg.norm(swept[layer.units])
+            assert errors[j] < 1e-8
+
+
+def test_products_with_what_is_no_whole_number_prove_nothing() -> None:
+    constants = {"A": np.eye(3, dtype=np.float32), "B": np.ones((3, 2), np.float32)}
+    nodes = [
+        node("MatMul", "x A", "a"),
+        node("Floor", "a", "f"),
+        node("Mul", "f a", "m"),
+        node("MatMul", "m B", "y"),
+    ]
+    program, output = selected(net(nodes, constants, [1, 3]))
+    assert not is_provable(program, [output])
 
 
 def turned() -> onnx.ModelProto:

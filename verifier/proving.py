@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -62,10 +62,12 @@ class Prover:
         """Cells of proved pieces that are few: as long as they can be."""
         return [_swept(self.event, found, a, b) for a, b in _runs(found, one_witness=True)]
 
-    def enclosed(self, lo: float, hi: float) -> Cell | None:
-        """A stretch as one cell, if enclosures prove it."""
-        element = self._proves([(lo, hi)])[0]
-        return None if element is None else _cell(self.event, lo, hi, element)
+    def enclosed(self, stretches: Sequence[Stretch]) -> list[Cell | None]:
+        """Stretches as one cell each, where enclosures prove it."""
+        found = zip(stretches, self._proves(list(stretches)), strict=True)
+        return [
+            None if element is None else _cell(self.event, lo, hi, element) for (lo, hi), element in found
+        ]
 
     def seconds(self) -> float:
         """What an enclosure has been costing; infinite as long as there was none."""

@@ -45,6 +45,8 @@ SHARP = 64
 """Linear pieces in double-double numbers; what is left then stays undecided."""
 WORTH = 4.0
 """An enclosure is tried where it saves so many times what it costs."""
+MOST_FAILED = 64
+"""Enclosures around jumps that fail before no more are tried."""
 LONGEST_PAUSE = 64
 """Rounds between two such trials, at most."""
 
@@ -94,7 +96,7 @@ class Swept:
         self.event, self.line, self.law, self.goal, self.leaps = event, line, law, goal, leaps
         self.progress, self.limits = progress, (lo, hi)
         self.plan, self.certified = _prepared(plan)
-        self.prover = Prover(event, batch, self.certified)
+        self.prover, self.batch = Prover(event, batch, self.certified), batch
         self.cells: list[Cell] = []
         self.inside = [-inf, -inf]
         """Logarithms of the null mass proved inside, left and right of the observed point."""
@@ -127,7 +129,7 @@ class Swept:
                     ended = "budget"
                     break
                 self._round(pool)
-            if ended == "exhaustive" and self.certified and self._sharpen(pool):
+            if ended == "exhaustive" and self.certified and self._settle(pool):
                 ended = "precision" if self.goal.stop == "precision" else "decision"
         return SearchResult(covering(self.cells), self._evaluations(), ended)
 
@@ -232,7 +234,7 @@ class Swept:
         least = WORTH * self.prover.seconds() / stretch.rate
         stretch.width = min(max(stretch.width, least), abs(stretch.end - stretch.at))
         to = stretch.at + stretch.width if stretch.end > stretch.at else stretch.at - stretch.width
-        cell = self.prover.enclosed(*stretch.ends(to)) if stretch.width >= least else None
+        cell = self.prover.enclosed([stretch.ends(to)])[0] if stretch.width >= least else None
         if cell is None:
             stretch.width /= 2
             stretch.pause = min(2 * stretch.pause, LONGEST_PAUSE)
@@ -243,6 +245,31 @@ class Swept:
         return True
 
     # ---- what the sweep has left ---------------------------------------------------------------------------
+
+    def _settle(self, pool: ThreadPoolExecutor) -> bool:
+        """Decide what the sweep has left behind; whether the goal is reached."""
+        bends = all(isinstance(self.plan.program.layers[k], (Linear, Maximum)) for k in self.plan.body)
+        return self._sharpen(pool) if bends else self._bridge()
+
+    def _bridge(self) -> bool:
+        """What is left around jumps, by enclosures: first between inside cells, then by null mass."""
+        inside = [cell for cell in self.cells if cell.verdict == "inside"]
+        begins, ends = {float(cell.lo) for cell in inside}, {float(cell.hi) for cell in inside}
+        waiting = joined_parts(self.left)
+        waiting.sort(key=lambda p: (p[0] in ends and p[1] in begins, self._mass(*p)))
+        between = sum(p[0] in ends and p[1] in begins for p in waiting)
+        kept: list[Part] = []
+        failed = 0
+        while waiting and failed < MOST_FAILED and (between > 0 or not self.goal.reached(*self._look())):
+            some, waiting = waiting[-self.batch :], waiting[: -self.batch]
+            between -= len(some)
+            found = self.prover.enclosed(some)
+            cells = [cell for cell in found if cell is not None]
+            kept += [part for part, cell in zip(some, found, strict=True) if cell is None]
+            failed = 0 if cells else failed + len(some)
+            self.left = [*waiting, *kept]
+            self._add(cells)
+        return self.goal.reached(*self._look())
 
     def _sharpen(self, pool: ThreadPoolExecutor) -> bool:
         """Decide what the sweep has left behind, the heaviest first; whether the goal is reached."""
@@ -261,21 +288,19 @@ class Swept:
 
 
 def is_provable(program: Program, outputs: Sequence[str]) -> bool:
-    """Whether nothing jumps before the last layers and no integer may wrap: a sweep proves verdicts."""
+    """Whether a sweep proves verdicts."""
     seen = {name: np.zeros(program.outputs[name].shape) for name in outputs}
-    return not program.held and _jumps_last(planned(program, seen))
-
-
-def _jumps_last(plan: Plan) -> bool:
-    return all(isinstance(plan.program.layers[k], (Linear, Maximum)) for k in plan.body)
+    return _prepared(planned(program, seen))[1]
 
 
 def _prepared(plan: Plan) -> tuple[Plan, bool]:
     """With norms, if they prove anything; and whether they do."""
     try:
-        return (rigorous(plan), True) if _jumps_last(plan) else (plan, False)
+        proved = rigorous(plan)
     except ModelError:
         return plan, False
+    known = bool(np.isfinite(proved.net.norm).all())
+    return (proved, True) if known else (plan, False)
 
 
 def _sharp(sweeper: SharpSweeper, part: Part) -> Sweep:

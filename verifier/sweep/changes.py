@@ -12,7 +12,7 @@ from verifier.sweep.gates import ULP
 from verifier.sweep.horizon import TINY
 from verifier.sweep.products import OPTIONS
 
-__all__ = ["list_changes", "settle", "tally_sums", "through_rows"]
+__all__ = ["list_changes", "note_change", "settle", "tally_sums", "through_rows"]
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
@@ -59,18 +59,29 @@ def settle(
     a: int, b: int, divisor: float, left: float, jumped: bool,
     slope: Array, ahead: Array, dslope: Array, dahead: Array,
 ) -> Any:  # fmt: skip
-    """Slopes and values of linear units after the changes of their slopes; sums of squares of the three."""
+    """Slopes and values of linear units after their changes.
+
+    Returns the sums of squares of the changes of slopes, of slopes, of values, and of the changes of values
+    if something jumps.
+    """
     if divisor != 1.0:
         for unit in range(a, b):
             dslope[unit] /= divisor
         if jumped:
             for unit in range(a, b):
                 dahead[unit] /= divisor
-    change, slopes, values = 0.0, 0.0, 0.0
+    change, slopes, values, moved = 0.0, 0.0, 0.0, 0.0
     if jumped:
         for unit in range(a, b):
-            slope[unit] += dslope[unit]
-            ahead[unit] += dahead[unit]
+            ds, dv = dslope[unit], dahead[unit]
+            d = slope[unit] + ds
+            v = ahead[unit] + dv
+            slope[unit] = d
+            ahead[unit] = v
+            change += ds * ds
+            slopes += d * d
+            values += v * v
+            moved += dv * dv
     else:
         for unit in range(a, b):
             ds = dslope[unit]
@@ -81,28 +92,37 @@ def settle(
             change += ds * ds
             slopes += d * d
             values += v * v
-    return change, slopes, values
+    return change, slopes, values, moved
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def tally_sums(
-    layer: int, change: float, slopes: float, values: float, left: float, norm: Array,
-    absolute: Array, gamma: Array,
-    delta: Array, tally: Array,
+    layer: int, change: float, slopes: float, values: float, moved: float, left: float, jumped: bool,
+    norm: Array, absolute: Array, gamma: Array, delta: Array, tally: Array,
 ) -> None:  # fmt: skip
     """Add the rounding of an event to a linear layer's tally, and note what its readers must know.
 
     The sums are taken of the changes as they were handed over; what the sources have changed by differs by
-    their own rounding (and, for values, by what they were off).
+    their own rounding (and, for values, by what they were off). The changes of values are ``left`` times
+    those of the slopes, or sums of their own if something jumps.
     """
-    sums, handed, values_off = 0.0, 0.0, 0.0
+    sums, handed, values_off, jumps = 0.0, 0.0, 0.0, 0.0
     for source in range(layer):
         if delta[source, 0] > 0.0 or delta[source, 2] > 0.0:
             sums += absolute[layer, source] * delta[source, 0]
             handed += norm[layer, source] * delta[source, 1]
             values_off += norm[layer, source] * delta[source, 2]
+            jumps += absolute[layer, source] * delta[source, 3]
     sums *= gamma[layer]
+    jumps = gamma[layer] * jumps if jumped else left * sums
     own = ULP * slopes, ULP * values + 4.0 * ULP * left * change
     tally[layer, 0] += own[0] + sums + handed + TINY
-    tally[layer, 1] += own[1] + left * sums + values_off + TINY
-    delta[layer, 0], delta[layer, 1], delta[layer, 2] = change, own[0], own[1]
+    tally[layer, 1] += own[1] + jumps + values_off + TINY
+    delta[layer, 0], delta[layer, 1], delta[layer, 2], delta[layer, 3] = change, own[0], own[1], moved
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def note_change(delta: Array, layer: int, change: float, off: float, moved: float, jumped: bool) -> None:
+    """What readers of a layer of gates must know: norms of its changes, and of what they are off."""
+    delta[layer, 0], delta[layer, 1] = change, ULP * change
+    delta[layer, 2], delta[layer, 3] = ULP * moved if jumped else off, moved

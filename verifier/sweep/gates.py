@@ -20,7 +20,7 @@ from symbolic.pieces.program import Ids
 from verifier.sweep.layout import BIAS, GATHER, MAXIMUM, PRODUCT, RELU, SHORT, STAIRCASE, STEP, WINNER
 from verifier.sweep.products import OPTIONS
 
-__all__ = ["NEVER", "ULP", "next_in", "put_out", "redecide", "wrong_maxima"]
+__all__ = ["NEVER", "ULP", "next_in", "put_out", "redecide", "stair_edges", "wrong_maxima"]
 
 ULP = 2.0**-53
 NEVER = 1e300
@@ -28,7 +28,7 @@ NEVER = 1e300
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
-def _edges(number: float, rounding: int) -> Any:
+def stair_edges(number: float, rounding: int) -> Any:
     """Between which values a stair stays."""
     if rounding == 0:
         return number, number + 1.0
@@ -119,7 +119,7 @@ def next_in(
         for unit in range(a, b):
             x = sources[row]
             v, d, own = ahead[x], slope[x], branch[unit]
-            low, high = _edges(own, mode)
+            low, high = stair_edges(own, mode)
             if d == 0.0:
                 still = _stair(v, 0.0, mode)
                 if still != own:
@@ -176,9 +176,10 @@ def put_out(
     """What a block puts out with its branches.
 
     Returns the sums of squares of the changes of slopes, of bounds of what changes of values are off
-    ``left`` times those, and of bounds of the rounding of short rows (slopes, values).
+    ``left`` times those, of bounds of the rounding of short rows and products (slopes, values), and of the
+    changes of values.
     """
-    change, off, own_slope, own_ahead = 0.0, 0.0, 0.0, 0.0
+    change, off, own_slope, own_ahead, moved = 0.0, 0.0, 0.0, 0.0, 0.0
     if kind == MAXIMUM and layout == RELU:
         x = sources[row] - a
         for k in range(a, b):
@@ -189,8 +190,9 @@ def put_out(
             slope[k], ahead[k] = d, v
             wrong = abs(dv - left * ds) + 4.0 * ULP * (2.0 * abs(v) + abs(dv) + abs(left * ds))
             change += ds * ds
+            moved += dv * dv
             off += wrong * wrong
-        return change, off, own_slope, own_ahead
+        return change, off, own_slope, own_ahead, moved
     for unit in range(a, b):
         d, v = 0.0, 0.0
         if kind == MAXIMUM:
@@ -201,6 +203,8 @@ def put_out(
         elif kind == PRODUCT:
             f = ahead[factors[row]]
             d, v = f * slope[sources[row]], f * ahead[sources[row]]
+            own_slope += ULP * ULP * d * d
+            own_ahead += ULP * ULP * v * v
         elif kind == SHORT:
             most_d, most_v = 0.0, 0.0
             for j in range(row, row + places):
@@ -227,9 +231,10 @@ def put_out(
         slope[unit], ahead[unit] = d, v
         wrong = abs(dv - left * ds) + 4.0 * ULP * (2.0 * abs(v) + abs(dv) + abs(left * ds))
         change += ds * ds
+        moved += dv * dv
         off += wrong * wrong
         row += places
-    return change, off, own_slope, own_ahead
+    return change, off, own_slope, own_ahead, moved
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]

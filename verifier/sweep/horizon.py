@@ -17,6 +17,7 @@ from verifier.sweep.layout import (
     MAXIMUM,
     MODE,
     PLACES,
+    PRODUCT,
     SHORT,
     START,
     TABLE,
@@ -126,7 +127,7 @@ def _tally_shift(net: Net, s: State, step: float) -> None:
     size[n] = 2.0 * ULP * (sqrt(total) + step * sqrt(slopes))
     s.tally[n, 1] += size[n]
     for layer in range(n):
-        if layers[layer, KIND] == LINEAR or layers[layer, KIND] == SHORT:
+        if layers[layer, KIND] == LINEAR or layers[layer, KIND] == SHORT or layers[layer, KIND] == PRODUCT:
             off = size[layer] + step * s.tally[layer, 0]
             for source in range(n + 1):
                 off += net.norm[layer, source] * size[source]

@@ -12,8 +12,8 @@ from typing import Any
 
 from numba import njit
 
-from verifier.sweep.changes import list_changes, settle, tally_sums, through_rows
-from verifier.sweep.gates import NEVER, ULP, next_in, put_out, redecide, wrong_maxima
+from verifier.sweep.changes import list_changes, note_change, settle, tally_sums, through_rows
+from verifier.sweep.gates import NEVER, next_in, put_out, redecide, wrong_maxima
 from verifier.sweep.horizon import CHUNK
 from verifier.sweep.layout import (
     AT,
@@ -74,7 +74,7 @@ def fire(net: Net, s: State, gate: int, found: Any) -> None:
     found[0], found[1], found[2], found[3] = float(layer), float(which), branch[which], goes
     branch[which] = goes
     jumped = kind != MAXIMUM
-    change, off, _, _ = put_out(
+    change, off, _, _, moved = put_out(
         a, b, kind, places, row, layout, sources, net.factors, net.numbers, ahead, slope, branch,
         dslope, dahead,
         zh - z, 1.0,
@@ -83,8 +83,9 @@ def fire(net: Net, s: State, gate: int, found: Any) -> None:
         s.flag[block] = 1
         s.changed[layers[layer, FIRST]] = block
         s.count[layer] = 1
+    if s.at[4] > 0.0:
+        note_change(s.delta, layer, sqrt(change), sqrt(off), sqrt(moved), jumped)
     if s.at[4] > 0.0 and kind == MAXIMUM:
-        s.delta[layer, 0], s.delta[layer, 1], s.delta[layer, 2] = sqrt(change), ULP * sqrt(change), sqrt(off)
         s.tally[layer, 2] += wrong_maxima(a, b, places, row, sources, ahead, slope, branch, zh - z, zh)
     t, _, _ = next_in(a, b, kind, mode, places, row, layout, sources, ahead, slope, branch, z, zh)
     s.times[gate] = t
@@ -113,7 +114,7 @@ def fire(net: Net, s: State, gate: int, found: Any) -> None:
                     for unit in range(blocks[block, UNIT], blocks[block, UNIT_END]):
                         dahead[unit] = 0.0
         s.count[k] = 0
-        s.delta[k, 0], s.delta[k, 1], s.delta[k, 2] = 0.0, 0.0, 0.0
+        s.delta[k, :] = 0.0
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
@@ -179,19 +180,20 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
                         flag[t] = 1
                         changed[at] = t
                         at += 1
-            change, slopes, news = 0.0, 0.0, 0.0
+            change, slopes, news, moved = 0.0, 0.0, 0.0, 0.0
             for i in range(base, at):
                 a, b = blocks[changed[i], UNIT], blocks[changed[i], UNIT_END]
-                x, y, v = settle(a, b, net.divisor[layer], left, jumped, slope, ahead, dslope, dahead)
-                change, slopes, news = change + x, slopes + y, news + v
+                x, y, v, w = settle(a, b, net.divisor[layer], left, jumped, slope, ahead, dslope, dahead)
+                change, slopes, news, moved = change + x, slopes + y, news + v, moved + w
             if tallied and fed:
-                tally_sums(layer, sqrt(change), sqrt(slopes), sqrt(news), left, net.norm,
-                net.absolute, net.gamma,
-                       s.delta, s.tally)  # fmt: skip
+                tally_sums(
+                    layer, sqrt(change), sqrt(slopes), sqrt(news), sqrt(moved), left, jumped, net.norm,
+                    net.absolute, net.gamma, s.delta, s.tally,
+                )  # fmt: skip
             count[layer] = at - base
             continue
         per = layers[layer, PLACES]
-        change, off = 0.0, 0.0
+        change, off, moved = 0.0, 0.0, 0.0
         for i in range(seen):
             block = looked[i]
             marked[block] = 0
@@ -204,7 +206,7 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
             row = layers[layer, TABLE] + (a - layers[layer, START]) * per
             if jumped and kind != PRODUCT and kind != SHORT:
                 redecide(a, b, kind, mode, per, row, sources, ahead, slope, branch, left)
-            x, y, own_slope, own_ahead = put_out(
+            x, y, own_slope, own_ahead, w = put_out(
                 a, b, kind, per, row, layout, sources, factors, numbers, ahead, slope, branch,
                 dslope, dahead, left,
                 net.divisor[layer],
@@ -213,7 +215,7 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
                 flag[block] = 1
                 changed[at] = block
                 at += 1
-                change, off = change + x, off + y
+                change, off, moved = change + x, off + y, moved + w
             if tallied:
                 if kind == MAXIMUM:
                     s.tally[layer, 2] += wrong_maxima(a, b, per, row, sources, ahead, slope, branch, left, zh)
@@ -228,9 +230,5 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
                     dirty += 1
         count[layer] = at - base
         if tallied:
-            s.delta[layer, 0], s.delta[layer, 1], s.delta[layer, 2] = (
-                sqrt(change),
-                ULP * sqrt(change),
-                sqrt(off),
-            )
+            note_change(s.delta, layer, sqrt(change), sqrt(off), sqrt(moved), jumped)
     return dirty

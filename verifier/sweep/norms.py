@@ -24,13 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symbolic.enclosures.rounding import Array
-from symbolic.pieces.program import Ids, Linear, Product, Program
+from symbolic.pieces.program import Ids, Linear, Maximum, Product, Program, Step, Winner
 
-__all__ = ["matrix_norm", "norms_of", "symbol_norm"]
+__all__ = ["matrix_norm", "norms_of", "symbol_norm", "whole_numbers"]
 
 UP = 1 + 2.0**-20
 """Covers the rounding of all that is computed here: sums of less than 2^24 terms, and the squarings."""
 SQUARINGS = 5
+LARGEST_WHOLE = 2.0**50
 
 
 def matrix_norm(matrices: NDArray[Any]) -> float:
@@ -71,21 +72,30 @@ def symbol_norm(weights: Array, offsets: Ids, torus: tuple[int, ...]) -> float:
     return best
 
 
-def norms_of(program: Program, k: int, absolute: bool = False) -> dict[int, float]:
+def norms_of(program: Program, k: int, absolute: bool = False, most: Array | None = None) -> dict[int, float]:
     """Norms of layer k as a function of each layer that it reads (-1: the inputs).
 
     Parameters
     ----------
     program : Program
     k : int
-        Of linear layers and maxima.
+        Of linear layers, maxima, and products (as a function of what is multiplied).
     absolute : bool
         With absolute weights.
+    most : ndarray, optional
+        `whole_numbers` of the program, for products.
     """
     layer = program.layers[k]
     owner = _owners(program)
     if isinstance(layer, Product):
-        raise ValueError("the norm of a product depends on its factors")
+        largest = float(
+            np.max((whole_numbers(program) if most is None else most)[layer.factors], initial=0.0)
+        )
+        units, counts = np.unique(layer.sources[layer.sources > 0], return_counts=True)
+        return {
+            int(s): float(largest * np.sqrt(counts[owner[units] == s].max()) * UP)
+            for s in np.unique(owner[units])
+        }
     if not isinstance(layer, Linear):
         units, counts = np.unique(layer.sources[layer.sources > 0], return_counts=True)
         return {int(s): float(np.sqrt(counts[owner[units] == s].max()) * UP) for s in np.unique(owner[units])}
@@ -108,6 +118,44 @@ def norms_of(program: Program, k: int, absolute: bool = False) -> dict[int, floa
     for s, taps in groups.items():
         found[s] = found.get(s, 0.0) + _taps_norm(program, layer, s, taps)
     return {s: v / layer.divisor * UP for s, v in found.items()}
+
+
+def whole_numbers(program: Program) -> Array:
+    """Bounds of the absolute values of units that are whole numbers wherever all branches are right.
+
+    Such are steps, whole numbers of winners, and whole sums, maxima and products of such: float64 adds them
+    exactly, and they have no error. Infinite for all others.
+    """
+    most = np.full(program.size, np.inf)
+    most[0] = 0.0
+    for layer in program.layers:
+        if isinstance(layer, Step):
+            found = np.ones(layer.size)
+        elif isinstance(layer, Winner):
+            whole = bool((layer.numbers == np.rint(layer.numbers)).all())
+            found = np.abs(layer.numbers).max(axis=1) if whole else np.full(layer.size, np.inf)
+        elif isinstance(layer, Maximum):
+            found = most[np.maximum(layer.sources, 0)].max(axis=1)
+        elif isinstance(layer, Product):
+            found = most[layer.factors] * most[layer.sources]
+        elif isinstance(layer, Linear):
+            found = _whole_sums(layer, most)
+        else:
+            continue
+        most[layer.units] = np.where(found < LARGEST_WHOLE, found, np.inf)
+    return most
+
+
+def _whole_sums(layer: Linear, most: Array) -> Array:
+    weights = [layer.bias, layer.weights, *(tap.weights for tap in layer.taps)]
+    if layer.divisor != 1 or any((w != np.rint(w)).any() for w in weights):
+        return np.full(layer.size, np.inf)
+    found = np.abs(layer.bias)
+    with np.errstate(invalid="ignore"):
+        for tap in layer.taps:
+            found.reshape(-1, layer.width)[tap.targets] += most[tap.sources] @ np.abs(tap.weights)
+        np.add.at(found, layer.rows, most[layer.sources] * np.abs(layer.weights))
+    return np.where(np.isnan(found), np.inf, found)
 
 
 def _owners(program: Program) -> Ids:

@@ -41,11 +41,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from symbolic.enclosures.rounding import Array
-from symbolic.pieces.program import Linear, Maximum, Program
+from symbolic.pieces.program import Linear, Maximum, Product, Program, Staircase, Step, Winner
+from verifier.sweep.double_double import Doubled, sums, two_sum
 from verifier.sweep.forward import linear
 from verifier.sweep.horizon import schedule
 from verifier.sweep.layout import Net
-from verifier.sweep.norms import norms_of
+from verifier.sweep.norms import norms_of, whole_numbers
 from verifier.sweep.reading_head import MIXED
 from verifier.sweep.state import State
 from verifier.sweep.sweeper import Plan, Sweep, Sweeper
@@ -58,8 +59,8 @@ LEAST = 1e-290
 """Of a norm: zero means that a layer is not read."""
 LARGEST = 2.0**20
 """Points of the line beyond it are not swept with rigour: differences of horizons are exact below."""
-SEGMENT = 1024
-"""Events between two checks."""
+SEGMENT, SHORT_SEGMENT = 1024, 64
+"""Events between two checks; where something jumps, as what stays undecided there is as wide as the error."""
 
 
 def rigorous(plan: Plan) -> Plan:
@@ -91,10 +92,11 @@ def _norms(program: Program, body: tuple[int, ...]) -> Norms:
     n = len(body)
     place = {k: j for j, k in enumerate(body)} | {-1: n}
     norm, absolute, gamma = np.zeros((n, n + 1)), np.zeros((n, n + 1)), np.zeros(n)
+    most = whole_numbers(program)
     for j, k in enumerate(body):
         layer = program.layers[k]
-        if isinstance(layer, (Linear, Maximum)):
-            for s, value in norms_of(program, k).items():
+        if isinstance(layer, (Linear, Maximum, Product)):
+            for s, value in norms_of(program, k, most=most).items():
                 norm[j, place[s]] = max(value, LEAST)
         if isinstance(layer, Linear):
             for s, value in norms_of(program, k, absolute=True).items():
@@ -130,10 +132,13 @@ class CertifiedSweeper:
         self.plan = plan
         self.sweeper = Sweeper(plan, start, direction)
         self.off = off
+        kinds = [plan.program.layers[k] for k in plan.body]
+        self.fine = any(isinstance(layer, (Step, Winner, Staircase)) for layer in kinds)
+        self.segment = SHORT_SEGMENT if self.fine else SEGMENT
         self.checks = 0
-        self.unchecked = SEGMENT
+        self.unchecked = self.segment
         self.repeats = 0
-        self.growth = 2.0
+        self.growth: Array | None = None  # of the errors per event
 
     def run(self, z0: float, z1: float, max_events: int = 1 << 30) -> Sweep:
         """As `Sweeper.run`; pieces that are not proved are `MIXED`."""
@@ -142,17 +147,19 @@ class CertifiedSweeper:
         sweeper, at, left = self.sweeper, z0, max_events
         if sweeper.stands(z0, sign) is False:
             sweeper.begin(z0, sign)
-            self.unchecked = SEGMENT
+            self.unchecked = self.segment
         while left > 0 and at != z1:
-            if self.unchecked >= SEGMENT:
+            if self.unchecked >= self.segment:
                 self.check()
             kept = _copied(sweeper.state)
             begins, witness = at, int(sweeper.scratch.witness[0])
             error = self.scratch_error()
             far = max(abs(begins), abs(z1))
             fresh = self.errors(far)
-            error[:] = self.growth * fresh
-            most = min(left, SEGMENT - self.unchecked)
+            most = min(left, self.segment - self.unchecked)
+            if self.growth is None:
+                self.growth = fresh / self.segment
+            error[:] = 1.1 * fresh + 1.5 * most * self.growth
             part = sweeper.run(at, z1, most)
             bound = self.errors(far)
             while not (bound <= error).all():
@@ -161,9 +168,9 @@ class CertifiedSweeper:
                 error[:] = 1.5 * bound
                 part = sweeper.run(begins, z1, most)
                 bound = self.errors(far)
-            some = (fresh > 0) & np.isfinite(bound)
-            grown = bound[some] / fresh[some]
-            self.growth = 1.2 * float(grown.max(initial=1.0))
+            if len(part.events):
+                grown = np.where(np.isfinite(bound), bound - fresh, 0.0)
+                self.growth = np.maximum(grown, 0.0) / len(part.events)
             found.append(part if max(abs(begins), abs(part.reached)) < LARGEST else _unknown(part))
             left -= len(part.events)
             self.unchecked += len(part.events)
@@ -188,22 +195,27 @@ class CertifiedSweeper:
         s.tally[:] = 0.0
         inputs = slice(1, 1 + plan.program.n_inputs)
         ranges = [*(plan.program.layers[k].units for k in plan.body), inputs]
+        rows = np.zeros((6, plan.program.size)) if self.fine else lines
         size = np.array([[_norm(np.abs(row[units])) for row in lines] for units in ranges])
         for j, k in enumerate(plan.body):
             layer = plan.program.layers[k]
             if isinstance(layer, Linear):
                 made = size[j] + plan.net.absolute[j] @ size
-                found, least = _residual(layer, lines, made, float(plan.net.gamma[j]))
+                if self.fine:
+                    read = [ranges[k] for k in np.nonzero(plan.net.norm[j])[0]]
+                    found, least = _fine_residual(layer, lines, read, rows)
+                else:
+                    found, least = _residual(layer, lines, made, float(plan.net.gamma[j]))
                 if (least > known[j, :2]).any():
                     raise ArithmeticError(f"the sweep has gone wrong at {layer.label}; please report this.")
                 s.tally[j, :2] = found
+            elif isinstance(layer, Product):
+                s.tally[j, :2] = _product_residual(layer, lines)
             elif isinstance(layer, Maximum):
                 branch = s.branch[old][layer.units].astype(np.int64)
                 chosen = layer.sources[np.arange(layer.size), branch]
                 if (lines[:, chosen] != lines[:, layer.units]).any():
                     s.tally[j, 2] = np.inf
-            else:
-                s.tally[j, 2] = np.inf
         s.tally[-1, 1] = self._input_error(lines[1, inputs])
         s.at[4], s.at[5] = 1.0, max(s.at[1] - s.at[0], s.at[2])
         schedule(plan.net, s)  # finds the residuals of the maxima
@@ -226,7 +238,10 @@ class CertifiedSweeper:
         found[-1] = (s.tally[-1, 1] + self.off[0] + far * self.off[1]) * UP
         for j, k in enumerate(self.plan.body):
             parts = np.where(net.norm[j] > 0, net.norm[j] * np.where(net.norm[j] > 0, found, 0.0), 0.0)
-            if isinstance(self.plan.program.layers[k], Linear):
+            layer = self.plan.program.layers[k]
+            if isinstance(layer, (Step, Winner, Staircase)):
+                continue  # exact wherever a verdict is given (`certainty`)
+            if isinstance(layer, (Linear, Product)):
                 found[j] = s.tally[j, 1] + span * s.tally[j, 0] + parts.sum()
             else:
                 found[j] = np.sqrt(s.tally[j, 2]) + _norm(parts)
@@ -246,6 +261,23 @@ def _residual(layer: Linear, lines: Array, size: Array, gamma: float) -> tuple[A
     rounding = gamma * UP * (size + [0.0, _norm(np.abs(bias))])
     found = np.array([_norm(row) for row in off])
     return found * UP + rounding + 1e-120, found / UP - rounding - 1e-120
+
+
+def _fine_residual(layer: Linear, lines: Array, read: list[slice], rows: Array) -> tuple[Array, Array]:
+    """The same in double-double numbers, where rounding hardly counts."""
+    turned = lines[::-1]  # the constants belong to the first row
+    made, error = sums(layer, Doubled(turned, np.zeros_like(turned)), read, terms(layer), rows)
+    off, rest = two_sum(turned[:, layer.units], -made.high)
+    found = np.array([_norm(np.abs(row)) for row in off + (rest - made.low)])[::-1]
+    blur = (error[::-1] + 2.0**-100 * np.abs(made.high[::-1]).max(axis=1, initial=0.0)) * layer.size**0.5
+    return (found + blur) * UP + 1e-120, found / UP - blur - 1e-120
+
+
+def _product_residual(layer: Product, lines: Array) -> Array:
+    """The same of products with whole numbers, which do not move."""
+    made = lines[1, layer.factors] * lines[:, layer.sources]
+    off = np.abs(lines[:, layer.units] - made) + 2 * ULP * np.abs(made) + 1e-290
+    return np.array([_norm(row) for row in off]) * UP + 1e-120
 
 
 def _norm(values: Array) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 from numba import njit
 
+from verifier.sweep.certainty import certain_part
 from verifier.sweep.head import Head, Scratch
 from verifier.sweep.horizon import advance, next_gate
 from verifier.sweep.kernel import fire
@@ -58,7 +59,7 @@ def run(
             continue
         if t > begins:
             if judged:
-                _judge(h, c, every, s, begins, t, pieces, made, cut)
+                _judge_certain(net, h, c, every, s, begins, t, pieces, made, cut)
             begins = t
         s.at[0] = t
         fire(net, s, gate, found)
@@ -69,10 +70,29 @@ def run(
         n += 1
     if s.at[0] > begins and s.at[0] >= end:
         if judged:
-            _judge(h, c, every, s, begins, end, pieces, made, cut)
+            _judge_certain(net, h, c, every, s, begins, end, pieces, made, cut)
         begins = end
     made[0] = n
     made[2] = begins
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def _judge_certain(
+    net: Net, h: Head, c: Scratch, every: Scratch, s: State, z1: float, z2: float, pieces: Any, made: Any,
+    cut: Any,
+) -> None:  # fmt: skip
+    """Append a piece; with proofs, what is near a jump is undecided."""
+    if s.at[4] == 0.0:
+        _judge(h, c, every, s, z1, z2, pieces, made, cut)
+        return
+    part = [z1, z2]
+    certain_part(net, s, c.error, z1, z2, part)
+    if part[0] > z1:
+        _append(pieces, made, z1, part[0], MIXED, c.witness[0])
+    if part[0] < part[1]:
+        _judge(h, c, every, s, part[0], part[1], pieces, made, cut)
+    if part[1] < z2:
+        _append(pieces, made, part[1], z2, MIXED, c.witness[0])
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]

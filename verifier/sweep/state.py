@@ -32,9 +32,10 @@ class State(NamedTuple):
     tally : (layers + 1, 3)
         Bounds of the l2 norms of what a linear layer's slopes and values at the horizon are off what it makes
         of its sources, and the square of that of a maximum (the inputs last: off the line).
-    delta : (layers, 3)
-        Of the event at hand: l2 norms of the changes of slopes, of their rounding, and of what the changes of
-        values are off (horizon - z) times them.
+    delta : (layers, 4)
+        Of the event at hand: l2 norms of the changes of slopes, of their rounding, of what the changes of
+        values are off (horizon - z) times them, or of their rounding if something jumps, and of the changes
+        of values.
     at : the point, the horizon, the step to the next, events since the last, whether to keep the tally,
         the longest step
     """

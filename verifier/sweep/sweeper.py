@@ -173,7 +173,7 @@ class Sweeper:
         while left > 0 and self.state.at[0] < sign * z1:
             rows = min(left, 1 << 14)
             made = np.array([0.0, 0.0, self._begins])
-            e, p = np.zeros((rows, 5)), np.zeros((rows + 4 * DEEPEST, 4))
+            e, p = np.zeros((rows, 5)), np.zeros((3 * rows + 4 * DEEPEST, 4))
             plan = self.plan
             run(plan.net, self.state, plan.head, self.scratch, self.every, sign * z1, rows, e, p, made)
             self._begins = float(made[2])
@@ -247,6 +247,6 @@ def begun(plan: Plan, found: Forward, z: float) -> State:
         values=np.zeros(size),
         jumps=np.zeros(size),
         tally=np.zeros((len(net.layers) + 1, 3)),
-        delta=np.zeros((max(1, len(net.layers)), 3)),
+        delta=np.zeros((max(1, len(net.layers)), 4)),
         at=np.array([z, horizon, FIRST_STEP, 0.0, 0.0, horizon - z]),
     )
