@@ -1,8 +1,8 @@
 """Where on a piece all that jumps is certain: true values have the branches that are swept.
 
 A unit whose input stays farther from its edges than the input's error has its true branch throughout. On that
-part of a piece steps, winners and stairs are exact: their error is zero. Distances from edges are least
-values of lines, which are concave: what is enough at two points is enough between them.
+part of a piece steps, winners and stairs are exact: their error is zero. Distances from edges are lines: what
+is enough at two points is enough between them.
 """
 
 from __future__ import annotations
@@ -55,38 +55,33 @@ def certain_part(net: Net, s: State, error: Array, z1: float, z2: float, part: A
         start, places = layers[layer, START], layers[layer, PLACES]
         for unit in range(start, layers[layer, END]):
             row = layers[layer, TABLE] + (unit - start) * places
-            m1, m2, room = 0.0, 0.0, 0.0
             if kind == WINNER:
-                m1, m2, room = _lead(sources, ahead, slope, row, places, int(branch[unit]), a, b, far)
-                room += 2.0 * wide
-            else:
-                x = sources[row]
-                v, d = ahead[x], slope[x]
-                room = wide + BLUR * (abs(v) + abs(d) * far)
-                if kind == STAIRCASE:
-                    low, high = stair_edges(branch[unit], layers[layer, MODE])
-                    m1 = min(v + d * a - low, high - v - d * a)
-                    m2 = min(v + d * b - low, high - v - d * b)
-                    room += BLUR * (abs(low) + abs(high))
-                elif x == 0:
-                    continue
-                elif v == 0.0 and d == 0.0:
-                    if (branch[unit] == 1.0) == (layers[layer, MODE] == 0):
-                        m1, m2, room = _nothing(net, s, x, a, b, far)
-                        room += wide
-                else:
-                    sign = 2.0 * branch[unit] - 1.0
-                    m1, m2 = sign * (v + d * a), sign * (v + d * b)
-            if m1 > room and m2 > room:
+                own = row + int(branch[unit])
+                lo, hi = _led(sources, ahead, slope, row, places, own, wide, a, b, far, z1, z2, lo, hi)
                 continue
-            if not (m1 > room or m2 > room):
-                lo, hi = z2, z1
+            x = sources[row]
+            v, d = ahead[x], slope[x]
+            room = wide + BLUR * (abs(v) + abs(d) * far)
+            if kind == STAIRCASE:
+                low, high = stair_edges(branch[unit], layers[layer, MODE])
+                room += BLUR * (abs(low) + abs(high))
+                lo, hi = _shrunk(v + d * a - low, v + d * b - low, room, z1, z2, lo, hi)
+                lo, hi = _shrunk(high - v - d * a, high - v - d * b, room, z1, z2, lo, hi)
+            elif v == 0.0 and d == 0.0 and x != 0:
+                origin = _origin(net, s, x)
+                if origin < 0 or (branch[unit] == 1.0) != (layers[layer, MODE] == 0):
+                    hi = lo
+                else:  # zero as long as the maximum that it comes from is
+                    owner = net.blocks[net.block_of[origin], LAYER]
+                    many = layers[owner, PLACES]
+                    first = layers[owner, TABLE] + (origin - layers[owner, START]) * many
+                    own = first + int(branch[origin])
+                    lo, hi = _led(sources, ahead, slope, first, many, own, wide, a, b, far, z1, z2, lo, hi)
+            elif x != 0:
+                sign = 2.0 * branch[unit] - 1.0
+                lo, hi = _shrunk(sign * (v + d * a), sign * (v + d * b), room, z1, z2, lo, hi)
+            if not lo < hi:
                 break
-            cross = z1 + (z2 - z1) * ((1.01 * room - m1) / (m2 - m1))
-            if m2 > room:
-                lo = max(lo, cross)
-            else:
-                hi = min(hi, cross)
         if not lo < hi:
             break
     if not lo < hi:
@@ -95,51 +90,57 @@ def certain_part(net: Net, s: State, error: Array, z1: float, z2: float, part: A
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
-def _lead(
-    sources: Any, ahead: Array, slope: Array, row: int, places: int, own: int, a: float, b: float, far: float
-) -> Any:
-    """By how much a winner leads at two points, and the rounding of that."""
-    w = sources[row + own]
-    v, d = ahead[w], slope[w]
-    m1, m2, blur = 1e300, 1e300, 0.0
-    for j in range(places):
-        x = sources[row + j]
-        if x < 0 or j == own:
-            continue
-        m1 = min(m1, (v - ahead[x]) + (d - slope[x]) * a)
-        m2 = min(m2, (v - ahead[x]) + (d - slope[x]) * b)
-        blur = max(blur, abs(v) + abs(ahead[x]) + (abs(d) + abs(slope[x])) * far)
-    return m1, m2, BLUR * blur
+def _shrunk(m1: float, m2: float, room: float, z1: float, z2: float, lo: float, hi: float) -> Any:
+    """A stretch without the part where a line from m1 at z1 to m2 at z2 is not above some room."""
+    if m1 > room and m2 > room:
+        return lo, hi
+    if not (m1 > room or m2 > room):
+        return lo, lo
+    cross = z1 + (z2 - z1) * ((1.01 * room - m1) / (m2 - m1))
+    return (max(lo, cross), hi) if m2 > room else (lo, min(hi, cross))
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
-def _nothing(net: Net, s: State, x: int, a: float, b: float, far: float) -> Any:
-    """How certain a unit is that is zero all along: a multiple of a maximum whose winner is zero."""
+def _led(
+    sources: Any, ahead: Array, slope: Array, row: int, places: int, own: int, wide: float,
+    a: float, b: float, far: float, z1: float, z2: float, lo: float, hi: float,
+) -> Any:  # fmt: skip
+    """A stretch without the part where some entry of a row may be as great as its winner."""
+    w = sources[own]
+    v, d = ahead[w], slope[w]
+    for j in range(row, row + places):
+        x = sources[j]
+        if x < 0 or j == own:
+            continue
+        gap, fall = v - ahead[x], d - slope[x]
+        room = 2.0 * wide + BLUR * (abs(v) + abs(ahead[x]) + (abs(d) + abs(slope[x])) * far)
+        lo, hi = _shrunk(gap + fall * a, gap + fall * b, room, z1, z2, lo, hi)
+    return lo, hi
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def _origin(net: Net, s: State, x: int) -> int:
+    """The maximum whose winner is unit 0 that a unit is a multiple of, or -1."""
     layers = net.layers
     for _ in range(4):
         layer = net.blocks[net.block_of[x], LAYER]
         if layer < 0:
-            return 0.0, 0.0, 0.0
+            return -1
         places = layers[layer, PLACES]
         row = layers[layer, TABLE] + (x - layers[layer, START]) * places
-        if layers[layer, KIND] == SHORT:
-            inner = -1
-            for j in range(row, row + places):
-                u = net.sources[j]
-                if u == BIAS and net.numbers[j] != 0.0:
-                    return 0.0, 0.0, 0.0
-                if u > 0 and net.numbers[j] != 0.0:
-                    if inner >= 0:
-                        return 0.0, 0.0, 0.0
-                    inner = u
-            if inner < 0:
-                return 0.0, 0.0, 0.0
-            x = inner
-            continue
-        if layers[layer, KIND] != MAXIMUM:
-            return 0.0, 0.0, 0.0
-        own = int(s.branch[x])
-        if net.sources[row + own] != 0:
-            return 0.0, 0.0, 0.0
-        return _lead(net.sources, s.ahead, s.slope, row, places, own, a, b, far)
-    return 0.0, 0.0, 0.0
+        if layers[layer, KIND] == MAXIMUM:
+            return x if net.sources[row + int(s.branch[x])] == 0 else -1
+        if layers[layer, KIND] != SHORT:
+            return -1
+        inner = -1
+        for j in range(row, row + places):
+            u = net.sources[j]
+            if net.numbers[j] == 0.0 or u == 0 or u == -1:
+                continue
+            if u == BIAS or inner >= 0:
+                return -1
+            inner = u
+        if inner < 0:
+            return -1
+        x = inner
+    return -1
