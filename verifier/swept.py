@@ -1,9 +1,9 @@
 """Deciding a line by sweeping it, outwards from the observed point.
 
 The sweep finds every linear piece and proves the verdicts of most (`sweep.rigour`); what it leaves at the
-ends of the truncation set is decided in double-double numbers (`sweep.sharp`). Where the sweep proves nothing
-(inner jumps) enclosures do. A cell of the certificate spans as many pieces as enclosures, and so a checker,
-can decide in one.
+ends of the truncation set is decided in double-double numbers (`sweep.sharp`), what it leaves around jumps by
+enclosures. Where it proves nothing (`is_provable`) enclosures decide every piece. A cell of the certificate
+spans as many pieces as enclosures, and so a checker, can decide in one.
 
 The line is swept in stretches, two at a time (compiled loops run beside each other): always those of the
 greatest null mass. Which these are depends on the law alone, not on the machine.

@@ -27,9 +27,14 @@ all squares found bounds the norm at any time. The copies that maxima make are e
 
 So between two checks every e_l grows only, and the bound at the end holds throughout. The head widens what
 it reads by an assumed error (see `head`); if the bound at the end is greater the stretch is swept again
-with a greater one. What the head still knows is proved. A network with a jump before the head has no bounds
-here: nothing is claimed. The input line is start + z direction, as the floats are; ``off`` says how far
-that is from the true one.
+with a greater one. What the head still knows is proved. The input line is start + z direction, as the floats
+are; ``off`` says how far that is from the true one.
+
+Jumps. Steps, winners and stairs whose inputs stay farther from their edges than the inputs' error have their
+true branches, and no error; verdicts are given only where that is so for all of them (`certainty`). A product
+of a whole number that is made of such (`norms.whole_numbers`) has the greatest of these numbers as Lipschitz
+constant, and its rounding as residual. In an event that jumps the changes of values are sums of their own,
+tallied as those of slopes are. Products of other numbers have no bounds here: nothing is claimed.
 """
 
 from __future__ import annotations
