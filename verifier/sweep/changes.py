@@ -108,7 +108,7 @@ def tally_sums(
     """
     sums, handed, values_off, jumps = 0.0, 0.0, 0.0, 0.0
     for source in range(layer):
-        if delta[source, 0] > 0.0 or delta[source, 2] > 0.0:
+        if delta[source, 0] > 0.0 or delta[source, 2] > 0.0 or delta[source, 3] > 0.0:
             sums += absolute[layer, source] * delta[source, 0]
             handed += norm[layer, source] * delta[source, 1]
             values_off += norm[layer, source] * delta[source, 2]
