@@ -214,3 +214,5 @@ def test_swept_regions_refuse_in_a_sentence() -> None:
         sl.swept_regions(tents(1), [[0]], [[1]], 1, 1)
     with pytest.raises(sl.InputError, match="a has shape"):
         sl.swept_regions(tents(1), [[0]], [1], 0, 1)
+    with pytest.raises(sl.InputError, match="reaches beyond"):
+        sl.swept_regions(tents(1), [[0]], [[1]], -(10**11), 0)

@@ -28,7 +28,7 @@ from verifier.proving import Prover
 from verifier.search import Law, SearchResult
 from verifier.stretches import Part, Stretch, joined_parts, stretches_of
 from verifier.sweep.double_double import doubled
-from verifier.sweep.rigour import CertifiedSweeper, rigorous
+from verifier.sweep.rigour import LARGEST, CertifiedSweeper, rigorous
 from verifier.sweep.sharp import SharpSweeper
 from verifier.sweep.sweeper import Plan, Sweep, Sweeper, planned
 
@@ -94,6 +94,7 @@ class Swept:
         progress: Callable[[float, float, int], None] | None = None,
     ) -> None:
         self.event, self.line, self.law, self.goal, self.leaps = event, line, law, goal, leaps
+        lo, hi = max(lo, -LARGEST), min(hi, LARGEST)
         self.progress, self.limits = progress, (lo, hi)
         self.plan, self.certified = _prepared(plan)
         self.prover, self.batch = Prover(event, batch, self.certified), batch

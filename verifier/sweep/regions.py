@@ -16,6 +16,7 @@ from symbolic.pieces.program import Program
 from symbolic.reading.arrays import as_exact_array
 from symbolic.reading.exact import exact_number
 from verifier.sweep.forward import Forward, forward
+from verifier.sweep.rigour import LARGEST
 from verifier.sweep.sweeper import Sweeper, planned
 
 __all__ = ["SweptRegion", "SweptRegions", "swept_regions"]
@@ -91,7 +92,7 @@ def swept_regions(model: Model, a: Any, b: Any, lo: Any, hi: Any, *, seed: int |
     a, b : array_like
         Of the shape of the input.
     lo, hi : number
-        The segment.
+        The segment, within 2^20 of 0.
     seed : int, optional
         Of random operators, which are drawn once.
 
@@ -113,6 +114,10 @@ def swept_regions(model: Model, a: Any, b: Any, lo: Any, hi: Any, *, seed: int |
     low, high = float(exact_number(lo, "lo")), float(exact_number(hi, "hi"))
     if low >= high:
         raise InputError(f"lo is {lo}, not less than hi, which is {hi}.")
+    if max(-low, high) > LARGEST:
+        raise InputError(
+            f"the segment reaches beyond {LARGEST:.0f}, where float64 loses the pieces; scale b."
+        )
     network = as_network(model, start, seed)
     line = [np.array([float(v) for v in part.reshape(-1)]) for part in (start, direction)]
     found = Sweeper(planned(network.program, fuse=False), line[0], line[1]).run(low, high)

@@ -56,7 +56,7 @@ from verifier.sweep.reading_head import MIXED
 from verifier.sweep.state import State
 from verifier.sweep.sweeper import Plan, Sweep, Sweeper
 
-__all__ = ["CertifiedSweeper", "rigorous"]
+__all__ = ["LARGEST", "CertifiedSweeper", "rigorous", "terms"]
 
 ULP = 2.0**-53
 UP = 1 + 2.0**-20
