@@ -96,7 +96,7 @@ def timed(model: Any, x: np.ndarray, engine: str, limit: float) -> tuple[str, fl
 
 def main() -> None:
     """Print the table."""
-    from symbolic.pieces.linear_regions import as_network
+    from symbolic.pieces.arguments import as_network
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--limit", type=float, default=120.0)

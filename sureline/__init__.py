@@ -42,7 +42,8 @@ if TYPE_CHECKING:
         UnsupportedOperatorError,
     )
     from symbolic.pieces.linear_regions import LinearRegion, LinearRegions, linear_regions
-    from symbolic.pieces.plane import PlaneRegion, PlaneRegions, linear_regions_2d
+    from symbolic.pieces.plane import PlaneRegions, linear_regions_2d
+    from symbolic.pieces.plane_region import PlaneRegion
     from verifier.check import CheckReport, check
     from verifier.check.errors import InvalidCertificate, UnusableCertificate
     from verifier.sweep.regions import SweptRegion, SweptRegions, swept_regions
@@ -131,7 +132,8 @@ _HOME = {
         "UnsupportedOperatorError",
     ),
     "symbolic.pieces.linear_regions": ("LinearRegion", "LinearRegions", "linear_regions"),
-    "symbolic.pieces.plane": ("PlaneRegion", "PlaneRegions", "linear_regions_2d"),
+    "symbolic.pieces.plane": ("PlaneRegions", "linear_regions_2d"),
+    "symbolic.pieces.plane_region": ("PlaneRegion",),
     "verifier.sweep.regions": ("SweptRegion", "SweptRegions", "swept_regions"),
     "verifier.check": ("CheckReport", "check"),
     "verifier.check.errors": ("InvalidCertificate", "UnusableCertificate"),

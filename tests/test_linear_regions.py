@@ -216,3 +216,47 @@ def test_swept_regions_refuse_in_a_sentence() -> None:
         sl.swept_regions(tents(1), [[0]], [1], 0, 1)
     with pytest.raises(sl.InputError, match="reaches beyond"):
         sl.swept_regions(tents(1), [[0]], [[1]], -(10**11), 0)
+
+
+REFUSED = {
+    "unknown tensor": (lambda r, p: r[0].affine("nope"), "no tensor 'nope' that moves; its outputs are 'h2'"),
+    "unknown tensor, exact": (lambda r, p: r[0].exact("nope"), "no tensor"),
+    "unknown tensor, plane": (lambda r, p: p[0].affine("nope"), "no tensor"),
+    "unknown tensor, drawn": (lambda r, p: r.plot("nope"), "no tensor"),
+    "element": (lambda r, p: r.plot(elements=[7]), "'h2' has the elements 0 to 0"),
+    "no element": (lambda r, p: r.plot(elements="a"), "has the elements"),
+    "values": (lambda r, p: p.plot([1]), "give one number for each of 5 regions"),
+    "side": (lambda r, p: sl.linear_regions_2d(tents(2), [[0]], [[1]], [[0]], s=3), "give two numbers"),
+    "sides": (
+        lambda r, p: sl.linear_regions_2d(tents(2), [[0]], [[1]], [[0]], s=(1, 2, 3)),
+        "give two numbers",
+    ),
+    "one double": (
+        lambda r, p: sl.swept_regions(tents(2), [[0]], [[1]], 1, 1 + F(1, 10**30)),
+        "the same double",
+    ),
+    "infinite": (lambda r, p: sl.swept_regions(tents(2), [[0]], [[1]], None, 1), "reaches beyond"),
+    "start": (lambda r, p: sl.linear_regions(tents(2), [[F(10**400)]], [[1]]), "beyond the range of doubles"),
+    "slope": (lambda r, p: sl.swept_regions(tents(2), [[0]], [[F(10**400)]], 0, 1), "b is beyond the range"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_every_refusal_is_a_sentence(case: str) -> None:
+    ask, match = REFUSED[case]
+    line = sl.linear_regions(tents(2), [[0]], [[1]])
+    plane = sl.linear_regions_2d(tents(2), [[0]], [[1]], [[F(1, 7)]], (0, 1), (0, 1))
+    with pytest.raises(sl.SurelineError, match=match):
+        ask(line, plane)
+
+
+def test_infinite_and_single_regions_are_drawn() -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    new = matplotlib.figure.Figure
+    whole = sl.linear_regions(tents(1), [[0]], [[1]], -np.inf, np.inf)
+    assert str(whole) == "3 linear regions between -inf and inf, with exact ends"
+    assert whole.plot(ax=new().subplots()).get_xlim() == pytest.approx((-0.08, 0.58))
+    one = sl.linear_regions(tents(1), [[0]], [[1]], 100, 101)
+    assert str(one).startswith("1 linear region between 100 and 101")
+    assert one.plot(ax=new().subplots()).get_xlim() == pytest.approx((99.95, 101.05))

@@ -15,10 +15,15 @@ from numpy.typing import NDArray
 from symbolic.enclosures.rounding import Array
 from symbolic.pieces.program import Guarded, Ids, Maximum, Program, Staircase, Step, Winner
 
-__all__ = ["Branches", "Guards", "guards_of", "layer_guards"]
+__all__ = ["Branches", "Guards", "guards_of", "layer_guards", "pattern"]
 
 Branches = dict[int, NDArray[np.int64]]
 """The branch of every unit of the guarded layers, by the number of the layer."""
+
+
+def pattern(program: Program, branches: Branches) -> dict[str, NDArray[np.int64]]:
+    """The branches with names: the layer's number and node."""
+    return {f"{k} {program.layers[k].label}": branch for k, branch in branches.items()}
 
 
 @dataclass(frozen=True, eq=False)

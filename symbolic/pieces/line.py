@@ -70,7 +70,7 @@ class LinePiece:
 
     def values(self, name: str) -> tuple[list[Fraction], list[Fraction]]:
         """A tensor on the piece, flat, as intercept + slope * z."""
-        value, (slope,) = self.piece.rationals(self.piece.program.tensors[name])
+        value, (slope,) = self.piece.rationals(self.piece.program.units_of(name))
         return [v - s * self.at for v, s in zip(value, slope, strict=True)], slope
 
     def output(self, name: str) -> list[Fraction]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,20 +9,17 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from symbolic.errors import InputError, enough_memory
-from symbolic.network import Network
+from symbolic.errors import enough_memory
+from symbolic.pieces.arguments import Model, as_arrays, as_double, as_network, as_segment
+from symbolic.pieces.drawing import draw_line
+from symbolic.pieces.guards import pattern
 from symbolic.pieces.line import Binding, End, LinePiece, RationalLine
 from symbolic.pieces.walk import pieces_between
-from symbolic.reading.arrays import as_exact_array, fractions_of
-from symbolic.reading.exact import exact_number
-from symbolic.reading.loading import free_inputs, freeze_random, load_model, static_inputs
+from symbolic.reading.arrays import fractions_of
 
-__all__ = ["LinearRegion", "LinearRegions", "as_network", "linear_regions"]
-
-Model = str | os.PathLike[str] | onnx.ModelProto
+__all__ = ["LinearRegion", "LinearRegions", "linear_regions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +45,7 @@ class LinearRegion:
     @property
     def pattern(self) -> dict[str, NDArray[np.int64]]:
         """The branch of every unit, by the layer's number and node."""
-        layers = self.piece.piece.program.layers
-        return {f"{k} {layers[k].label}": branch for k, branch in self.piece.branches.items()}
+        return pattern(self.piece.piece.program, self.piece.branches)
 
     def exact(self, output: str) -> tuple[list[Fraction], list[Fraction]]:
         """Intercepts and slopes of a tensor, flat: its value is intercept + slope z."""
@@ -58,8 +53,8 @@ class LinearRegion:
 
     def affine(self, output: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The same as arrays of the tensor's shape (nearest doubles)."""
-        shape = self.piece.piece.program.tensors[output].shape
-        first, second = (np.array([float(v) for v in part]).reshape(shape) for part in self.exact(output))
+        shape = self.piece.piece.program.units_of(output).shape
+        first, second = (np.array(list(map(as_double, part))).reshape(shape) for part in self.exact(output))
         return first, second
 
 
@@ -92,8 +87,12 @@ class LinearRegions:
         return [Fraction(region.lo) for region in self.regions[1:]]
 
     def __str__(self) -> str:
-        first, last = float(self.regions[0].lo), float(self.regions[-1].hi)
-        return f"{len(self)} linear regions between {first:g} and {last:g}, with exact ends"
+        return f"{self._between()}, with exact ends"
+
+    def _between(self) -> str:
+        """How many, and where."""
+        first, last = as_double(self.regions[0].lo), as_double(self.regions[-1].hi)
+        return f"{len(self)} linear region{'s' * (len(self) > 1)} between {first:g} and {last:g}"
 
     def plot(self, output: str | None = None, elements: Any = None, ax: Any = None) -> Any:
         """Draw elements of an output over z, with a tick at every end of a region.
@@ -110,25 +109,7 @@ class LinearRegions:
         -------
         matplotlib axes
         """
-        import matplotlib.pyplot as plt
-
-        ax = plt.gca() if ax is None else ax
-        name = self.outputs[0] if output is None else output
-        inner = [float(end) for end in self.ends] or [0.0]
-        margin = (max(inner) - min(inner)) / 10 or 1.0
-        size = self.regions[0].affine(name)[0].size
-        shown = range(min(size, 10)) if elements is None else elements
-        for region in self.regions:
-            a, b = (part.reshape(-1) for part in region.affine(name))
-            z = np.array(
-                [max(float(region.lo), min(inner) - margin), min(float(region.hi), max(inner) + margin)]
-            )
-            for k, element in enumerate(shown):
-                ax.plot(z, a[element] + b[element] * z, color=f"C{k % 10}")
-        ax.plot(inner, np.zeros(len(inner)), "|", color="0.4", transform=ax.get_xaxis_transform())
-        ax.set_xlabel("z")
-        ax.set_ylabel(name)
-        return ax
+        return draw_line(self.regions, self.outputs[0] if output is None else output, elements, ax)
 
 
 @enough_memory()
@@ -145,7 +126,7 @@ def linear_regions(
     a, b : array_like
         Of the shape of the input; every entry is the rational it is.
     lo, hi : number, optional
-        Part of the line; None for the whole.
+        Part of the line; None (or an infinity) for the whole.
     seed : int, optional
         Of random operators, which are drawn once.
 
@@ -161,13 +142,8 @@ def linear_regions(
     InputError
         If a and b do not fit it.
     """
-    start, direction = as_exact_array(a, "a"), as_exact_array(b, "b")
-    if start.shape != direction.shape:
-        raise InputError(f"a has shape {start.shape}, but b has shape {direction.shape}.")
-    low: End = -float("inf") if lo is None else exact_number(lo, "lo")
-    high: End = float("inf") if hi is None else exact_number(hi, "hi")
-    if low >= high:
-        raise InputError(f"lo is {lo}, not less than hi, which is {hi}.")
+    start, direction = as_arrays(a=a, b=b)
+    low, high = as_segment(lo, hi)
     network = as_network(model, start, seed)
     network.program.require_exact()
     line = RationalLine(tuple(fractions_of(start.reshape(-1))), tuple(fractions_of(direction.reshape(-1))))
@@ -183,17 +159,3 @@ def linear_regions(
         for piece in pieces
     )
     return LinearRegions(regions, network.outputs)
-
-
-def as_network(model: Model, x: NDArray[Any], seed: int | None = None) -> Network:
-    """A model of one input, ready for linear pieces."""
-    loaded = load_model(model)
-    inputs = free_inputs(loaded.proto.graph)
-    if len(inputs) != 1:
-        names = ", ".join(value.name for value in inputs)
-        raise InputError(f"the model has {len(inputs)} inputs ({names}); fold all but one into the graph.")
-    name = inputs[0].name
-    static, _ = freeze_random(static_inputs(loaded.proto, {name: x.shape}), seed=seed)
-    outputs = [value.name for value in static.graph.output]
-    arrays = {name: np.array([float(v) for v in x.reshape(-1)]).reshape(x.shape)}
-    return Network(static, arrays, name, outputs)

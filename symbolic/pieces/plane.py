@@ -7,10 +7,9 @@ edge sees in the direction out of it. Every polygon is the intersection of the p
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,63 +17,25 @@ from numpy.typing import NDArray
 
 from symbolic.enclosures.rounding import Array
 from symbolic.errors import InputError, ModelError, enough_memory
+from symbolic.pieces.arguments import Model, as_arrays, as_network
+from symbolic.pieces.drawing import draw_plane
 from symbolic.pieces.exact import ExactPiece
 from symbolic.pieces.guards import Branches, guards_of
 from symbolic.pieces.line import Binding
-from symbolic.pieces.linear_regions import Model, as_network
+from symbolic.pieces.plane_region import PlaneRegion, Point
 from symbolic.pieces.program import Maximum, Program, Staircase, Winner
-from symbolic.reading.arrays import as_exact_array, fractions_of
+from symbolic.reading.arrays import fractions_of
 from symbolic.reading.exact import exact_number
 
 if TYPE_CHECKING:
     import networkx
 
-__all__ = ["PlaneRegion", "PlaneRegions", "linear_regions_2d"]
+__all__ = ["PlaneRegions", "linear_regions_2d"]
 
-Point = tuple[Fraction, Fraction]
 Column = tuple[Fraction, ...]
 MOST_REGIONS = 200_000
 ROUNDING = 2.0**-40
 """More than a sum of three products of rounded numbers can be wrong, relative to the sum of their sizes."""
-
-
-@dataclass(frozen=True, eq=False)
-class PlaneRegion:
-    """A convex polygon on which the network is one affine function of (s, t).
-
-    Attributes
-    ----------
-    vertices : tuple of (Fraction, Fraction)
-        Counterclockwise.
-    bindings : tuple of Binding or None
-        What binds along the edge from each vertex to the next; None for the border of the part.
-    piece : ExactPiece
-        All units as affine functions: their values at ``base``, and slopes in some direction, along s and t.
-    base : (Fraction, Fraction)
-    """
-
-    vertices: tuple[Point, ...]
-    bindings: tuple[Binding | None, ...]
-    piece: ExactPiece
-    base: Point
-
-    @cached_property
-    def area(self) -> Fraction:
-        """In the coordinates s and t."""
-        pairs = zip(self.vertices, (*self.vertices[1:], self.vertices[0]), strict=True)
-        return sum((p[0] * q[1] - q[0] * p[1] for p, q in pairs), Fraction(0)) / 2
-
-    def contains(self, point: Point) -> bool:
-        """Whether a point is in the polygon or on its border."""
-        pairs = zip(self.vertices, (*self.vertices[1:], self.vertices[0]), strict=True)
-        return all((q[0] - p[0]) * (point[1] - p[1]) >= (q[1] - p[1]) * (point[0] - p[0]) for p, q in pairs)
-
-    def exact(self, output: str) -> tuple[list[Fraction], list[Fraction], list[Fraction]]:
-        """Intercepts, slopes along s and slopes along t of a tensor, flat."""
-        value, (_, along_s, along_t) = self.piece.rationals(self.piece.program.tensors[output])
-        s, t = self.base
-        rows = zip(value, along_s, along_t, strict=True)
-        return [v - a * s - b * t for v, a, b in rows], along_s, along_t
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,25 +57,19 @@ class PlaneRegions:
     def __len__(self) -> int:
         return len(self.regions)
 
+    def __iter__(self) -> Iterator[PlaneRegion]:
+        return iter(self.regions)
+
+    def __getitem__(self, k: int) -> PlaneRegion:
+        return self.regions[k]
+
     def __str__(self) -> str:
-        return f"{len(self)} linear regions, {self.neighbours.number_of_edges()} pairs of neighbours"
+        pairs = self.neighbours.number_of_edges()
+        return f"{len(self)} linear region{'s' * (len(self) > 1)}, neighbouring pairs: {pairs}"
 
     def plot(self, values: Any = None, ax: Any = None) -> Any:
         """Draw the polygons, in colours of their own or of the given values (one per region)."""
-        import matplotlib.pyplot as plt
-        from matplotlib.collections import PolyCollection
-
-        ax = plt.gca() if ax is None else ax
-        shades = np.random.default_rng(0).random(len(self)) if values is None else np.asarray(values)
-        polygons = [[(float(s), float(t)) for s, t in region.vertices] for region in self.regions]
-        drawn = PolyCollection(polygons, array=shades, cmap="Pastel1" if values is None else "viridis")
-        drawn.set_edgecolor("0.3")
-        drawn.set_linewidth(0.3)
-        ax.add_collection(drawn)
-        ax.autoscale_view()
-        ax.set_xlabel("s")
-        ax.set_ylabel("t")
-        return ax
+        return draw_plane(self.regions, values, ax)
 
 
 @enough_memory()
@@ -153,18 +108,24 @@ def linear_regions_2d(
     InputError
         If the arrays do not fit it.
     """
-    arrays = [as_exact_array(value, name) for value, name in ((origin, "origin"), (u, "u"), (v, "v"))]
-    if len({array.shape for array in arrays}) != 1:
-        raise InputError(f"origin, u and v have the shapes {', '.join(str(a.shape) for a in arrays)}.")
-    (s0, s1), (t0, t1) = ([exact_number(end, name) for end in ends] for ends, name in ((s, "s"), (t, "t")))
-    if s0 >= s1 or t0 >= t1:
-        raise InputError("the rectangle is empty: give s and t as (least, greatest).")
+    arrays = as_arrays(origin=origin, u=u, v=v)
+    (s0, s1), (t0, t1) = _side(s, "s"), _side(t, "t")
     network = as_network(model, arrays[0], seed)
     network.program.require_exact()
     columns = [tuple(fractions_of(array.reshape(-1))) for array in arrays]
     walk = _Walk(network.program, columns, ((s0, t0), (s1, t0), (s1, t1), (s0, t1)))
     regions, graph = walk.run()
     return PlaneRegions(tuple(regions), graph, network.outputs)
+
+
+def _side(ends: Any, name: str) -> tuple[Fraction, Fraction]:
+    try:
+        least, greatest = (exact_number(end, name) for end in ends)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} is {ends!r}; give two numbers (least, greatest).") from error
+    if least >= greatest:
+        raise InputError(f"the rectangle is empty: give {name} as (least, greatest).")
+    return least, greatest
 
 
 class _Walk:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symbolic.enclosures.rounding import Array
-from symbolic.errors import ModelError
+from symbolic.errors import InputError, ModelError
 
 __all__ = [
     "Guarded",
@@ -219,6 +219,20 @@ class Program:
     def n_inputs(self) -> int:
         """Elements of the moving inputs."""
         return sum(ids.size for ids in self.inputs.values())
+
+    def units_of(self, name: str) -> Ids:
+        """The units of a tensor, in its shape.
+
+        Raises
+        ------
+        InputError
+            If the network has no such tensor that moves.
+        """
+        ids = self.tensors.get(name, self.outputs.get(name))
+        if ids is None:
+            some = ", ".join(map(repr, list(self.outputs)[:4]))
+            raise InputError(f"the network has no tensor {name!r} that moves; its outputs are {some}.")
+        return ids
 
     def guarded(self) -> Iterator[tuple[int, Guarded]]:
         """The layers that have a branch, with their numbers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from math import inf, isinf
+from math import inf
 
 from symbolic.pieces.exact import ExactPiece
 from symbolic.pieces.line import End, LinePiece, RationalLine, line_piece
@@ -43,10 +43,10 @@ def pieces_between(program: Program, line: RationalLine, lo: End, hi: End) -> li
         -inf and inf are allowed.
     """
     found: list[LinePiece] = []
-    if isinf(lo):
-        middle = Fraction(0) if isinf(hi) else Fraction(hi)
+    if lo == -inf:
+        middle = Fraction(0) if hi == inf else Fraction(hi)
         found = list(pieces_left(program, line, middle))[::-1]
-        if not isinf(hi):
+        if hi < inf:
             return found
         if found[-1].hi > middle:  # no unit has an end just there
             lo = found[-1].hi

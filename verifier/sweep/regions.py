@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from symbolic.enclosures.rounding import Array
 from symbolic.errors import InputError, enough_memory
-from symbolic.pieces.linear_regions import LinearRegions, Model, as_network
+from symbolic.pieces.arguments import Model, as_arrays, as_double, as_doubles, as_network, as_segment
+from symbolic.pieces.guards import pattern
+from symbolic.pieces.linear_regions import LinearRegions
 from symbolic.pieces.program import Program
-from symbolic.reading.arrays import as_exact_array
-from symbolic.reading.exact import exact_number
 from verifier.sweep.forward import Forward, forward
 from verifier.sweep.rigour import LARGEST
 from verifier.sweep.sweeper import Sweeper, planned
@@ -52,12 +52,11 @@ class SweptRegion:
     @property
     def pattern(self) -> dict[str, NDArray[np.int64]]:
         """The branch of every unit, by the layer's number and node."""
-        layers = self.program.layers
-        return {f"{k} {layers[k].label}": branch for k, branch in self._middle.branches.items()}
+        return pattern(self.program, self._middle.branches)
 
     def affine(self, output: str) -> tuple[Array, Array]:
         """Intercepts and slopes of a tensor, in its shape: its value is intercept + slope z."""
-        ids = self.program.tensors[output]
+        ids = self.program.units_of(output)
         slope = self._middle.slope[ids]
         return self._middle.value[ids] - self._at * slope, slope
 
@@ -74,8 +73,7 @@ class SweptRegions(LinearRegions):
         return [region.lo for region in self.regions[1:]]
 
     def __str__(self) -> str:
-        first, last = self.regions[0].lo, self.regions[-1].hi
-        return f"{len(self)} linear regions between {first:g} and {last:g}, in float64"
+        return f"{self._between()}, in float64"
 
 
 @enough_memory()
@@ -108,18 +106,17 @@ def swept_regions(model: Model, a: Any, b: Any, lo: Any, hi: Any, *, seed: int |
     InputError
         If a and b do not fit it.
     """
-    start, direction = as_exact_array(a, "a"), as_exact_array(b, "b")
-    if start.shape != direction.shape:
-        raise InputError(f"a has shape {start.shape}, but b has shape {direction.shape}.")
-    low, high = float(exact_number(lo, "lo")), float(exact_number(hi, "hi"))
-    if low >= high:
-        raise InputError(f"lo is {lo}, not less than hi, which is {hi}.")
+    start, direction = as_arrays(a=a, b=b)
+    low, high = map(as_double, as_segment(lo, hi))
     if max(-low, high) > LARGEST:
         raise InputError(
-            f"the segment reaches beyond {LARGEST:.0f}, where float64 loses the pieces; scale b."
+            f"the segment reaches beyond {LARGEST:.0f}, where float64 loses the pieces: "
+            "choose lo and hi within, or scale b."
         )
+    if low >= high:
+        raise InputError(f"lo and hi are the same double, {low}; linear_regions tells them apart.")
     network = as_network(model, start, seed)
-    line = [np.array([float(v) for v in part.reshape(-1)]) for part in (start, direction)]
+    line = [as_doubles(part, name).reshape(-1) for part, name in ((start, "a"), (direction, "b"))]
     found = Sweeper(planned(network.program, fuse=False), line[0], line[1]).run(low, high)
     ends = np.unique(found.events[:, 0])
     ends = np.concatenate([[low], ends[(ends > low) & (ends < high)], [high]]).tolist()

@@ -138,10 +138,7 @@ class Region:
 
     def affine(self, name: str) -> AffineMap:
         """A tensor as a function of the input, exactly."""
-        ids = self.program.tensors.get(name, self.program.outputs.get(name))
-        if ids is None:
-            raise ModelError(f"the network has no moving tensor {name!r}.")
-        return affine_map(self.program, self.branches, ids)
+        return affine_map(self.program, self.branches, self.program.units_of(name))
 
     def along(self, line: RationalLine) -> list[LineRow]:
         """The rows on the line x(z) = start + z * direction; those that say nothing there are left out."""
