@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
 import numpy as np
 import onnx
 import small_nets
 from onnx import TensorProto, helper, numpy_helper
 
 from symbolic.network import Network
+from symbolic.pieces.exact import ExactPiece
 from symbolic.pieces.program import Program
+from verifier.sweep.reading_head import INSIDE, OUTSIDE
+from verifier.sweep.sweeper import Sweep
 
 __all__ = [
     "MAKERS",
     "a_line",
+    "check_verdicts",
     "jumps",
     "kernel",
     "net",
@@ -215,3 +222,28 @@ def selected(model: onnx.ModelProto, threshold: float = 0.0) -> tuple[Program, s
     model.graph.output.pop()
     model.graph.output.append(helper.make_tensor_value_info("selection", BOOL, None))
     return program_of(onnx.shape_inference.infer_shapes(model)), "selection"
+
+
+def check_verdicts(
+    found: Sweep,
+    program: Program,
+    line: Sequence[Sequence[Fraction]],
+    observed: np.ndarray,
+    *,
+    near: int,
+    only: Iterable[int] | None = None,
+) -> None:
+    """Pieces adjoin, and their verdicts are true by exact values: in the middle, and a fraction 1 / near of
+    the piece from both ends.
+    """
+    (output,) = program.outputs
+    assert (found.lo[1:] == found.hi[:-1]).all()
+    for k in range(len(found.lo)) if only is None else only:
+        lo, hi = Fraction(float(found.lo[k])), Fraction(float(found.hi[k]))
+        for z in (lo + (hi - lo) / near, (lo + hi) / 2, hi - (hi - lo) / near):
+            point = [a + z * b for a, b in zip(*line, strict=True)]
+            seen = np.array([float(v) for v in ExactPiece(program, point, [line[1]]).outputs[output]])
+            if found.verdicts[k] == INSIDE:
+                assert (seen == observed.reshape(-1)).all()
+            elif found.verdicts[k] == OUTSIDE:
+                assert seen[found.witness[k]] != observed.reshape(-1)[found.witness[k]]

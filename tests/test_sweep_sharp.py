@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto
-from sweep_nets import MAKERS, a_line, net, node, program_of, selected
+from sweep_nets import MAKERS, a_line, check_verdicts, net, node, program_of, selected
 
 from symbolic.pieces.exact import ExactPiece
 from symbolic.pieces.program import Linear, Maximum, Program
 from verifier.proving import _runs
 from verifier.sweep.double_double import Doubled, doubled, sums, two_product, two_sum
 from verifier.sweep.forward import forward
-from verifier.sweep.reading_head import INSIDE, MIXED, OUTSIDE
-from verifier.sweep.rigour import rigorous, terms
+from verifier.sweep.reading_head import MIXED, OUTSIDE
+from verifier.sweep.residuals import terms
+from verifier.sweep.rigour import rigorous
 from verifier.sweep.sharp import SharpSweeper
 from verifier.sweep.sweeper import Sweep, planned
 
@@ -91,18 +92,7 @@ def test_sharp_verdicts_are_true(name: str) -> None:
     for lo, hi in ((-0.3, -0.15), (-0.01, 0.02), (1.0, 1.1)):
         found = sweeper.run(lo, hi)
         assert found.lo[0] == lo and found.hi[-1] == hi
-        assert (found.lo[1:] == found.hi[:-1]).all()
-        for a, b, verdict, witness in zip(found.lo, found.hi, found.verdicts, found.witness, strict=True):
-            if verdict == MIXED:
-                continue
-            p, q = Fraction(float(a)), Fraction(float(b))
-            for z in (p + (q - p) / 10**6, q - (q - p) / 10**6):
-                point = [u + z * v for u, v in zip(*exact, strict=True)]
-                seen = [float(v) for v in ExactPiece(program, point, [exact[1]]).outputs[output]]
-                if verdict == INSIDE:
-                    assert (np.array(seen) == observed).all()
-                elif verdict == OUTSIDE:
-                    assert seen[witness] != observed[witness]
+        check_verdicts(found, program, exact, observed, near=10**6)
         decided = (found.hi - found.lo)[found.verdicts != MIXED].sum()
         assert decided > hi - lo - 1e-10 or sweeper.pieces >= 24
 
@@ -147,16 +137,8 @@ def decided(program: Program, line: list[list[Fraction]], lo: float, hi: float) 
     observed = np.array([float(v) for v in ExactPiece(program, line[0], [line[1]]).outputs["y"]])
     plan = rigorous(planned(program, {"y": observed}))
     found = SharpSweeper(plan, *(doubled(row) for row in line)).run(lo, hi)
-    assert found.lo[0] == lo and found.hi[-1] == hi and (found.lo[1:] == found.hi[:-1]).all()
-    for a, b, verdict, witness in zip(found.lo, found.hi, found.verdicts, found.witness, strict=True):
-        p, q = Fraction(float(a)), Fraction(float(b))
-        for z in (p + (q - p) / 1000, (p + q) / 2, q - (q - p) / 1000):
-            point = [u + z * v for u, v in zip(*line, strict=True)]
-            seen = np.array([float(v) for v in ExactPiece(program, point, [line[1]]).outputs["y"]])
-            if verdict == INSIDE:
-                assert (seen == observed).all()
-            elif verdict == OUTSIDE:
-                assert seen[witness] != observed[witness]
+    assert found.lo[0] == lo and found.hi[-1] == hi
+    check_verdicts(found, program, line, observed, near=1000)
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from verifier.cells import Cell
 from verifier.event import Event
+from verifier.stretches import Part
 from verifier.sweep.reading_head import INSIDE, MIXED, OUTSIDE
 from verifier.sweep.sweeper import Sweep
 
@@ -17,7 +18,6 @@ __all__ = ["Prover"]
 
 SELDOM = 16
 """Cells between two trials of how long they may be."""
-Stretch = tuple[float, float]
 
 
 class Prover:
@@ -62,7 +62,7 @@ class Prover:
         """Cells of proved pieces that are few: as long as they can be."""
         return [_swept(self.event, found, a, b) for a, b in _runs(found, one_witness=True)]
 
-    def enclosed(self, stretches: Sequence[Stretch]) -> list[Cell | None]:
+    def enclosed(self, stretches: Sequence[Part]) -> list[Cell | None]:
         """Stretches as one cell each, where enclosures prove it."""
         found = zip(stretches, self._proves(list(stretches)), strict=True)
         return [
@@ -108,7 +108,7 @@ class Prover:
                     cells.append(Cell(Fraction(lo), Fraction(hi), "gap"))
         return cells
 
-    def _proves(self, ends: list[Stretch]) -> list[int | None]:
+    def _proves(self, ends: list[Part]) -> list[int | None]:
         """The element that differs on each stretch, -1 inside, None where enclosures do not tell."""
         began = time.perf_counter()
         outcomes = self.event.decide(ends)

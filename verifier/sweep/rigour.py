@@ -47,19 +47,24 @@ import numpy as np
 
 from symbolic.enclosures.rounding import Array
 from symbolic.pieces.program import Linear, Maximum, Product, Program, Staircase, Step, Winner
-from verifier.sweep.double_double import Doubled, sums, two_sum
-from verifier.sweep.forward import linear
 from verifier.sweep.horizon import schedule
 from verifier.sweep.layout import Net
 from verifier.sweep.norms import norms_of, whole_numbers
 from verifier.sweep.reading_head import MIXED
+from verifier.sweep.residuals import (
+    ULP,
+    UP,
+    fine_residual,
+    l2_norm,
+    linear_residual,
+    product_residual,
+    terms,
+)
 from verifier.sweep.state import State
 from verifier.sweep.sweeper import Plan, Sweep, Sweeper
 
-__all__ = ["LARGEST", "CertifiedSweeper", "rigorous", "terms"]
+__all__ = ["LARGEST", "CertifiedSweeper", "rigorous", "spread"]
 
-ULP = 2.0**-53
-UP = 1 + 2.0**-20
 LEAST = 1e-290
 """Of a norm: zero means that a layer is not read."""
 LARGEST = 2.0**20
@@ -110,13 +115,25 @@ def _norms(program: Program, body: tuple[int, ...]) -> Norms:
     return norm, absolute, gamma
 
 
-def terms(layer: Linear) -> int:
-    """The longest sum."""
-    longest = int(np.diff(layer.pointers).max(initial=0))
-    counts = np.zeros(layer.size // layer.width, dtype=np.int64)
-    for tap in layer.taps:
-        np.add.at(counts, tap.targets, tap.sources.shape[1])
-    return longest + int(counts.max(initial=0))
+def spread(plan: Plan, inputs: float, own: Array) -> Array:
+    """The bounds e_l of all swept layers, and of the inputs last.
+
+    Parameters
+    ----------
+    plan : Plan
+    inputs : float
+        Bounds e of the inputs.
+    own : ndarray, shape (layers,)
+        Bounds of |r_l|.
+    """
+    net = plan.net
+    found = np.zeros(len(own) + 1)
+    found[-1] = inputs
+    for j, k in enumerate(plan.body):
+        parts = np.where(net.norm[j] > 0, net.norm[j] * np.where(net.norm[j] > 0, found, 0.0), 0.0)
+        together = l2_norm(parts) if isinstance(plan.program.layers[k], Maximum) else parts.sum()
+        found[j] = (own[j] + together) * UP
+    return np.where(np.isnan(found), np.inf, found)
 
 
 class CertifiedSweeper:
@@ -138,7 +155,10 @@ class CertifiedSweeper:
         self.sweeper = Sweeper(plan, start, direction)
         self.off = off
         kinds = [plan.program.layers[k] for k in plan.body]
-        self.fine = any(isinstance(layer, (Step, Winner, Staircase)) for layer in kinds)
+        self.discrete = np.array(
+            [isinstance(layer, (Step, Winner, Staircase)) for layer in kinds], dtype=bool
+        )
+        self.fine = bool(self.discrete.any())
         self.segment = SHORT_SEGMENT if self.fine else SEGMENT
         self.checks = 0
         self.unchecked = self.segment
@@ -201,21 +221,21 @@ class CertifiedSweeper:
         inputs = slice(1, 1 + plan.program.n_inputs)
         ranges = [*(plan.program.layers[k].units for k in plan.body), inputs]
         rows = np.zeros((6, plan.program.size)) if self.fine else lines
-        size = np.array([[_norm(np.abs(row[units])) for row in lines] for units in ranges])
+        size = np.array([[l2_norm(np.abs(row[units])) for row in lines] for units in ranges])
         for j, k in enumerate(plan.body):
             layer = plan.program.layers[k]
             if isinstance(layer, Linear):
                 made = size[j] + plan.net.absolute[j] @ size
                 if self.fine:
                     read = [ranges[k] for k in np.nonzero(plan.net.norm[j])[0]]
-                    found, least = _fine_residual(layer, lines, read, rows)
+                    found, least = fine_residual(layer, lines, read, rows)
                 else:
-                    found, least = _residual(layer, lines, made, float(plan.net.gamma[j]))
+                    found, least = linear_residual(layer, lines, made, float(plan.net.gamma[j]))
                 if (least > known[j, :2]).any():
                     raise ArithmeticError(f"the sweep has gone wrong at {layer.label}; please report this.")
                 s.tally[j, :2] = found
             elif isinstance(layer, Product):
-                s.tally[j, :2] = _product_residual(layer, lines)
+                s.tally[j, :2] = product_residual(layer, lines)
             elif isinstance(layer, Maximum):
                 branch = s.branch[old][layer.units].astype(np.int64)
                 chosen = layer.sources[np.arange(layer.size), branch]
@@ -232,65 +252,17 @@ class CertifiedSweeper:
         moved = horizon * sweeper.direction
         off = np.abs(ahead - (sweeper.start + moved))
         off += 4 * ULP * (np.abs(ahead) + np.abs(sweeper.start) + np.abs(moved))
-        return _norm(off)
+        return l2_norm(off)
 
     def errors(self, z: float) -> Array:
         """The bounds e_l of all swept layers, and of the inputs last, as far as a point is from 0."""
-        s, net = self.sweeper.state, self.plan.net
+        s = self.sweeper.state
         span = max(s.at[5], s.at[1] - s.at[0])
-        found = np.zeros(len(self.plan.body) + 1)
         far = max(abs(float(s.at[1])), abs(z))
-        found[-1] = (s.tally[-1, 1] + self.off[0] + far * self.off[1]) * UP
-        for j, k in enumerate(self.plan.body):
-            parts = np.where(net.norm[j] > 0, net.norm[j] * np.where(net.norm[j] > 0, found, 0.0), 0.0)
-            layer = self.plan.program.layers[k]
-            if isinstance(layer, (Step, Winner, Staircase)):
-                continue  # exact wherever a verdict is given (`certainty`)
-            if isinstance(layer, (Linear, Product)):
-                found[j] = s.tally[j, 1] + span * s.tally[j, 0] + parts.sum()
-            else:
-                found[j] = np.sqrt(s.tally[j, 2]) + _norm(parts)
-            found[j] *= UP
-        return np.where(np.isnan(found), np.inf, found)
-
-
-def _residual(layer: Linear, lines: Array, size: Array, gamma: float) -> tuple[Array, Array]:
-    """Norms of what slopes and values at the horizon are off their sums: at most, and at least.
-
-    ``size`` bounds the norms of both and of the sums of absolute values.
-    """
-    made = linear(layer, lines)
-    bias = layer.bias / layer.divisor
-    made[1] += bias
-    off = np.abs(lines[:, layer.units] - made)
-    rounding = gamma * UP * (size + [0.0, _norm(np.abs(bias))])
-    found = np.array([_norm(row) for row in off])
-    return found * UP + rounding + 1e-120, found / UP - rounding - 1e-120
-
-
-def _fine_residual(layer: Linear, lines: Array, read: list[slice], rows: Array) -> tuple[Array, Array]:
-    """The same in double-double numbers, where rounding hardly counts."""
-    turned = lines[::-1]  # the constants belong to the first row
-    made, error = sums(layer, Doubled(turned, np.zeros_like(turned)), read, terms(layer), rows)
-    off, rest = two_sum(turned[:, layer.units], -made.high)
-    found = np.array([_norm(np.abs(row)) for row in off + (rest - made.low)])[::-1]
-    blur = (error[::-1] + 2.0**-100 * np.abs(made.high[::-1]).max(axis=1, initial=0.0)) * layer.size**0.5
-    return (found + blur) * UP + 1e-120, found / UP - blur - 1e-120
-
-
-def _product_residual(layer: Product, lines: Array) -> Array:
-    """The same of products with whole numbers, which do not move."""
-    made = lines[1, layer.factors] * lines[:, layer.sources]
-    off = np.abs(lines[:, layer.units] - made) + 2 * ULP * np.abs(made) + 1e-290
-    return np.array([_norm(row) for row in off]) * UP + 1e-120
-
-
-def _norm(values: Array) -> float:
-    """At least the l2 norm."""
-    most = float(values.max(initial=0.0))
-    if most == 0.0 or not np.isfinite(most):
-        return most
-    return float(np.sqrt(((values / most) ** 2).sum()) * most * UP)
+        inputs = (s.tally[-1, 1] + self.off[0] + far * self.off[1]) * UP
+        own = s.tally[:-1, 1] + span * s.tally[:-1, 0] + np.sqrt(s.tally[:-1, 2])
+        own[self.discrete] = 0.0  # exact wherever a verdict is given (`certainty`)
+        return spread(self.plan, inputs, own)
 
 
 def _copied(state: State) -> State:

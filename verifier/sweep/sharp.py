@@ -21,7 +21,8 @@ from verifier.sweep.double_double import Doubled, sums, two_product, two_sum
 from verifier.sweep.forward import Forward
 from verifier.sweep.head import scratch_of
 from verifier.sweep.reading_head import MIXED, every_element, want
-from verifier.sweep.rigour import UP, terms
+from verifier.sweep.residuals import UP, terms
+from verifier.sweep.rigour import spread
 from verifier.sweep.running import DEEPEST, judge
 from verifier.sweep.sweeper import Plan, Sweep, begun
 
@@ -137,21 +138,13 @@ class SharpSweeper:
 
     def _bounds(self, piece: _Piece, lo: float, hi: float) -> Array:
         """The errors e_l of `rigour` on a stretch."""
-        plan = self.plan
-        net, n = plan.net, len(plan.body)
         reach = max(abs(lo - piece.origin), abs(hi - piece.origin)) * UP
-        found = np.zeros(n + 1)
-        found[n] = (piece.errors[n, 0] + reach * piece.errors[n, 1]) * UP
-        for j, k in enumerate(plan.body):
-            layer = plan.program.layers[k]
-            parts = np.where(net.norm[j] > 0, net.norm[j] * found, 0.0)
+        off = piece.errors[:, 0] + reach * piece.errors[:, 1]
+        for j, k in enumerate(self.plan.body):
+            layer = self.plan.program.layers[k]
             if isinstance(layer, Maximum):
-                off = max(_behind(layer.sources, piece, k, z) for z in (lo, hi))
-                found[j] = np.linalg.norm(parts) + off
-            else:
-                found[j] = parts.sum() + piece.errors[j, 0] + reach * piece.errors[j, 1]
-            found[j] *= UP
-        return np.where(np.isnan(found), np.inf, found)
+                off[j] = max(_behind(layer.sources, piece, k, z) for z in (lo, hi))
+        return spread(self.plan, float(off[-1]) * UP, off[:-1])
 
     def _judged(
         self, piece: _Piece, lo: float, hi: float, rounds: int
