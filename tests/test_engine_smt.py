@@ -1,18 +1,15 @@
-"""The engine z3 against networks solved by hand and against whole functions of z."""
+"""The engine z3: its stairs, its hints, and the proofs that another solver repeats."""
 
 from __future__ import annotations
 
-import dataclasses
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_checks import inside, require_true
+from engine_checks import inside
 from line_problems import FAMILIES, INFINITY, Nodes, Problem, problem, worked_example
 
-from symbolic.errors import ModelError
-from symbolic.pieces.line import RationalLine
 from verifier.engines.found import ExactSet
 from verifier.engines.smt import truncation_set
 
@@ -21,88 +18,7 @@ def found_for(case: Problem, observed: list[Fraction], lo: Any, hi: Any, **optio
     return truncation_set(case.program, case.line, {"y": observed}, lo, hi, **options)
 
 
-def test_worked_example() -> None:
-    case = worked_example()
-    found = found_for(case, [Fraction(1), Fraction(0)], -INFINITY, INFINITY)
-    assert inside(found) == [(Fraction(-5, 4), Fraction(-3, 4)), (Fraction(5, 4), INFINITY)]
-    assert [(z, str(b.node).split()[0]) for z, b in found.ends] == [
-        (Fraction(-5, 4), "Greater"),
-        (Fraction(-3, 4), "Greater"),
-        (Fraction(5, 4), "Greater"),
-    ]
-    assert [(c.verdict, c.element) for c in found.cells] == [
-        ("outside", 0),
-        ("inside", -1),
-        ("outside", 1),
-        ("inside", -1),
-    ]
-
-
-@pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("family", FAMILIES)
-def test_random_networks(family: str, seed: int) -> None:
-    case = FAMILIES[family](seed)
-    observed = case.at(Fraction(1, 16))
-    lo, hi = Fraction(-5, 2), Fraction(3)
-    require_true(case, observed, found_for(case, observed, lo, hi), lo, hi)
-
-
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "jumping"])
-def test_whole_line(family: str, seed: int) -> None:
-    case = FAMILIES[family](100 + seed)
-    observed = case.at(Fraction(-1, 32))
-    require_true(case, observed, found_for(case, observed, -INFINITY, INFINITY), -INFINITY, INFINITY)
-
-
 LINE = ([0], [1])
-
-
-def test_single_points_are_left_out() -> None:
-    """|z| = 1 only at two points: nothing is inside, and no outside cell contains them."""
-    nodes: Nodes = [("Abs", ["x"], "a"), ("Equal", ["a", "one"], "y")]
-    case = problem(nodes, {"one": 1.0}, (1, 1), LINE)
-    found = found_for(case, [Fraction(1)], -INFINITY, INFINITY)
-    assert [(c.lo, c.hi) for c in found.cells] == [(-INFINITY, -1), (-1, 1), (1, INFINITY)]
-    assert not inside(found) and not found.ends
-
-
-def test_a_single_point_ends_a_cell() -> None:
-    """z = 1 is missing in the middle: it is a point of no cell, and no end of the set."""
-    nodes: Nodes = [("Equal", ["x", "one"], "y")]
-    case = problem(nodes, {"one": 1.0}, (1, 1), LINE)
-    found = found_for(case, [Fraction(0)], Fraction(-4), Fraction(4))
-    assert [(c.lo, c.hi, c.verdict) for c in found.cells] == [(-4, 1, "inside"), (1, 4, "inside")]
-    assert not found.ends
-
-
-def test_identical_ties() -> None:
-    """Relu(z) = 0 on a whole half line."""
-    nodes: Nodes = [("Relu", ["x"], "r"), ("Equal", ["r", "zero"], "y")]
-    case = problem(nodes, {"zero": 0.0}, (1, 1), LINE)
-    assert inside(found_for(case, [Fraction(1)], -INFINITY, INFINITY)) == [(-INFINITY, 0)]
-
-
-def test_two_ends_closer_than_floats() -> None:
-    """x1 > 1/3 and x2 > 1/3 + 1e-40 on parallel coordinates: exact, whatever the distance."""
-    nodes: Nodes = [("Greater", ["x", "zero"], "y")]
-    tiny = Fraction(1, 10**40)
-    case = problem(nodes, {"zero": 0.0}, (1, 2), ([Fraction(-1, 3), -Fraction(1, 3) - tiny], [1, 1]))
-    found = found_for(case, [Fraction(1), Fraction(0)], -INFINITY, INFINITY)
-    assert inside(found) == [(Fraction(1, 3), Fraction(1, 3) + tiny)]
-
-
-def test_many_units_change_at_one_point() -> None:
-    """40 kinks at z = 1/3: the line is cut there."""
-    nodes: Nodes = [
-        ("Mul", ["x", "w"], "h"),
-        ("Relu", ["h"], "r"),
-        ("MatMul", ["r", "v"], "s"),
-        ("Greater", ["s", "t"], "y"),
-    ]
-    w = [[float(k + 1) for k in range(40)]]
-    case = problem(nodes, {"w": w, "v": [[1.0]] * 40, "t": 820.0}, (1, 1), ([Fraction(-1, 3)], [1]))
-    assert inside(found_for(case, [Fraction(1)], Fraction(-3), Fraction(3))) == [(Fraction(4, 3), 3)]
 
 
 def test_a_staircase_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,14 +55,6 @@ def test_products_of_stairs(tmp_path: Path) -> None:
     assert {answer_of(f) for f in tmp_path.iterdir()} == {"unsat"}
 
 
-def test_constants_that_are_no_rationals() -> None:
-    """The message names the node."""
-    case = worked_example()
-    inexact = dataclasses.replace(case.program, inexact=("BatchNormalization 'bn'",))
-    with pytest.raises(ModelError, match="BatchNormalization 'bn'"):
-        truncation_set(inexact, case.line, {"y": [Fraction(1), Fraction(0)]}, -INFINITY, INFINITY)
-
-
 def test_no_time() -> None:
     case = worked_example()
     found = found_for(case, [Fraction(1), Fraction(0)], -INFINITY, INFINITY, timeout=0)
@@ -161,12 +69,6 @@ def test_known_intervals_are_proved() -> None:
     hints = [(Fraction(-5, 4), Fraction(-3, 4)), (Fraction(0), Fraction(1))]
     plain, told = (found_for(case, observed, -INFINITY, INFINITY, known=k) for k in (None, hints))
     assert plain == told
-
-
-def test_progress() -> None:
-    lines: list[str] = []
-    found_for(worked_example(), [Fraction(1), Fraction(0)], -INFINITY, INFINITY, progress=lines.append)
-    assert lines and lines[-1].startswith("z3: ") and lines[-1].endswith("0 segments to do")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -214,10 +116,3 @@ def answer_of(path: Path) -> str:
         said = command.invoke(solver, parser.getSymbolManager()).strip()
         answers += [said] if said else []
     return " ".join(answers)
-
-
-def test_a_line_that_stands_still() -> None:
-    case = worked_example()
-    still = RationalLine(case.line.start, (Fraction(0), Fraction(0)))
-    found = truncation_set(case.program, still, {"y": [Fraction(1), Fraction(1)]}, -INFINITY, INFINITY)
-    assert [(c.lo, c.hi, c.verdict) for c in found.cells] == [(-INFINITY, INFINITY, "inside")]

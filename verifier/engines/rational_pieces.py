@@ -157,9 +157,9 @@ class _Walk:
         """Where the first guard reaches zero on one side, and which one."""
         best: Guard | None = None
         for guard in self.guards:
-            # value / -slope, compared without quotients
+            # value / -slope, compared without quotients; of equal ones the last layer's
             if guard[1] * side < 0 and (
-                best is None or guard[0] * best[1] * side > best[0] * guard[1] * side
+                best is None or guard[0] * best[1] * side >= best[0] * guard[1] * side
             ):
                 best = guard
         if best is None:
