@@ -4,6 +4,7 @@
 #   make test          ruff, mypy and the tests
 #   make lint          ruff and mypy alone
 #   make conformance   the ONNX standard's own node tests, counted
+#   make kernels       compile the loops of the sweep, which takes a minute, ahead of their first use
 #   make bench          compare with si4onnx, in an environment of its own (.venv-bench)
 #   make exact-vs-approximate   networks built so that float tools fail, in the same environment
 #   make study          the calibration study: p-values under the null, over thousands of seeds
@@ -19,7 +20,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test lint conformance bench exact-vs-approximate study clean
+.PHONY: demo test lint kernels conformance bench exact-vs-approximate study clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -32,8 +33,14 @@ lint: $(VENV)/.test
 conformance: $(VENV)/.test
 	$(BIN)/python tests/conformance.py
 
-test: lint conformance
+# lint takes one core: beside it the loops of the sweep are compiled, which every test process would do by itself.
+test: $(VENV)/.test
+	@$(MAKE) --no-print-directory -j2 lint kernels
+	@$(MAKE) --no-print-directory conformance
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+kernels: $(VENV)/.test
+	$(BIN)/python tests/compile_kernels.py
 
 study: $(VENV)/.test
 	$(BIN)/python benchmarks/calibration.py

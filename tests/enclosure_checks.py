@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import onnx
 import twin
+from quicktions import Fraction
 from random_graphs import Case
 
 from symbolic.enclosures.values import Affine, Const, Range, Value
@@ -18,6 +18,7 @@ from symbolic.network import Line, Network, centre
 __all__ = ["contradictions", "line_of", "network_of", "points_in", "tau_of", "tensor_names", "undecided"]
 
 U = 2.0**-53
+ONE = Fraction(1)
 
 
 def tensor_names(model: onnx.ModelProto) -> list[str]:
@@ -65,7 +66,7 @@ def contradictions(
     exact: Mapping[str, Any],
     batch: int,
     tau: Fraction,
-    scale: Fraction = Fraction(1),
+    scale: Fraction = ONE,
 ) -> Iterator[str]:
     """Every tensor of which the enclosure misses the exact value, in words.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import onnx
 import twin
 from onnx import TensorProto, helper, numpy_helper
+from quicktions import Fraction
 from twin.call import Call
 
 __all__ = ["Builder", "Rejected", "Tensor"]

@@ -9,7 +9,6 @@ import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 import onnx
@@ -25,6 +24,7 @@ import twin
 from graph_builder import NUMPY, Builder, Rejected, Tensor
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from quicktions import Fraction
 from random_operators import MAKERS, SMOOTH
 
 __all__ = ["MAKERS", "SMOOTH", "Case", "cases", "operator_counts", "random_case", "suite"]

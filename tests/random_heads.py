@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import onnx
 import twin
 from onnx import TensorProto, helper, numpy_helper
+from quicktions import Fraction
 from random_graphs import Case
 
 INCREASING = "Sigmoid Tanh Exp Softplus Softsign Erf Atan Asinh Sinh Elu Celu Selu LeakyRelu".split()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 from graph_builder import Builder, Rejected, Tensor
 from onnx import TensorProto
+from quicktions import Fraction
 from random_operators import maker
 
 __all__: list[str] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from fractions import Fraction
 
 import numpy as np
 import onnx
@@ -14,6 +13,7 @@ import twin
 from enclosure_checks import contradictions, line_of, network_of, points_in, tau_of
 from hypothesis import given
 from hypothesis import strategies as st
+from quicktions import Fraction
 from random_graphs import MAKERS, Case, cases, operator_counts, suite
 
 from symbolic.errors import ModelError

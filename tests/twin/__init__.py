@@ -1,7 +1,8 @@
 """A naive, slow, exact evaluator of ONNX graphs: what the engine and the checker are tested against.
 
 Nothing here is clever and nothing is shared with the packages under test. Every operator follows the sentence
-of the ONNX standard that defines it, element by element, in exact rationals (``fractions.Fraction``).
+of the ONNX standard that defines it, element by element, in exact rationals (``quicktions``: Python's
+``fractions``, compiled).
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import onnx
+from quicktions import Fraction
 
 from .exact import Array, Unknown, exact_array
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from typing import Any
 
 from onnx import TensorProto
+from quicktions import Fraction
 
 from .call import Call, operator
 from .exact import (

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from fractions import Fraction
+from numbers import Rational
 from typing import Any
 
 import flint
 import numpy as np
+from quicktions import Fraction
 
 __all__ = [
     "UNKNOWN",
@@ -270,6 +271,8 @@ def exact_scalar(value: Any) -> Any:
         return bool(value)
     if isinstance(value, int | np.integer) or "int" in type(value).__name__:  # ml_dtypes' own, too
         return int(value)
+    if isinstance(value, Rational):
+        return Fraction(value)
     as_float = float(value)
     return Fraction(as_float) if math.isfinite(as_float) else UNKNOWN
 

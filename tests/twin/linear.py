@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from fractions import Fraction
 
 import numpy as np
 from onnx import TensorProto
+from quicktions import Fraction
 
 from .call import Call, operator
 from .exact import Array, divide, float32, square_root

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import onnx
+from quicktions import Fraction
 
 from .call import Call
 from .exact import (

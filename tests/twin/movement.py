@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from quicktions import Fraction
 
 from .call import Call, operator, to_axis
 from .exact import UNKNOWN, Array, Unknown, greatest, least

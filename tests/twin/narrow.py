@@ -5,12 +5,12 @@ from __future__ import annotations
 import bisect
 import functools
 import math
-from fractions import Fraction
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 from onnx import TensorProto
+from quicktions import Fraction
 
 from .exact import UNKNOWN, Unknown, bounds, hull
 

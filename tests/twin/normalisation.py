@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from flint import arb
+from quicktions import Fraction
 
 from .call import Call, operator, to_axis
 from .elementary import by_ball

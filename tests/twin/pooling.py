@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from fractions import Fraction
 
 import numpy as np
+from quicktions import Fraction
 
 from .call import Call, operator
 from .exact import UNKNOWN, Array, divide, greater, greatest

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from onnx import TensorProto
+from quicktions import Fraction
 
 from .call import OPERATORS, Call, operator, to_axis
 from .elementwise import INTEGERS

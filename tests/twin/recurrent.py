@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from onnx import helper
+from quicktions import Fraction
 
 from .call import OPERATORS, Call, operator
 from .exact import Array

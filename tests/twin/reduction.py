@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from quicktions import Fraction
 
 from .call import Call, operator, to_axis
 from .exact import UNKNOWN, Array, Unknown, bounds, divide, elementwise, exponential, greatest, least

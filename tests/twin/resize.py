@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from quicktions import Fraction
 
 from .call import Call, operator, to_axis
 from .exact import Array, float32

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from quicktions import Fraction
 
 from .call import Call, operator
 from .exact import UNKNOWN, Array, Unknown, bounds, greatest

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 import numpy as np
 from onnx import TensorProto, numpy_helper
+from quicktions import Fraction
 
 from .call import Call, operator, to_axis
 from .elementwise import cast_scalar

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from fractions import Fraction
 from typing import Any
 
 import flint
 import numpy as np
 from flint import arb, fmpq
+from quicktions import Fraction
 
 from .call import Call, operator, to_axis
 from .elementary import from_ball

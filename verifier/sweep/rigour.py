@@ -47,6 +47,7 @@ import numpy as np
 
 from symbolic.enclosures.rounding import Array
 from symbolic.pieces.program import Linear, Maximum, Product, Program, Staircase, Step, Winner
+from verifier.sweep.double_double import two_product, two_sum
 from verifier.sweep.horizon import schedule
 from verifier.sweep.layout import Net
 from verifier.sweep.norms import norms_of, whole_numbers
@@ -248,11 +249,12 @@ class CertifiedSweeper:
     def _input_error(self, ahead: Array) -> float:
         """What the input lines are off start + z direction at the horizon."""
         sweeper = self.sweeper
-        horizon = sweeper.state.at[1] * sweeper.sign
-        moved = horizon * sweeper.direction
-        off = np.abs(ahead - (sweeper.start + moved))
-        off += 4 * ULP * (np.abs(ahead) + np.abs(sweeper.start) + np.abs(moved))
-        return l2_norm(off)
+        moved, least = two_product(np.array(sweeper.state.at[1] * sweeper.sign), sweeper.direction)
+        there, off = two_sum(sweeper.start, moved)
+        apart, rest = two_sum(ahead, -there)
+        found = np.abs(apart + (rest - (off + least)))
+        found += 4 * ULP * (np.abs(apart) + np.abs(rest) + np.abs(off) + np.abs(least)) + 1e-280
+        return l2_norm(found)
 
     def errors(self, z: float) -> Array:
         """The bounds e_l of all swept layers, and of the inputs last, as far as a point is from 0."""

@@ -13,7 +13,7 @@ import math
 from typing import Any
 
 import numpy as np
-from flint import arb, ctx
+from flint import arb, ctx, fmpz
 
 from verifier.check.errors import NotHomogeneous
 from verifier.check.numbers.integers import Arithmetic, Array, Form, objects
@@ -54,14 +54,10 @@ def _root(x: Array, p: int) -> Array:
 
 
 def _root_above(v: int, p: int) -> int:
-    if p == 2:
-        root = math.isqrt(v)
-        return root + (root * root < v)
-    low, high = 0, 1 << -(-v.bit_length() // p)
-    while low < high:  # the least number whose power reaches v
-        middle = (low + high) // 2
-        low, high = (low, middle) if middle**p >= v else (middle + 1, high)
-    return low
+    root = math.isqrt(v) if p == 2 else int(fmpz(v).root(p))
+    while root**p < v:
+        root += 1
+    return root
 
 
 def log_sum_exp(ar: Arithmetic, v: Form, gone: Array | None = None) -> Form:

@@ -1,0 +1,31 @@
+"""Compile the loops of the sweep: once, ahead of tests in several processes, of which each would do so."""
+
+from __future__ import annotations
+
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+from sweep_nets import a_line, saliency, selected  # noqa: E402
+
+from verifier.sweep.double_double import doubled  # noqa: E402
+from verifier.sweep.forward import forward  # noqa: E402
+from verifier.sweep.rigour import CertifiedSweeper, rigorous  # noqa: E402
+from verifier.sweep.sharp import SharpSweeper  # noqa: E402
+from verifier.sweep.sweeper import planned  # noqa: E402
+
+
+def main() -> None:
+    """Sweep a little of a network with all kinds of layers."""
+    program, output = selected(saliency(0))
+    line = a_line(program, 0)
+    observed = forward(program, *line).value[program.outputs[output]]
+    plan = rigorous(planned(program, {output: observed}))
+    CertifiedSweeper(plan, *line).run(0.0, 0.1)
+    SharpSweeper(plan, *(doubled([Fraction(float(v)) for v in part]) for part in line)).run(0.0, 0.01)
+
+
+if __name__ == "__main__":
+    main()
