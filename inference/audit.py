@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from inference.case import Case, refuse_tie
-from inference.decide import SearchOptions, decide_line
+from inference.decide import decide_line
 from inference.engines import Engine, require_engine
 from inference.hypothesis import Hypothesis, Selection
 from inference.law import ALTERNATIVES, Alternative, NormalLaw
@@ -25,6 +25,7 @@ from inference.observe import observe
 from inference.prepare import Audited, needed_outputs, prepare
 from inference.progress import reporter, shower
 from inference.result import InferenceResult
+from inference.searching import SearchOptions
 from inference.truncation import TruncationSet, truncation_set
 from symbolic.errors import EngineError, InputError, ModelError, OptionError, enough_memory
 from symbolic.network import require_supported

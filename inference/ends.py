@@ -33,6 +33,8 @@ __all__ = [
 
 MOST_PIECES = 64
 """Linear pieces that one gap may hold."""
+CHEAP = 50_000
+"""Units of all pieces together that a wide gap may hold."""
 FEW_PIECES = 3
 """That a tail of no weight may hold."""
 
@@ -89,15 +91,16 @@ def decided_gaps(
     observed : mapping
         The selection.
     widest : float
-        Gaps as wide are left, unless they touch the observed point.
+        Wider gaps are left, unless they touch the observed point, or the network is small.
     tail : int
         So many pieces of a tail are tried.
     """
     found: list[Cell] = []
     bindings: dict[Fraction, Binding] = {}
+    wide = min(MOST_PIECES, CHEAP // program.size)
     for cell in cells:
         narrow = cell.hi - cell.lo < widest or cell.lo <= 0 <= cell.hi
-        most = MOST_PIECES if narrow else tail if isinf(cell.hi - cell.lo) else 0
+        most = MOST_PIECES if narrow else tail if isinf(cell.hi - cell.lo) else wide
         pieces = _known_pieces(program, line, cell, most) if cell.verdict == "gap" and most else []
         if not pieces or pieces[0].lo > cell.lo or pieces[-1].hi < cell.hi:
             found.append(cell)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib import import_module
 from itertools import combinations
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from inference.ends import EndPoint
@@ -87,6 +88,8 @@ def require_engine(engine: str, smt_folder: Any = None) -> None:
         raise OptionError(f"engine is {engine!r}; choose one of {', '.join(ENGINES)}.")
     if smt_folder is not None and engine not in ("z3", "all"):
         raise OptionError("only the z3 engine writes SMT-LIB files: add engine z3 (or all).")
+    if smt_folder is not None and Path(smt_folder).exists() and not Path(smt_folder).is_dir():
+        raise OptionError(f"{smt_folder} is a file; name a folder for the SMT-LIB files.")
 
 
 def fits(engine: str, program: Program) -> None:

@@ -10,21 +10,27 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 
-from inference.decide import SearchOptions, decide_line
+from inference.decide import decide_line
 from inference.engines import Engine, require_engine
 from inference.hypothesis import Selection
 from inference.law import NormalLaw
 from inference.observe import observe
 from inference.prepare import prepare
+from inference.searching import SearchOptions
 from symbolic.errors import InputError, OptionError
-from symbolic.reading.arrays import as_exact_array, fractions_of
+from symbolic.pieces.arguments import as_arrays, as_double, as_segment
+from symbolic.reading.arrays import fractions_of
 from symbolic.reading.exact import exact_number
 from symbolic.reading.loading import load_model
 from symbolic.reading.static_shapes import free_inputs
 from verifier.cells import Cell, End, joined
 from verifier.goal import Goal
+from verifier.search import FARTHEST
 
 __all__ = ["TruncationSet", "truncation_set"]
+
+REACH = 10.0
+"""What is looked at first of an infinite line, on each side."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +42,9 @@ class TruncationSet:
     intervals : tuple of (Fraction, Fraction)
         Certified to have the selection (single points apart); -inf or inf on open rays.
     gaps : tuple of (Fraction, Fraction)
-        Undecided.
+        All of (lo, hi) that is undecided.
     cells : tuple of Cell
-        All cells; their ends count from ``at``: z = at + t.
+        All cells of (lo, hi); their ends count from ``at``: z = at + t.
     """
 
     intervals: tuple[tuple[End, End], ...]
@@ -46,7 +52,7 @@ class TruncationSet:
     cells: tuple[Cell, ...]
 
     def __str__(self) -> str:
-        shown = " ".join(f"[{float(a):.9g}, {float(b):.9g}]" for a, b in self.intervals) or "empty"
+        shown = " ".join(f"[{as_double(a):.9g}, {as_double(b):.9g}]" for a, b in self.intervals) or "empty"
         return f"{shown} ({len(self.cells)} cells, {len(self.gaps)} gaps)"
 
 
@@ -75,7 +81,7 @@ def truncation_set(
     a, b : array_like
         The line; every entry is the rational it is.
     lo, hi : number, optional
-        Part of the line; None for the whole.
+        Part of the line, exactly; None (or an infinity) for the whole.
     at : number
         The z whose selection is asked for.
     seed, max_iter, budget, engine, exact_ends, smt_folder
@@ -91,9 +97,8 @@ def truncation_set(
     rule = selection if isinstance(selection, Selection) else Selection(selection)
     if rule.graph is None:
         raise OptionError("the selection needs a graph: Selection(graph, output=...).")
-    start, direction = as_exact_array(a, "a"), as_exact_array(b, "b")
-    if start.shape != direction.shape:
-        raise InputError(f"a has shape {start.shape}, but b has shape {direction.shape}.")
+    start, direction = as_arrays(a=a, b=b)
+    part = as_segment(lo, hi)
     origin = exact_number(at, "at", error=OptionError)
     beta = fractions_of(direction.reshape(-1))
     exact = [p + q * origin for p, q in zip(fractions_of(start.reshape(-1)), beta, strict=True)]
@@ -111,21 +116,21 @@ def truncation_set(
     arrays = {inputs[0].name: point}
     audited = prepare(loaded, rule, arrays, None, seed, False)
     seen = observe(audited, arrays, exact)
-    ends: list[End] = [
-        s * np.inf if v is None else Fraction(float(exact_number(v, "lo or hi", error=OptionError) - origin))
-        for s, v in ((-1.0, lo), (1.0, hi))
-    ]
+    low, high = (end if isinstance(end, float) else end - origin for end in part)
+    # of a line without noise, so that no part matters more than another
+    near = [abs(as_double(end)) for end in (low, high) if -FARTHEST < end < FARTHEST]
     one = Fraction(1)
     options = SearchOptions(
         law=NormalLaw(Fraction(0), one, one, Fraction(0), "two-sided"),
         goal=Goal("exhaustive", max_cells=max_iter),
-        reach=10.0,
-        lo=ends[0],
-        hi=ends[1],
+        reach=max(REACH, *near) if near else REACH,
+        lo=low,
+        hi=high,
         budget=budget,
         engine=engine,
         exact_ends=exact_ends,
         smt_folder=smt_folder,
+        checked=False,
     )
     cells = decide_line(audited, arrays, exact, beta, seen, options).cells
 
@@ -133,9 +138,4 @@ def truncation_set(
         return t if isinstance(t, float) else t + origin
 
     runs = [tuple((z(p), z(q)) for p, q in joined(cells, verdict)) for verdict in ("inside", "gap")]
-    inner = tuple(
-        c
-        for c in runs[1]
-        if not (c[0] == -np.inf and lo is not None) and not (c[1] == np.inf and hi is not None)
-    )
-    return TruncationSet(runs[0], inner, cells)
+    return TruncationSet(runs[0], runs[1], cells)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
-__all__ = ["Cell", "End", "Verdict", "covering", "joined"]
+__all__ = ["Cell", "End", "Verdict", "covering", "joined", "within"]
 
 Verdict = Literal["inside", "outside", "gap"]
 End = Fraction | float
@@ -61,3 +61,9 @@ def joined(cells: Sequence[Cell], *verdicts: Verdict) -> list[tuple[End, End]]:
             else:
                 runs.append((cell.lo, cell.hi))
     return runs
+
+
+def within(cells: Sequence[Cell], lo: End, hi: End) -> tuple[Cell, ...]:
+    """The parts of cells in an interval."""
+    met = (cell for cell in cells if cell.lo < hi and cell.hi > lo)
+    return tuple(replace(cell, lo=max(cell.lo, lo), hi=min(cell.hi, hi)) for cell in met)

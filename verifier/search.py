@@ -278,8 +278,10 @@ class Search:
                 return done
             while self.stuck and np.isinf([self.stuck[0].lo, self.stuck[0].hi]).any():
                 self.tails.append(heapq.heappop(self.stuck))
-            if not self.stuck or self.event.evaluations >= self.goal.max_cells:
+            if not self.stuck:
                 break
+            if self.event.evaluations >= self.goal.max_cells:
+                return "budget"
             heavy = heapq.heappop(self.stuck)
             lo, hi = Fraction(heavy.lo), Fraction(heavy.hi)
             middle = Fraction(heavy.lo / 2 + heavy.hi / 2)

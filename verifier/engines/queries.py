@@ -17,6 +17,7 @@ from verifier.engines.smt_terms import Term, Terms, between, either, rational
 
 __all__ = ["Queries", "SmtFolder", "Undecided"]
 
+COORDINATE = "z is the t of the certificate's cells: 0 is the observed input."
 EFFORT = 4_000_000
 """Z3's resource limit of a query: it does not depend on the machine, as seconds do."""
 
@@ -39,7 +40,9 @@ class SmtFolder:
         solver.add(*assertions)
         logic = "QF_LIRA" if whole_numbers else "QF_LRA"
         body = "\n".join(line for line in solver.to_smt2().splitlines() if not line.startswith(";"))
-        lines = "".join(f"; {line}\n" for line in [*comment.splitlines(), 'Expected answer: "unsat".'])
+        lines = "".join(
+            f"; {line}\n" for line in [*comment.splitlines(), COORDINATE, 'Expected answer: "unsat".']
+        )
         body = body.replace("(set-info :status unknown)\n", "")
         text = f"{lines}(set-logic {logic})\n(set-info :status unsat)\n{body}"
         (self.path / f"{self.count:05d}-{kind}.smt2").write_text(text + "\n")

@@ -117,6 +117,10 @@ def swept_regions(model: Model, a: Any, b: Any, lo: Any, hi: Any, *, seed: int |
         raise InputError(f"lo and hi are the same double, {low}; linear_regions tells them apart.")
     network = as_network(model, start, seed)
     line = [as_doubles(part, name).reshape(-1) for part, name in ((start, "a"), (direction, "b"))]
+    with np.errstate(over="ignore", invalid="ignore"):
+        reached = forward(network.program, line[0] + low * line[1], line[1])
+    if not (np.isfinite(reached.value).all() and np.isfinite(reached.slope).all()):
+        raise InputError("values of the network leave float64 on the segment; scale a and b.")
     found = Sweeper(planned(network.program, fuse=False), line[0], line[1]).run(low, high)
     ends = np.unique(found.events[:, 0])
     ends = np.concatenate([[low], ends[(ends > low) & (ends < high)], [high]]).tolist()

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import onnx
 
 from verifier.check.claims.reading import file_bytes, require
+from verifier.check.errors import UnusableCertificate
 from verifier.check.graph.subgraphs import all_nodes
 
 __all__ = ["gathered", "tensors_of"]
@@ -25,7 +26,10 @@ def gathered(content: bytes, folder: Path) -> bytes:
         If a file is missing, too short, too large, or not a regular file inside the folder reached without
         links.
     """
-    model = onnx.load_model_from_string(content)
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # of protobuf
+        raise UnusableCertificate("the model is not an ONNX file") from error
     outside = [t for t in tensors_of(model) if t.data_location == onnx.TensorProto.EXTERNAL]
     if not outside:
         return content
