@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from math import isinf
+from math import inf
 from typing import Any
 
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ def decide_line(
         if program is not None and program.size > MODERATE and not options.exact_ends:
             program = None
         rays = program is not None and audited.network.homogeneous and program.size <= SMALL
-        rays = rays and (isinf(options.lo) or isinf(options.hi))
+        rays = rays and (options.lo == -inf or options.hi == inf)
         given = replace(options, exact_rays=rays)
         engine, searched = by_bounds_or_sweep(engine, audited, arrays, line, seen, given)
         found = within(searched.cells, options.lo, options.hi)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
-from math import isinf
+from math import inf
 
 from symbolic.errors import ModelError
 from symbolic.network import Network
@@ -100,7 +100,7 @@ def decided_gaps(
     wide = min(MOST_PIECES, CHEAP // program.size)
     for cell in cells:
         narrow = cell.hi - cell.lo < widest or cell.lo <= 0 <= cell.hi
-        most = MOST_PIECES if narrow else tail if isinf(cell.hi - cell.lo) else wide
+        most = MOST_PIECES if narrow else tail if cell.hi - cell.lo == inf else wide
         pieces = _known_pieces(program, line, cell, most) if cell.verdict == "gap" and most else []
         if not pieces or pieces[0].lo > cell.lo or pieces[-1].hi < cell.hi:
             found.append(cell)

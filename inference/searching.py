@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import exp, inf, isinf, nextafter
+from math import exp, inf, nextafter
 from typing import Any
 
 import numpy as np
@@ -86,7 +86,7 @@ def by_bounds_or_sweep(
     if swept.ended_by != "exhaustive" or (hopeful and options.goal.stop == "exhaustive"):
         return "sweep", swept
     # what the sweep could not tell: if little, by more bits, else by bounds, too
-    known = [cell for cell in swept.cells if not isinf(cell.hi - cell.lo)]
+    known = [cell for cell in swept.cells if cell.hi - cell.lo < inf]
     if hopeful:
         options = replace(options, lo=known[0].lo, hi=known[-1].hi)
     else:
@@ -228,10 +228,12 @@ def _run(
 
 def _limit(end: End, side: float) -> float:
     """An end of the part that is asked for as a double, outwards; far out the line goes on to infinity."""
-    if side * end >= FARTHEST:
+    near = as_double(end)
+    if side * near >= FARTHEST:
         return side * inf
-    near = float(max(end, -FARTHEST) if side > 0 else min(end, FARTHEST))
-    return near if side * near >= side * end else nextafter(near, side * inf)
+    near = side * max(side * near, -FARTHEST)
+    outside = near >= end if side > 0 else near <= end
+    return near if outside else nextafter(near, side * inf)
 
 
 def _confirmed(found: SearchResult, exact: Decider, known: Sequence[Cell]) -> SearchResult | None:
