@@ -32,7 +32,7 @@ from verifier.check.graph.identity import number_elements
 from verifier.check.graph.inlining import inlined
 from verifier.check.graph.limits import limits_of, of_constant
 from verifier.check.graph.line import Cell, MovingInput, is_infinite, longest
-from verifier.check.graph.nodes import SHAPE_ONLY, STANDARD, applied, decoded, follow, hollow, weights_of
+from verifier.check.graph.nodes import SHAPE_ONLY, STANDARD, applied, decoded, hollow, kept, weights_of
 from verifier.check.graph.peeling import Ball, peel
 from verifier.check.graph.unroll import unrolled
 from verifier.check.numbers.discrete import Discrete
@@ -114,12 +114,9 @@ class CheckedGraph:
         self._number(values)
 
     def _keep_needed(self) -> set[str]:
-        """Drop the nodes that no output needs; find what moves. Returns the tensors that are needed."""
+        """Drop what no output needs; find what moves. Returns the tensors that are needed."""
         needed = self.upstream(self.outputs)
-        self.nodes = [node for node in self.nodes if needed & set(node.outputs)]
-        self.moves = {self.moving}
-        for node in self.nodes:
-            follow(node, self.moves)
+        self.nodes, self.moves = kept(self.nodes, needed, self.moving)
         readers = weights_of(self.nodes, self.moves, self.outputs)
         self.weights = {
             name for name in readers if name in self.stored and self.stored[name].dtype.kind == "f"

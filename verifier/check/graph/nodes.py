@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ __all__ = [
     "decoded",
     "follow",
     "hollow",
+    "kept",
     "weights_of",
 ]
 
@@ -71,6 +73,19 @@ def follow(node: Node, moves: set[str]) -> None:
         raise node.refuse("its weights, shapes, axes or indices move with the input")
     if node.op not in SHAPE_ONLY and moves & set(node.inputs):
         moves.update(o for o in node.outputs if o)
+
+
+def kept(nodes: Iterable[Node], needed: set[str], moving: str) -> tuple[list[Node], set[str]]:
+    """The nodes that make what is needed, without the names of further outputs that nobody reads; and what
+    moves.
+    """
+    found, moves = [], {moving}
+    for node in nodes:
+        if needed & set(node.outputs):
+            further = (name if name in needed else "" for name in node.outputs[1:])
+            found.append(replace(node, outputs=(*node.outputs[:1], *further)))
+            follow(found[-1], moves)
+    return found, moves
 
 
 def weights_of(nodes: Iterable[Node], moves: set[str], outputs: Iterable[str]) -> set[str]:

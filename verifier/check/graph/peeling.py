@@ -75,7 +75,7 @@ def peel(
         if node.op in ("ArgMax", "ArgMin"):
             found = climber.climb(node.inputs[0], node.get("axis"))
             out.nodes += [node] if found is None else climber.moved(node, 0, found, {})
-        elif node.op == "TopK" and len(node.outputs) == 2:
+        elif node.op == "TopK" and len(node.outputs) == 2 and node.outputs[1]:
             found = climber.climb(node.inputs[0], node.get("axis"))
             if found is None or not found.rising:
                 out.nodes.append(node)

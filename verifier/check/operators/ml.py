@@ -16,7 +16,7 @@ from verifier.check.numbers.relaxations import absolute, select, tournament
 from verifier.check.numbers.smooth import smooth
 from verifier.check.operators.reduce import total
 from verifier.check.operators.registry import LARGEST_TENSOR, Context, Node, Value, operator, whole_numbers
-from verifier.check.operators.scores import labels_of, of_two, post_transform, transformed, winner
+from verifier.check.operators.scores import labelled, labels_of, of_two, post_transform, transformed, winner
 from verifier.check.operators.structure import gather, make_constant
 
 __all__: list[str] = []
@@ -58,9 +58,9 @@ def _linear_classifier(ctx: Context, node: Node, inputs: list[Any]) -> list[Valu
         raise node.refuse("these classes with this transform")
     scores = _scores(ctx, node, x, 1 if single else count)
     if not single:
-        return [winner(ctx, scores, labels), transformed(ctx, node, scores)]
+        return labelled(ctx, node, winner(ctx, scores, labels), scores)
     label, both = of_two(ctx, scores, labels, 0.0)
-    return [label, transformed(ctx, node, both)]
+    return labelled(ctx, node, label, both)
 
 
 @operator("Scaler")

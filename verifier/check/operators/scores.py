@@ -11,7 +11,7 @@ from verifier.check.numbers.integers import Array, Form
 from verifier.check.numbers.smooth import smooth
 from verifier.check.operators.registry import OPERATORS, Context, Node, Value
 
-__all__ = ["labels_of", "of_two", "post_transform", "transformed", "winner"]
+__all__ = ["labelled", "labels_of", "of_two", "post_transform", "transformed", "winner"]
 
 CODES = ["NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"]
 UNKNOWN = 1 << 62  # a label that is a string is between -UNKNOWN and UNKNOWN
@@ -34,6 +34,13 @@ def transformed(ctx: Context, node: Node, scores: Form) -> Value:
         return smooth(ctx.ar, "Sigmoid", scores)
     last = replace(node, index=-1 - node.index, op="Softmax", opset=13, attributes={"axis": -1})
     return OPERATORS["Softmax"](ctx, last, [scores])  # type: ignore[no-any-return]
+
+
+def labelled(ctx: Context, node: Node, label: Discrete, scores: Form) -> list[Value]:
+    """Both outputs of a classifier. A transform is smooth, and in the way of exact numbers where only the
+    label is read.
+    """
+    return [label, transformed(ctx, node, scores)] if any(node.outputs[1:]) else [label]
 
 
 def labels_of(node: Node, name: str) -> tuple[int, Array | None]:

@@ -15,7 +15,7 @@ from verifier.check.numbers.integers import Array, Form
 from verifier.check.numbers.relaxations import tournament
 from verifier.check.operators.reduce import total
 from verifier.check.operators.registry import LARGEST_TENSOR, Context, Node, Value, operator
-from verifier.check.operators.scores import labels_of, of_two, post_transform, transformed, winner
+from verifier.check.operators.scores import labelled, labels_of, of_two, post_transform, transformed, winner
 from verifier.check.operators.tree_paths import Trees, doubles, levels, newer_trees, older_trees, open_leaves
 
 __all__: list[str] = []
@@ -164,7 +164,7 @@ def _classifier(ctx: Context, node: Node, inputs: list[Any]) -> list[Value]:
     ensemble = ctx.once(node, read, exact=True)
     scores = ensemble.scores(ctx, node, to_form(ctx.ar, inputs[0]))
     if not one:
-        return [winner(ctx, scores, labels), transformed(ctx, node, scores)]
+        return labelled(ctx, node, winner(ctx, scores, labels), scores)
     positive = plain and not (ensemble.weights < 0).any()
     label, pair = of_two(ctx, scores, labels, 0.5 if positive else 0.0)
-    return [label, transformed(ctx, node, pair)]
+    return labelled(ctx, node, label, pair)
