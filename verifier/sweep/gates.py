@@ -240,9 +240,10 @@ def put_out(
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def wrong_maxima(
     a: int, b: int, places: int, row: int, sources: Ids, ahead: Array, slope: Array, branch: Array,
-    left: float, zh: float,
+    margin: Array, left: float, zh: float,
 ) -> float:  # fmt: skip
-    """Sum of squares of bounds of how far the maxima of a block are off until their next event.
+    """Sum of squares of bounds of how far the maxima of a block are off until their next event; notes by how
+    much they lead now.
 
     What is behind the winner now and either does not catch up or has its event when it does is right but for
     the rounding of the values and of the event's time.
@@ -252,7 +253,7 @@ def wrong_maxima(
     for unit in range(a, b):
         w = sources[row + int(branch[unit])]
         v, d = ahead[w], slope[w]
-        most = 0.0
+        most, lead = 0.0, margin[unit]
         for j in range(places):
             x = sources[row + j]
             if x >= 0 and x != w:
@@ -260,8 +261,10 @@ def wrong_maxima(
                 fall = slope[x] - d
                 now = gap - left * fall
                 room = 8.0 * ULP * (abs(ahead[x]) + abs(v)) + wide * (abs(slope[x]) + abs(d))
+                lead = min(lead, -now - room)
                 if gap > 0.0 or now + room > 0.0:
                     most = max(most, max(now, 0.0) + room)
+        margin[unit] = lead
         total += most * most
         row += places
     return total

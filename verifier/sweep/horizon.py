@@ -28,7 +28,7 @@ from verifier.sweep.layout import (
 from verifier.sweep.products import OPTIONS
 from verifier.sweep.state import State
 
-__all__ = ["CHUNK", "GRID", "TINY", "advance", "next_gate", "schedule"]
+__all__ = ["CHUNK", "GRID", "TINY", "advance", "next_gate", "note_margins", "schedule"]
 
 PLAIN = {**OPTIONS, "fastmath": False}
 GRID = 2.0**-30
@@ -74,8 +74,25 @@ def schedule(net: Net, s: State) -> None:
         )  # fmt: skip
         times[gate] = t
         if s.at[4] > 0.0 and layers[layer, KIND] == MAXIMUM:
-            s.tally[layer, 2] += wrong_maxima(a, b, places, row, sources, ahead, slope, branch, zh - z, zh)
+            s.tally[layer, 2] += wrong_maxima(
+                a, b, places, row, sources, ahead, slope, branch, s.margin, zh - z, zh
+            )  # fmt: skip
         s.soonest[gate // CHUNK] = min(s.soonest[gate // CHUNK], t)
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def note_margins(net: Net, s: State) -> None:
+    """By how much all maxima lead now."""
+    blocks, layers = net.blocks, net.layers
+    for block in net.gate_block:
+        a, b, layer = blocks[block, UNIT], blocks[block, UNIT_END], blocks[block, LAYER]
+        if layers[layer, KIND] == MAXIMUM:
+            places = layers[layer, PLACES]
+            row = layers[layer, TABLE] + (a - layers[layer, START]) * places
+            wrong_maxima(
+                a, b, places, row, net.sources, s.ahead, s.slope, s.branch, s.margin,
+                s.at[1] - s.at[0], s.at[1],
+            )  # fmt: skip
 
 
 @njit(**PLAIN)  # type: ignore[untyped-decorator]

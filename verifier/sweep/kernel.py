@@ -86,7 +86,10 @@ def fire(net: Net, s: State, gate: int, found: Any) -> None:
     if s.at[4] > 0.0:
         note_change(s.delta, layer, sqrt(change), sqrt(off), sqrt(moved), jumped)
     if s.at[4] > 0.0 and kind == MAXIMUM:
-        s.tally[layer, 2] += wrong_maxima(a, b, places, row, sources, ahead, slope, branch, zh - z, zh)
+        s.margin[which] = -1.0
+        s.tally[layer, 2] += wrong_maxima(
+            a, b, places, row, sources, ahead, slope, branch, s.margin, zh - z, zh
+        )  # fmt: skip
     t, _, _ = next_in(a, b, kind, mode, places, row, layout, sources, ahead, slope, branch, z, zh)
     s.times[gate] = t
     s.dirty[gate // CHUNK] = 1
@@ -218,7 +221,9 @@ def _propagate(net: Net, s: State, start: int, jumped: bool) -> int:
                 change, off, moved = change + x, off + y, moved + w
             if tallied:
                 if kind == MAXIMUM:
-                    s.tally[layer, 2] += wrong_maxima(a, b, per, row, sources, ahead, slope, branch, left, zh)
+                    s.tally[layer, 2] += wrong_maxima(
+                        a, b, per, row, sources, ahead, slope, branch, s.margin, left, zh
+                    )  # fmt: skip
                 s.tally[layer, 0] += sqrt(own_slope)
                 s.tally[layer, 1] += sqrt(own_ahead)
             if gate >= 0:

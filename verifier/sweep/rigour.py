@@ -46,9 +46,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from symbolic.enclosures.rounding import Array
-from symbolic.pieces.program import Linear, Maximum, Product, Program, Staircase, Step, Winner
+from symbolic.pieces.program import Ids, Linear, Maximum, Product, Program, Staircase, Step, Winner
+from verifier.sweep.adjoint import adjoint_of
 from verifier.sweep.double_double import two_product, two_sum
-from verifier.sweep.horizon import schedule
+from verifier.sweep.fusing import reads
+from verifier.sweep.gains import Gains
+from verifier.sweep.horizon import note_margins, schedule
 from verifier.sweep.layout import Net
 from verifier.sweep.norms import norms_of, whole_numbers
 from verifier.sweep.reading_head import MIXED
@@ -70,6 +73,11 @@ LEAST = 1e-290
 """Of a norm: zero means that a layer is not read."""
 LARGEST = 2.0**20
 """Points of the line beyond it are not swept with rigour: differences of horizons are exact below."""
+COARSE, ENOUGH = 2.0**-12, 2.0**-20
+"""Of the size of what the head reads: errors that norms leave greater are bounded by the pattern, which need
+not do better than the second."""
+MOST_READ = 1024
+"""Units of a layer of which that is done."""
 SEGMENT, SHORT_SEGMENT = 1024, 64
 """Events between two checks; where something jumps, as what stays undecided there is as wide as the error."""
 
@@ -165,6 +173,9 @@ class CertifiedSweeper:
         self.unchecked = self.segment
         self.repeats = 0
         self.growth: Array | None = None  # of the errors per event
+        self.adjoint = None if self.fine else adjoint_of(plan)
+        self.read = {} if self.adjoint is None else _read_by_head(plan, self.adjoint.owner)
+        self.known: Array | None = None  # the last bounds
 
     def run(self, z0: float, z1: float, max_events: int = 1 << 30) -> Sweep:
         """As `Sweeper.run`; pieces that are not proved are `MIXED`."""
@@ -185,15 +196,18 @@ class CertifiedSweeper:
             most = min(left, self.segment - self.unchecked)
             if self.growth is None:
                 self.growth = fresh / self.segment
-            error[:] = 1.1 * fresh + 1.5 * most * self.growth
+            error[:] = np.minimum(1.1 * fresh + 1.5 * most * self.growth, self._expected(fresh))
             part = sweeper.run(at, z1, most)
             bound = self.errors(far)
-            while not (bound <= error).all():
+            known = self._sharper(bound)
+            while not (known <= error).all():
                 self.repeats += 1
                 sweeper.restore(_copied(kept), begins, witness)
-                error[:] = 1.5 * bound
+                error[:] = 1.5 * known
                 part = sweeper.run(begins, z1, most)
                 bound = self.errors(far)
+                known = self._sharper(bound)
+            self.known = known
             if len(part.events):
                 grown = np.where(np.isfinite(bound), bound - fresh, 0.0)
                 self.growth = np.maximum(grown, 0.0) / len(part.events)
@@ -219,6 +233,7 @@ class CertifiedSweeper:
         lines = np.stack([s.slope[old], s.ahead[old]])  # numbered as in the program
         known = s.tally.copy() if s.at[4] > 0 else np.full_like(s.tally, np.inf)
         s.tally[:] = 0.0
+        s.margin[:] = np.inf
         inputs = slice(1, 1 + plan.program.n_inputs)
         ranges = [*(plan.program.layers[k].units for k in plan.body), inputs]
         rows = np.zeros((6, plan.program.size)) if self.fine else lines
@@ -259,12 +274,65 @@ class CertifiedSweeper:
     def errors(self, z: float) -> Array:
         """The bounds e_l of all swept layers, and of the inputs last, as far as a point is from 0."""
         s = self.sweeper.state
-        span = max(s.at[5], s.at[1] - s.at[0])
         far = max(abs(float(s.at[1])), abs(z))
         inputs = (s.tally[-1, 1] + self.off[0] + far * self.off[1]) * UP
+        return spread(self.plan, inputs, self._own())
+
+    def _own(self) -> Array:
+        """Bounds of |r_l|."""
+        s = self.sweeper.state
+        span = max(s.at[5], s.at[1] - s.at[0])
         own = s.tally[:-1, 1] + span * s.tally[:-1, 0] + np.sqrt(s.tally[:-1, 2])
         own[self.discrete] = 0.0  # exact wherever a verdict is given (`certainty`)
-        return spread(self.plan, inputs, own)
+        return np.asarray(own)
+
+    def _coarse(self, bound: Array) -> dict[int, float]:
+        """The layers that the head reads and norms tell too little of, and how large their units are."""
+        s, new = self.sweeper.state, self.plan.units.new
+        found = {}
+        for j, units in self.read.items():
+            start = self.plan.program.layers[self.plan.body[j]].start
+            size = float(np.sqrt((s.ahead[new[start + units]] ** 2).mean()))
+            if bound[j] > COARSE * size and len(units) <= MOST_READ:
+                found[j] = size
+        return found
+
+    def _sharper(self, bound: Array) -> Array:
+        """The same bounds, with better ones of what is coarse."""
+        coarse = self._coarse(bound)
+        if not coarse or self.adjoint is None:
+            return bound
+        s, new = self.sweeper.state, self.plan.units.new
+        note_margins(self.plan.net, s)
+        branch = s.branch[new].astype(np.int64)
+        gains = Gains(self.adjoint, self._own(), bound, branch, s.margin[new], ENOUGH * min(coarse.values()))
+        bound = bound.copy()
+        for j in sorted(coarse):
+            bound[j] = min(bound[j], l2_norm(gains.of_layer(j, self.read[j])))
+        return bound
+
+    def _expected(self, fresh: Array) -> Array:
+        """What the bounds of coarse layers will be, as it seems; infinite of all others."""
+        expected = np.full_like(fresh, np.inf)
+        coarse = list(self._coarse(fresh))
+        if coarse:
+            known = self.known if self.known is not None else self._sharper(fresh)
+            expected[coarse] = 2.0 * known[coarse]
+        return expected
+
+
+def _read_by_head(plan: Plan, owner: Ids) -> dict[int, Ids]:
+    """Of the swept layers what the head, or an output, reads: units counted in the layer."""
+    program = plan.program
+    parts = [reads(program.layers[k]) for k in plan.tail] + [
+        ids.reshape(-1) for ids in program.outputs.values()
+    ]
+    units = np.unique(np.concatenate(parts))
+    swept = owner[units]
+    found = {}
+    for j in np.unique(swept[(swept >= 0) & (swept < len(plan.body))]).tolist():
+        found[j] = units[swept == j] - program.layers[plan.body[j]].start
+    return found
 
 
 def _copied(state: State) -> State:

@@ -17,6 +17,9 @@ class State(NamedTuple):
     dslope, dahead : per unit
         Changes by the event at hand; those of ``ahead`` only if something jumps.
     branch : per unit
+    margin : per unit
+        By how much, at least, a maximum's winner has been ahead of its other entries since the last check;
+        negative if it has changed.
     times : per block of gates
         Its next event.
     soonest : per chunk of blocks of gates
@@ -45,6 +48,7 @@ class State(NamedTuple):
     dslope: Any
     dahead: Any
     branch: Any
+    margin: Any
     times: Any
     soonest: Any
     flag: Any

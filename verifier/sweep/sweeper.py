@@ -233,6 +233,7 @@ def begun(plan: Plan, found: Forward, z: float) -> State:
         dslope=np.zeros(size),
         dahead=np.zeros(size),
         branch=branch[new].copy(),
+        margin=np.full(size, np.inf),
         times=np.zeros(gates),
         soonest=np.zeros(chunks),
         flag=np.zeros(blocks, dtype=np.int8),

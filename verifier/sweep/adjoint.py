@@ -1,0 +1,186 @@
+"""Rows of the adjoint of swept layers: what a few units owe to each unit below, with the pattern at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numba import njit
+
+from symbolic.enclosures.rounding import Array
+from symbolic.pieces.program import Ids, Linear, Maximum
+from verifier.sweep.products import OPTIONS
+from verifier.sweep.residuals import ULP, UP
+from verifier.sweep.sweeper import Plan
+
+__all__ = ["Adjoint", "adjoint_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What one layer reads of another one: blocks of units times a matrix, or single entries."""
+
+    source: int
+    sources: Ids  # (blocks, a), counted in the layer that is read; -1: nothing
+    targets: Ids  # the first unit of each block, or the units, counted in the layer
+    weights: Array  # (a, b), or one per entry
+
+
+@dataclass(frozen=True, eq=False)
+class Adjoint:
+    """The adjoint of a plan's swept layers, all sums and maxima.
+
+    Layers are numbered as in the plan's body; the inputs come last.
+
+    Attributes
+    ----------
+    parts : per layer, of sums
+    start, size : per layer
+    rounding : ndarray, per layer that is read
+        Of sums of all that reads it, relative to their absolute values.
+    owner : ndarray of int
+        The layer of each unit, -1 of unit 0.
+    """
+
+    plan: Plan
+    parts: tuple[tuple[_Part, ...], ...]
+    start: Ids
+    size: Ids
+    rounding: Array
+    owner: Ids
+
+    def through(self, layer: int, rows: Array, branch: Ids, below: dict[int, Array]) -> None:
+        """Hand rows (units, rows) of a layer on to what it reads; added to ``below``.
+
+        Parameters
+        ----------
+        layer : int
+        rows : ndarray, shape (units of the layer, rows)
+        branch : ndarray of int
+            The places of the winners of a layer of maxima.
+        below : dict of int to ndarray
+            By layer.
+        """
+        found = self.plan.program.layers[self.plan.body[layer]]
+        if isinstance(found, Maximum):
+            chosen = found.sources[np.arange(found.size), branch]
+            owners = self.owner[chosen]
+            for s in np.unique(owners[owners >= 0]).tolist():
+                mine = owners == s
+                _add_entries(
+                    chosen[mine] - self.start[s],
+                    np.nonzero(mine)[0],
+                    np.ones(int(mine.sum())),
+                    rows,
+                    self.room(s, rows.shape[1], below),
+                )
+            return
+        rows = rows if found.divisor == 1 else rows / found.divisor
+        for part in self.parts[layer]:
+            to = self.room(part.source, rows.shape[1], below)
+            if part.sources.ndim == 2:
+                _add_blocks(part.sources, part.targets, part.weights, rows, to)
+            else:
+                _add_entries(part.sources, part.targets, part.weights, rows, to)
+
+    def room(self, layer: int, rows: int, below: dict[int, Array]) -> Array:
+        """Where rows of a layer are summed."""
+        if layer not in below:
+            below[layer] = np.zeros((int(self.size[layer]), rows))
+        return below[layer]
+
+
+_known: WeakKeyDictionary[Any, dict[tuple[int, ...], Adjoint]] = WeakKeyDictionary()
+"""By the swept layers."""
+
+
+def adjoint_of(plan: Plan) -> Adjoint | None:
+    """The adjoint of what is swept; None if not all of it is sums and maxima."""
+    known = _known.setdefault(plan.program, {})
+    body = tuple(plan.body)
+    if not all(isinstance(plan.program.layers[k], (Linear, Maximum)) for k in body):
+        return None
+    if body not in known:
+        known[body] = _made(plan)
+    return known[body]
+
+
+def _made(plan: Plan) -> Adjoint:
+    program, n = plan.program, len(plan.body)
+    chosen = [program.layers[k] for k in plan.body]
+    start = np.array([*(layer.start for layer in chosen), 1], dtype=np.int64)
+    size = np.array([*(layer.size for layer in chosen), program.n_inputs], dtype=np.int64)
+    owner = np.full(program.size, -1)
+    for j in range(n + 1):
+        owner[start[j] : start[j] + size[j]] = j
+    terms = np.zeros(n + 1)
+    parts = []
+    for layer in chosen:
+        found: list[_Part] = []
+        every: list[tuple[Ids, int]] = []
+        if isinstance(layer, Maximum):
+            every = [(layer.sources.reshape(-1), 1)]
+        else:
+            found = [part for tap in layer.taps for part in _of_tap(tap, layer.width, owner, start)]
+            owners = owner[layer.sources]
+            for s in np.unique(owners[owners >= 0]).tolist():
+                mine = owners == s
+                found.append(_Part(s, layer.sources[mine] - start[s], layer.rows[mine], layer.weights[mine]))
+            every = [(tap.sources.reshape(-1), tap.weights.shape[1]) for tap in layer.taps]
+            every.append((layer.sources, 1))
+        for sources, times in every:
+            _count(terms, sources, times, owner)
+        parts.append(tuple(found))
+    return Adjoint(plan, tuple(parts), start, size, (terms + 8) * ULP * UP, owner)
+
+
+def _of_tap(tap: Any, width: int, owner: Ids, start: Ids) -> list[_Part]:
+    found = []
+    owners = owner[tap.sources]
+    for s in np.unique(owners[owners >= 0]).tolist():
+        mine = owners == s
+        columns = mine.any(axis=0)
+        sources = np.where(mine, tap.sources - start[s], -1)[:, columns]
+        found.append(
+            _Part(
+                s,
+                np.ascontiguousarray(sources),
+                tap.targets * width,
+                np.ascontiguousarray(tap.weights[columns]),
+            )
+        )
+    return found
+
+
+def _count(terms: Array, sources: Ids, times: int, owner: Ids) -> None:
+    """Add to the terms of every layer what its unit that is read most often gets."""
+    units, counts = np.unique(sources[sources > 0], return_counts=True)
+    owners = owner[units]
+    for s in np.unique(owners).tolist():
+        terms[s] += times * counts[owners == s].max()
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def _add_blocks(sources: Ids, targets: Ids, weights: Array, rows: Array, to: Array) -> None:
+    """to[sources[i]] += weights @ rows[block i]."""
+    for i in range(len(sources)):
+        first = targets[i]
+        for k in range(sources.shape[1]):
+            x = sources[i, k]
+            if x < 0:
+                continue
+            for w in range(weights.shape[1]):
+                c = weights[k, w]
+                for r in range(rows.shape[1]):
+                    to[x, r] += c * rows[first + w, r]
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def _add_entries(sources: Ids, targets: Ids, weights: Array, rows: Array, to: Array) -> None:
+    """to[sources[i]] += weights[i] * rows[targets[i]]."""
+    for i in range(len(sources)):
+        x, t, c = sources[i], targets[i], weights[i]
+        for r in range(rows.shape[1]):
+            to[x, r] += c * rows[t, r]
