@@ -12,8 +12,9 @@ from sweep_nets import a_line, saliency, selected  # noqa: E402
 
 from verifier.sweep.double_double import doubled  # noqa: E402
 from verifier.sweep.forward import forward  # noqa: E402
-from verifier.sweep.rigour import CertifiedSweeper, rigorous  # noqa: E402
+from verifier.sweep.rigour import CertifiedSweeper  # noqa: E402
 from verifier.sweep.sharp import SharpSweeper  # noqa: E402
+from verifier.sweep.spreading import rigorous  # noqa: E402
 from verifier.sweep.sweeper import planned  # noqa: E402
 
 

@@ -17,7 +17,8 @@ from symbolic.pieces.program import Linear, Maximum, Product, Program
 from verifier.sweep.forward import forward, linear
 from verifier.sweep.norms import matrix_norm, norms_of
 from verifier.sweep.reading_head import MIXED
-from verifier.sweep.rigour import CertifiedSweeper, rigorous
+from verifier.sweep.rigour import CertifiedSweeper
+from verifier.sweep.spreading import rigorous
 from verifier.sweep.sweeper import planned
 from verifier.swept import is_provable
 

@@ -19,8 +19,8 @@ from verifier.sweep.double_double import Doubled, doubled, sums, two_product, tw
 from verifier.sweep.forward import forward
 from verifier.sweep.reading_head import MIXED, OUTSIDE
 from verifier.sweep.residuals import terms
-from verifier.sweep.rigour import rigorous
 from verifier.sweep.sharp import SharpSweeper
+from verifier.sweep.spreading import rigorous
 from verifier.sweep.sweeper import Sweep, planned
 
 CONTINUOUS = ["dense", "convolutional", "stack", "unet", "residual", "clipped"]

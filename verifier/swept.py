@@ -28,14 +28,15 @@ from verifier.proving import Prover
 from verifier.search import Law, SearchResult
 from verifier.stretches import Part, Stretch, joined_parts, stretches_of
 from verifier.sweep.double_double import doubled
-from verifier.sweep.rigour import LARGEST, CertifiedSweeper, rigorous
+from verifier.sweep.rigour import LARGEST, SEGMENT, CertifiedSweeper
 from verifier.sweep.sharp import SharpSweeper
+from verifier.sweep.spreading import rigorous
 from verifier.sweep.sweeper import Plan, Sweep, Sweeper, planned
 
 __all__ = ["Swept", "is_provable"]
 
 EVENTS = 256
-"""Flips between two looks at p."""
+"""Flips between two looks at p; where bounds are slow to find, all between two checks."""
 STRETCHES = 2
 """Swept at a time."""
 MOST_STRETCHES = 8
@@ -214,7 +215,8 @@ class Swept:
         began, at = time.perf_counter(), stretch.at
         if stretch.sweeper is None:
             stretch.sweeper = self._sweeper()
-        found = stretch.sweeper.run(stretch.at, stretch.end, EVENTS)
+        slow = isinstance(stretch.sweeper, CertifiedSweeper) and stretch.sweeper.by_pattern
+        found = stretch.sweeper.run(stretch.at, stretch.end, SEGMENT if slow else EVENTS)
         stretch.at = found.reached
         stretch.rate = (time.perf_counter() - began) / max(abs(stretch.at - at), 1e-300)
         return found

@@ -24,7 +24,7 @@ class _Part:
 
     source: int
     sources: Ids  # (blocks, a), counted in the layer that is read; -1: nothing
-    targets: Ids  # the first unit of each block, or the units, counted in the layer
+    targets: Ids  # blocks, or units, counted in the layer
     weights: Array  # (a, b), or one per entry
 
 
@@ -78,10 +78,13 @@ class Adjoint:
                 )
             return
         rows = rows if found.divisor == 1 else rows / found.divisor
+        blocks = rows.reshape(-1, found.width, rows.shape[1])
+        live = (blocks != 0.0).any(axis=(1, 2))
         for part in self.parts[layer]:
             to = self.room(part.source, rows.shape[1], below)
             if part.sources.ndim == 2:
-                _add_blocks(part.sources, part.targets, part.weights, rows, to)
+                mine = live[part.targets]
+                _scatter(part.sources[mine], part.weights @ blocks[part.targets[mine]], to)
             else:
                 _add_entries(part.sources, part.targets, part.weights, rows, to)
 
@@ -123,7 +126,7 @@ def _made(plan: Plan) -> Adjoint:
         if isinstance(layer, Maximum):
             every = [(layer.sources.reshape(-1), 1)]
         else:
-            found = [part for tap in layer.taps for part in _of_tap(tap, layer.width, owner, start)]
+            found = [part for tap in layer.taps for part in _of_tap(tap, owner, start)]
             owners = owner[layer.sources]
             for s in np.unique(owners[owners >= 0]).tolist():
                 mine = owners == s
@@ -136,7 +139,7 @@ def _made(plan: Plan) -> Adjoint:
     return Adjoint(plan, tuple(parts), start, size, (terms + 8) * ULP * UP, owner)
 
 
-def _of_tap(tap: Any, width: int, owner: Ids, start: Ids) -> list[_Part]:
+def _of_tap(tap: Any, owner: Ids, start: Ids) -> list[_Part]:
     found = []
     owners = owner[tap.sources]
     for s in np.unique(owners[owners >= 0]).tolist():
@@ -147,7 +150,7 @@ def _of_tap(tap: Any, width: int, owner: Ids, start: Ids) -> list[_Part]:
             _Part(
                 s,
                 np.ascontiguousarray(sources),
-                tap.targets * width,
+                tap.targets,
                 np.ascontiguousarray(tap.weights[columns]),
             )
         )
@@ -163,18 +166,14 @@ def _count(terms: Array, sources: Ids, times: int, owner: Ids) -> None:
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
-def _add_blocks(sources: Ids, targets: Ids, weights: Array, rows: Array, to: Array) -> None:
-    """to[sources[i]] += weights @ rows[block i]."""
+def _scatter(sources: Ids, made: Array, to: Array) -> None:
+    """to[sources[i, k]] += made[i, k]."""
     for i in range(len(sources)):
-        first = targets[i]
         for k in range(sources.shape[1]):
             x = sources[i, k]
-            if x < 0:
-                continue
-            for w in range(weights.shape[1]):
-                c = weights[k, w]
-                for r in range(rows.shape[1]):
-                    to[x, r] += c * rows[first + w, r]
+            if x >= 0:
+                for r in range(made.shape[2]):
+                    to[x, r] += made[i, k, r]
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]

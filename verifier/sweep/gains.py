@@ -1,8 +1,8 @@
 """Sharper bounds of what a sweep is off, by what errors below can do with the pattern at hand.
 
-Products of the layers' norms (`rigour.spread`) grow by a factor of almost three with every convolution, and
-allow for errors that a network with its pattern does not let through. Here the adjoint of the pattern says
-what can reach a unit.
+Products of the layers' norms (`spreading.spread`) grow by a factor of almost three with every convolution,
+and allow for errors that a network with its pattern does not let through. Here the adjoint of the pattern
+says what can reach a unit.
 
 Theorem. Let e = v - x be what the swept values are off, as in `rigour`, at any point of a stretch that is
 swept without jumps, r_l the residuals, and S the winners of all maxima at one time of the stretch. A maximum
@@ -43,6 +43,8 @@ __all__ = ["Gains"]
 
 CHUNK = 64
 """Rows at a time."""
+FEW = 16.0
+"""Of what is enough: so much better winners that may change are known, if they can be."""
 MOST_ROWS = 4096
 """That one layer may need; else its norms have to do."""
 
@@ -77,7 +79,7 @@ class Gains:
 
     def of_layer(self, layer: int, units: Ids) -> Array:
         """Bounds of the errors of some units (counted in the layer) of one layer."""
-        for j in range(layer):
+        for j in range(layer + 1):
             if j not in self._uncertain and isinstance(self._layer(j), Maximum):
                 self._uncertain[j] = self._find_uncertain(j)
         return self._of_units(layer, units, np.full(len(units), self.enough))
@@ -93,15 +95,14 @@ class Gains:
         owner, start = self.adjoint.owner, self.adjoint.start
         table = layer.sources
         owners = np.where(table > 0, owner[np.maximum(table, 0)], -1)
-        off = np.where(owners >= 0, self.bounds[owners], 0.0)
-        both = _two_largest(off)
         margin = self.margin[layer.units]
+        both = _two_largest(np.where(owners >= 0, self.bounds[owners], 0.0))
         found = np.nonzero(~(margin > 3.0 * both))[0]
-        if len(found) == 0 or both[found].max() <= self.enough / CHUNK:
+        if len(found) == 0 or both[found].max() <= self.enough / FEW:
             return found, both[found]
         few = table[found]
         # a source need not be known better than its maxima need it to be certain
-        needed = np.maximum(np.maximum(margin[found], 0.0) / 6.0, self.enough / CHUNK)
+        needed = np.maximum(np.maximum(margin[found], 0.0) / 6.0, self.enough / FEW)
         better = np.full(len(owner), np.inf)
         np.minimum.at(better, few.clip(0), needed[:, None])
         values = np.zeros(len(owner))
@@ -123,7 +124,7 @@ class Gains:
             self._of_rows(layer, units[k : k + CHUNK], enough[k : k + CHUNK])
             for k in range(0, len(units), CHUNK)
         ]
-        return np.minimum(np.concatenate([*found, np.zeros(0)]), self.bounds[layer])
+        return np.asarray(np.minimum(np.concatenate([*found, np.zeros(0)]), self.bounds[layer]))
 
     def _of_rows(self, layer: int, units: Ids, enough: Array) -> Array:
         """Bounds of a few units: the least of those where rows may end."""
@@ -154,8 +155,10 @@ class Gains:
             if j == len(self.own):
                 total = total + norm * self.bounds[j]
                 continue
-            total = total + norm * self.own[j] + self._of_changes(j, rows)
             found = self._layer(j)
+            total = total + norm * self.own[j]
+            if isinstance(found, Maximum):
+                total = total + self._of_changes(j, rows)
             branch = self.branch[found.units] if isinstance(found, Maximum) else self.branch[:0]
             adjoint.through(j, rows, branch, pending)
             weights = net.norm if isinstance(found, Maximum) else net.absolute
@@ -167,21 +170,21 @@ class Gains:
 
     def _of_changes(self, j: int, rows: Array) -> Array | float:
         """What winners that may change can add."""
-        units, off = self._uncertain.get(j, (np.zeros(0, np.int64), np.zeros(0)))
+        units, off = self._uncertain[j]
         if len(units) == 0:
             return 0.0
         some = np.abs(rows[units])
         net = self.adjoint.plan.net
         norm = net.norm[j]
         together = l2_norm(np.where(norm > 0, norm * np.where(norm > 0, self.bounds, 0.0), 0.0))
-        return np.minimum(off @ some, np.sqrt(2.0) * together * _norms(some)) * UP
+        return np.asarray(np.minimum(off @ some, np.sqrt(2.0) * together * _norms(some)) * UP)
 
 
 def _two_largest(values: Array) -> Array:
     """The sum of the two largest of every row."""
     if values.shape[1] == 1:
         return values[:, 0]
-    return np.partition(values, -2, axis=1)[:, -2:].sum(axis=1) * UP
+    return np.asarray(np.partition(values, -2, axis=1)[:, -2:].sum(axis=1) * UP)
 
 
 def _norms(rows: Array) -> NDArray[np.float64]:

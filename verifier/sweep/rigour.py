@@ -41,19 +41,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from symbolic.enclosures.rounding import Array
-from symbolic.pieces.program import Ids, Linear, Maximum, Product, Program, Staircase, Step, Winner
+from symbolic.pieces.program import Ids, Linear, Maximum, Product, Staircase, Step, Winner
 from verifier.sweep.adjoint import adjoint_of
 from verifier.sweep.double_double import two_product, two_sum
 from verifier.sweep.fusing import reads
 from verifier.sweep.gains import Gains
 from verifier.sweep.horizon import note_margins, schedule
-from verifier.sweep.layout import Net
-from verifier.sweep.norms import norms_of, whole_numbers
 from verifier.sweep.reading_head import MIXED
 from verifier.sweep.residuals import (
     ULP,
@@ -62,87 +59,22 @@ from verifier.sweep.residuals import (
     l2_norm,
     linear_residual,
     product_residual,
-    terms,
 )
+from verifier.sweep.spreading import spread
 from verifier.sweep.state import State
 from verifier.sweep.sweeper import Plan, Sweep, Sweeper
 
-__all__ = ["LARGEST", "CertifiedSweeper", "rigorous", "spread"]
+__all__ = ["LARGEST", "SEGMENT", "CertifiedSweeper"]
 
-LEAST = 1e-290
-"""Of a norm: zero means that a layer is not read."""
 LARGEST = 2.0**20
 """Points of the line beyond it are not swept with rigour: differences of horizons are exact below."""
-COARSE, ENOUGH = 2.0**-12, 2.0**-20
+COARSE, ENOUGH = 2.0**-12, 2.0**-17
 """Of the size of what the head reads: errors that norms leave greater are bounded by the pattern, which need
 not do better than the second."""
 MOST_READ = 1024
 """Units of a layer of which that is done."""
 SEGMENT, SHORT_SEGMENT = 1024, 64
 """Events between two checks; where something jumps, as what stays undecided there is as wide as the error."""
-
-
-def rigorous(plan: Plan) -> Plan:
-    """The same plan with norms, which take a while.
-
-    Raises
-    ------
-    ModelError
-        If some constants are not rational, or integers may leave their types: the sweep does not look.
-    """
-    plan.program.require_exact()
-    plan.program.require_held()
-    found = _known.setdefault(plan.program, {})
-    body = tuple(plan.body)
-    if body not in found:
-        found[body] = _norms(plan.program, body)
-    norm, absolute, gamma = found[body]
-    net: Net = plan.net._replace(norm=norm, absolute=absolute, gamma=gamma)
-    return replace(plan, net=net)
-
-
-Norms = tuple[Array, Array, Array]
-_known: WeakKeyDictionary[Program, dict[tuple[int, ...], Norms]] = WeakKeyDictionary()
-"""By the swept layers."""
-
-
-def _norms(program: Program, body: tuple[int, ...]) -> Norms:
-    """Norms of the swept layers in what they read, with absolute weights, and the rounding of their sums."""
-    n = len(body)
-    place = {k: j for j, k in enumerate(body)} | {-1: n}
-    norm, absolute, gamma = np.zeros((n, n + 1)), np.zeros((n, n + 1)), np.zeros(n)
-    most = whole_numbers(program)
-    for j, k in enumerate(body):
-        layer = program.layers[k]
-        if isinstance(layer, (Linear, Maximum, Product)):
-            for s, value in norms_of(program, k, most=most).items():
-                norm[j, place[s]] = max(value, LEAST)
-        if isinstance(layer, Linear):
-            for s, value in norms_of(program, k, absolute=True).items():
-                absolute[j, place[s]] = value
-            gamma[j] = (terms(layer) + 6) * ULP * UP
-    return norm, absolute, gamma
-
-
-def spread(plan: Plan, inputs: float, own: Array) -> Array:
-    """The bounds e_l of all swept layers, and of the inputs last.
-
-    Parameters
-    ----------
-    plan : Plan
-    inputs : float
-        Bounds e of the inputs.
-    own : ndarray, shape (layers,)
-        Bounds of |r_l|.
-    """
-    net = plan.net
-    found = np.zeros(len(own) + 1)
-    found[-1] = inputs
-    for j, k in enumerate(plan.body):
-        parts = np.where(net.norm[j] > 0, net.norm[j] * np.where(net.norm[j] > 0, found, 0.0), 0.0)
-        together = l2_norm(parts) if isinstance(plan.program.layers[k], Maximum) else parts.sum()
-        found[j] = (own[j] + together) * UP
-    return np.where(np.isnan(found), np.inf, found)
 
 
 class CertifiedSweeper:
@@ -175,7 +107,9 @@ class CertifiedSweeper:
         self.growth: Array | None = None  # of the errors per event
         self.adjoint = None if self.fine else adjoint_of(plan)
         self.read = {} if self.adjoint is None else _read_by_head(plan, self.adjoint.owner)
+        self.needed = slice(None) if self.adjoint is None else np.array(list(self.read), dtype=np.int64)
         self.known: Array | None = None  # the last bounds
+        self.by_pattern = False  # whether these are so
 
     def run(self, z0: float, z1: float, max_events: int = 1 << 30) -> Sweep:
         """As `Sweeper.run`; pieces that are not proved are `MIXED`."""
@@ -200,7 +134,7 @@ class CertifiedSweeper:
             part = sweeper.run(at, z1, most)
             bound = self.errors(far)
             known = self._sharper(bound)
-            while not (known <= error).all():
+            while not (known <= error)[self.needed].all():
                 self.repeats += 1
                 sweeper.restore(_copied(kept), begins, witness)
                 error[:] = 1.5 * known
@@ -291,6 +225,8 @@ class CertifiedSweeper:
         s, new = self.sweeper.state, self.plan.units.new
         found = {}
         for j, units in self.read.items():
+            if j == len(self.plan.body):
+                continue
             start = self.plan.program.layers[self.plan.body[j]].start
             size = float(np.sqrt((s.ahead[new[start + units]] ** 2).mean()))
             if bound[j] > COARSE * size and len(units) <= MOST_READ:
@@ -300,16 +236,22 @@ class CertifiedSweeper:
     def _sharper(self, bound: Array) -> Array:
         """The same bounds, with better ones of what is coarse."""
         coarse = self._coarse(bound)
-        if not coarse or self.adjoint is None:
+        self.by_pattern = bool(coarse)
+        if not coarse:
             return bound
-        s, new = self.sweeper.state, self.plan.units.new
-        note_margins(self.plan.net, s)
-        branch = s.branch[new].astype(np.int64)
-        gains = Gains(self.adjoint, self._own(), bound, branch, s.margin[new], ENOUGH * min(coarse.values()))
+        gains = self.gains(bound, ENOUGH * min(coarse.values()))
         bound = bound.copy()
         for j in sorted(coarse):
             bound[j] = min(bound[j], l2_norm(gains.of_layer(j, self.read[j])))
         return bound
+
+    def gains(self, bound: Array, enough: float = 0.0) -> Gains:
+        """Better bounds than those by norms, of what is sums and maxima."""
+        if self.adjoint is None:
+            raise ValueError("something jumps")
+        s, new = self.sweeper.state, self.plan.units.new
+        note_margins(self.plan.net, s)
+        return Gains(self.adjoint, self._own(), bound, s.branch[new].astype(np.int64), s.margin[new], enough)
 
     def _expected(self, fresh: Array) -> Array:
         """What the bounds of coarse layers will be, as it seems; infinite of all others."""
@@ -317,22 +259,21 @@ class CertifiedSweeper:
         coarse = list(self._coarse(fresh))
         if coarse:
             known = self.known if self.known is not None else self._sharper(fresh)
-            expected[coarse] = 2.0 * known[coarse]
+            expected[coarse] = 1.5 * known[coarse]
         return expected
 
 
 def _read_by_head(plan: Plan, owner: Ids) -> dict[int, Ids]:
-    """Of the swept layers what the head, or an output, reads: units counted in the layer."""
+    """Of the swept layers, and the inputs, what the head or an output reads: units counted in the layer."""
     program = plan.program
     parts = [reads(program.layers[k]) for k in plan.tail] + [
         ids.reshape(-1) for ids in program.outputs.values()
     ]
     units = np.unique(np.concatenate(parts))
-    swept = owner[units]
-    found = {}
-    for j in np.unique(swept[(swept >= 0) & (swept < len(plan.body))]).tolist():
-        found[j] = units[swept == j] - program.layers[plan.body[j]].start
-    return found
+    starts = [*(program.layers[k].start for k in plan.body), 1]
+    return {
+        j: units[owner[units] == j] - start for j, start in enumerate(starts) if (owner[units] == j).any()
+    }
 
 
 def _copied(state: State) -> State:

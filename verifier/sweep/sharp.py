@@ -22,8 +22,8 @@ from verifier.sweep.forward import Forward
 from verifier.sweep.head import scratch_of
 from verifier.sweep.reading_head import MIXED, every_element, want
 from verifier.sweep.residuals import UP, terms
-from verifier.sweep.rigour import spread
 from verifier.sweep.running import DEEPEST, judge
+from verifier.sweep.spreading import spread
 from verifier.sweep.sweeper import Plan, Sweep, begun
 
 __all__ = ["SharpSweeper"]
