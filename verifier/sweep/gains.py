@@ -43,7 +43,7 @@ __all__ = ["Gains"]
 
 CHUNK = 64
 """Rows at a time."""
-FEW = 16.0
+FEW = 4.0
 """Of what is enough: so much better winners that may change are known, if they can be."""
 MOST_ROWS = 4096
 """That one layer may need; else its norms have to do."""

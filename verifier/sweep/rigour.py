@@ -68,7 +68,7 @@ __all__ = ["LARGEST", "SEGMENT", "CertifiedSweeper"]
 
 LARGEST = 2.0**20
 """Points of the line beyond it are not swept with rigour: differences of horizons are exact below."""
-COARSE, ENOUGH = 2.0**-12, 2.0**-17
+COARSE, ENOUGH = 2.0**-12, 2.0**-20
 """Of the size of what the head reads: errors that norms leave greater are bounded by the pattern, which need
 not do better than the second."""
 MOST_READ = 1024
@@ -137,7 +137,10 @@ class CertifiedSweeper:
             while not (known <= error)[self.needed].all():
                 self.repeats += 1
                 sweeper.restore(_copied(kept), begins, witness)
-                error[:] = 1.5 * known
+                if self.by_pattern and most > SHORT_SEGMENT:  # which has changed too much
+                    most = self.segment = max(SHORT_SEGMENT, most // 4)
+                else:
+                    error[:] = 1.5 * known
                 part = sweeper.run(begins, z1, most)
                 bound = self.errors(far)
                 known = self._sharper(bound)
@@ -259,7 +262,7 @@ class CertifiedSweeper:
         coarse = list(self._coarse(fresh))
         if coarse:
             known = self.known if self.known is not None else self._sharper(fresh)
-            expected[coarse] = 1.5 * known[coarse]
+            expected[coarse] = 4.0 * known[coarse]
         return expected
 
 
