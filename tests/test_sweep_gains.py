@@ -20,7 +20,7 @@ from verifier.sweep.forward import forward, linear
 from verifier.sweep.reading_head import MIXED
 from verifier.sweep.rigour import CertifiedSweeper
 from verifier.sweep.spreading import rigorous
-from verifier.sweep.sweeper import planned
+from verifier.sweep.sweeper import Sweep, planned
 
 
 def deep(seed: int, depth: int = 8) -> onnx.ModelProto:
@@ -103,6 +103,16 @@ def test_they_are_better_than_norms() -> None:
     assert sharp > 1e-10
 
 
+def test_they_decide_more_than_norms(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_pattern = _undecided(_sweeper("deep", 2, 1e-9)[0].run(0.0, 1.5))
+    monkeypatch.setattr(rigour, "COARSE", np.inf)
+    assert by_pattern < 0.1 * _undecided(_sweeper("deep", 2, 1e-9)[0].run(0.0, 1.5))
+
+
+def _undecided(found: Sweep) -> float:
+    return float((found.hi - found.lo)[found.verdicts == MIXED].sum())
+
+
 @pytest.mark.parametrize("off", [1e-9, 1e-3])
 @pytest.mark.parametrize("name", list(NETS))
 def test_verdicts_are_true(name: str, off: float) -> None:
@@ -112,7 +122,7 @@ def test_verdicts_are_true(name: str, off: float) -> None:
         found = sweeper.run(0.0, end)
         assert found.reached == end
         if off < 1e-6:
-            assert (found.hi - found.lo)[found.verdicts == MIXED].sum() < 1e-4
+            assert _undecided(found) < 5e-4
         rng = np.random.default_rng(0)
         some = rng.choice(len(found.lo), size=min(20, len(found.lo)), replace=False)
         check_verdicts(found, sweeper.plan.program, exact, observed, near=10**6, only=some)

@@ -30,6 +30,7 @@ the order of the layers.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,14 +85,13 @@ class Gains:
                 self._uncertain[j] = self._find_uncertain(j)
         return self._of_units(layer, units, np.full(len(units), self.enough))
 
-    def _layer(self, j: int) -> object:
+    def _layer(self, j: int) -> Any:
         plan = self.adjoint.plan
         return plan.program.layers[plan.body[j]]
 
     def _find_uncertain(self, j: int) -> tuple[Ids, Array]:
         """The maxima of a layer that are not certain, and bounds of what that does."""
         layer = self._layer(j)
-        assert isinstance(layer, Maximum)  # noqa: S101
         owner, start = self.adjoint.owner, self.adjoint.start
         table = layer.sources
         owners = np.where(table > 0, owner[np.maximum(table, 0)], -1)

@@ -30,6 +30,8 @@ it reads by an assumed error (see `head`); if the bound at the end is greater th
 with a greater one. What the head still knows is proved. The input line is start + z direction, as the floats
 are; ``off`` says how far that is from the true one.
 
+Where products of norms say too little of what the head reads, `gains` bounds e by the pattern at hand.
+
 Jumps. Steps, winners and stairs whose inputs stay farther from their edges than the inputs' error have their
 true branches, and no error; verdicts are given only where that is so for all of them (`certainty`). A product
 of a whole number that is made of such (`norms.whole_numbers`) has the greatest of these numbers as Lipschitz
