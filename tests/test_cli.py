@@ -151,6 +151,9 @@ def test_check_rejects_another_model_and_input(run: Run, files: Path) -> None:
     assert run("check", folder, "--model", other)[0] == 1
     np.save(files / "other.npy", np.array([[2.0, 0.5]]))
     assert run("check", folder, "--input", files / "other.npy")[0] == 1
+    other.write_bytes(b"not a model")
+    code, _, err = run("check", folder, "--model", other)
+    assert code == 2 and err.startswith("sureline: ") and err.count("\n") == 1
 
 
 def test_info(run: Run, files: Path) -> None:
