@@ -40,18 +40,25 @@ def draw_line(regions: Sequence[Drawn], output: str, elements: Any, ax: Any) -> 
     for region, lo, hi in zip(regions, ends, ends[1:], strict=False):
         a, b = (part.reshape(-1)[shown] for part in region.affine(output))
         z = np.array([max(lo, low) if lo == -inf else lo, min(hi, high) if hi == inf else hi])
-        for k in range(len(shown)):
-            ax.plot(z, a[k] + b[k] * z, color=f"C{k % 10}")
+        for k, element in enumerate(shown):
+            name = f"{output}[{element % size}]" if region is regions[0] else None
+            ax.plot(z, a[k] + b[k] * z, color=f"C{k % 10}", label=name)
     ax.plot(inner, np.zeros(len(inner)), "|", color="0.4", transform=ax.get_xaxis_transform())
     ax.set_xlabel("z")
     ax.set_ylabel(output)
+    if len(shown) > 1:
+        ax.legend()
     return ax
 
 
-def draw_plane(regions: Sequence[PlaneRegion], values: Any, ax: Any) -> Any:
-    """Polygons, in colours of their own or of the given values."""
+def draw_plane(regions: Sequence[PlaneRegion], neighbours: Any, values: Any, ax: Any) -> Any:
+    """Polygons, neighbours in different colours, or by the given values."""
     ax = _axes(ax)
-    shades = np.random.default_rng(0).random(len(regions)) if values is None else np.asarray(values)
+    if values is None:
+        colours = import_module("networkx").greedy_color(neighbours)
+        shades = np.array([colours[k] for k in range(len(regions))])
+    else:
+        shades = np.asarray(values)
     if shades.shape != (len(regions),):
         raise InputError(
             f"values has shape {shades.shape}; give one number for each of {len(regions)} regions."

@@ -68,8 +68,8 @@ class PlaneRegions:
         return f"{len(self)} linear region{'s' * (len(self) > 1)}, neighbouring pairs: {pairs}"
 
     def plot(self, values: Any = None, ax: Any = None) -> Any:
-        """Draw the polygons, in colours of their own or of the given values (one per region)."""
-        return draw_plane(self.regions, values, ax)
+        """Draw the polygons, neighbours in different colours, or by given values (one per region)."""
+        return draw_plane(self.regions, self.neighbours, values, ax)
 
 
 @enough_memory()
