@@ -17,14 +17,20 @@ from inference.prepare import Audited
 from inference.searching import FAR, SearchOptions, by_bounds_or_sweep
 from symbolic.pieces.line import Binding, RationalLine
 from symbolic.pieces.program import Staircase
-from verifier.cells import covering, within
+from verifier.cells import Cell, covering, within
+from verifier.search import SearchResult
 
 __all__ = ["decide_line"]
+
+Bindings = dict[Fraction, Binding]
 
 NARROW = 2.0**-16
 """Of the part of the line that matters: narrower gaps are brackets of end points."""
 SMALL = 20_000
 """Units of a network whose tails are decided whatever their mass."""
+TINY, FEW_CELLS = 500, 512
+"""Units of a network of which a few linear pieces are decided faster than bounds come near their ends; and
+how many evaluations are worth a trial before."""
 MODERATE = 100_000
 """Units of a network whose end points are exact unless somebody objects."""
 
@@ -63,16 +69,33 @@ def decide_line(
             program = None
         rays = program is not None and audited.network.homogeneous and program.size <= SMALL
         rays = rays and (options.lo == -inf or options.hi == inf)
+        tail = 0 if not rays else MOST_PIECES if options.goal.stop == "exhaustive" else FEW_PIECES
         given = replace(options, exact_rays=rays)
-        engine, searched = by_bounds_or_sweep(engine, audited, arrays, line, seen, given)
-        found = within(searched.cells, options.lo, options.hi)
-        bindings: dict[Fraction, Binding] = {}
-        if program is not None:
-            tail = 0 if not rays else MOST_PIECES if options.goal.stop == "exhaustive" else FEW_PIECES
-            found, bindings = decided_gaps(found, program, line, observed, options.reach * NARROW, tail)
+
+        def searched(given: SearchOptions) -> tuple[str, SearchResult, tuple[Cell, ...], Bindings]:
+            name, result = by_bounds_or_sweep(engine, audited, arrays, line, seen, given)
+            cells = within(result.cells, options.lo, options.hi)
+            if program is None:
+                return name, result, cells, {}
+            if program.size <= TINY:
+                cells = _cut(cells, Fraction(options.reach))
+            cells, bound_at = decided_gaps(cells, program, line, observed, options.reach * NARROW, tail)
+            whole = covering([cell for cell in cells if cell.verdict != "gap"])
+            return name, result, within(whole, options.lo, options.hi), bound_at
+
+        few = replace(options.goal, max_cells=min(options.goal.max_cells, FEW_CELLS))
+        short = program is not None and program.size <= TINY
+        name, result, found, bindings = searched(replace(given, goal=few) if short else given)
+        if short and result.ended_by == "budget":
+            if any(
+                cell.verdict == "gap" and cell.hi - cell.lo < inf for cell in found
+            ):  # rays stay as they are
+                name, result, found, bindings = searched(given)
+            else:
+                result = replace(result, ended_by="exhaustive")
         ends = end_points(found, bindings)
         ends = ends if program is None else bound(ends, program, line)
-        return Decided(found, searched.evaluations, searched.ended_by, ends, engine)
+        return Decided(found, result.evaluations, result.ended_by, ends, name)
 
     def run(engine: str) -> Decided:
         if engine not in EXACT:
@@ -93,3 +116,14 @@ def decide_line(
         return Decided(found, len(exact.cells), "exhaustive", ends, engine)
 
     return all_engines(run) if options.engine == "all" else run(options.engine)
+
+
+def _cut(cells: Sequence[Cell], reach: Fraction) -> tuple[Cell, ...]:
+    """Gaps that reach beyond the part that matters in two: what is far out need not be decided."""
+    found = list(cells)
+    for end in (-reach, reach):
+        for k, cell in enumerate(found):
+            if cell.verdict == "gap" and cell.lo < end < cell.hi:
+                found[k : k + 1] = replace(cell, hi=end), replace(cell, lo=end)
+                break
+    return tuple(found)
