@@ -43,6 +43,42 @@ def deep(seed: int, depth: int = 8) -> onnx.ModelProto:
     return net(nodes, constants, [1, 1, 6, 6])
 
 
+def mixed(seed: int) -> onnx.ModelProto:
+    """Small random layers: duplicate and dead units, no biases, skips, windows, maxima with the input."""
+    rng = np.random.default_rng([77, seed])
+    n = int(rng.integers(3, 7))
+    constants = {"low": np.array(-0.5, np.float32), "high": np.array(0.75, np.float32)}
+    nodes, at, width, known = [], "x", n, {n: "x"}
+    for k in range(int(rng.integers(3, 8))):
+        m = int(rng.integers(2, 9))
+        weights = rng.normal(size=(width, m)) * rng.choice([0.3, 1, 2]) * (rng.random((width, m)) > 0.25)
+        bias = rng.normal(size=m) * rng.choice([0, 0.3])
+        if rng.random() < 0.4:
+            weights[:, 1], bias[1] = weights[:, 0], bias[0]
+        if rng.random() < 0.2:
+            weights[:, -1] = 0
+        constants |= {f"W{k}": weights.astype(np.float32), f"b{k}": bias.astype(np.float32)}
+        nodes.append(node("Gemm", f"{at} W{k} b{k}", f"g{k}"))
+        at, width, out = f"g{k}", m, f"a{k}"
+        other = known.get(width)
+        op = rng.choice(["Relu", "Abs", "Clip", "MaxPool", "Max", "Add"])
+        if op in ("Max", "Add") and other:
+            nodes.append(node(str(op), f"{at} {other}", out))
+        elif op == "MaxPool" and width > 2:
+            constants |= {f"s{k}": np.array([1, 1, width]), f"t{k}": np.array([1, width - 1])}
+            nodes.append(node("Reshape", f"{at} s{k}", f"r{k}"))
+            nodes.append(node("MaxPool", f"r{k}", f"p{k}", kernel_shape=[2], strides=[1]))
+            nodes.append(node("Reshape", f"p{k} t{k}", out))
+            width -= 1
+        elif op == "Clip":
+            nodes.append(node("Clip", f"{at} low high", out))
+        else:
+            nodes.append(node("Abs" if op == "Abs" else "Relu", at, out))
+        at = known[width] = out
+    nodes.append(node("Identity", at, "y"))
+    return net(nodes, constants, [1, n])
+
+
 NETS = {
     "deep": deep,
     **{k: MAKERS[k] for k in ("dense", "convolutional", "stack", "unet", "residual", "clipped")},
@@ -56,9 +92,12 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rigour, "ENOUGH", 1e-12)
 
 
-def _sweeper(name: str, seed: int, off: float) -> tuple[CertifiedSweeper, list[list[Fraction]], np.ndarray]:
+def _sweeper(
+    name: str | int, seed: int, off: float
+) -> tuple[CertifiedSweeper, list[list[Fraction]], np.ndarray]:
     """A sweep that is off the true line; that line, and the observed selection."""
-    program, output = selected(NETS[name](seed), 0.01)  # places where nothing arrives are 0 throughout
+    model = mixed(2 * name + seed) if isinstance(name, int) else NETS[name](seed)
+    program, output = selected(model, 0.01)  # places where nothing arrives are 0 throughout
     start, direction = a_line(program, seed)
     observed = forward(program, start, direction).value[program.outputs[output]]
     plan = rigorous(planned(program, {output: observed}))
@@ -70,8 +109,8 @@ def _sweeper(name: str, seed: int, off: float) -> tuple[CertifiedSweeper, list[l
 
 
 @pytest.mark.parametrize("off", [1e-9, 1e-4, 1e-2])
-@pytest.mark.parametrize("name", list(NETS))
-def test_bounds_are_never_exceeded(name: str, off: float) -> None:
+@pytest.mark.parametrize("name", [*NETS, *range(5)])
+def test_bounds_are_never_exceeded(name: str | int, off: float) -> None:
     """Of every unit of every layer, at random points of both halves of the line."""
     for seed, sign in ((0, 1.0), (1, -1.0)):
         sweeper, exact, _ = _sweeper(name, seed, off)
