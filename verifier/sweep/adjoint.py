@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -107,7 +107,7 @@ def adjoint_of(plan: Plan) -> Adjoint | None:
         return None
     if body not in known:
         known[body] = _made(plan)
-    return known[body]
+    return replace(known[body], plan=plan)  # its norms count, and not those of the first one
 
 
 def _made(plan: Plan) -> Adjoint:

@@ -52,7 +52,7 @@ MOST_ROWS = 4096
 
 @dataclass
 class Gains:
-    """Bounds at the end of a stretch, which hold throughout.
+    """Bounds at the end of a stretch, which hold on its last part: as far as ``bounds`` do.
 
     Parameters
     ----------
