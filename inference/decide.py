@@ -87,12 +87,12 @@ def decide_line(
         short = program is not None and program.size <= TINY
         name, result, found, bindings = searched(replace(given, goal=few) if short else given)
         if short and result.ended_by == "budget":
-            if any(
-                cell.verdict == "gap" and cell.hi - cell.lo < inf for cell in found
-            ):  # rays stay as they are
-                name, result, found, bindings = searched(given)
-            else:
+            # rays are left aside: nothing searches them
+            undecided = any(cell.verdict == "gap" and cell.hi - cell.lo < inf for cell in found)
+            if not undecided:
                 result = replace(result, ended_by="exhaustive")
+            elif options.goal.max_cells > FEW_CELLS:
+                name, result, found, bindings = searched(given)
         ends = end_points(found, bindings)
         ends = ends if program is None else bound(ends, program, line)
         return Decided(found, result.evaluations, result.ended_by, ends, name)

@@ -124,12 +124,7 @@ def _known_pieces(program: Program, line: RationalLine, gap: Cell, most: int) ->
 def _pieces(program: Program, line: RationalLine, gap: Cell, most: int) -> list[LinePiece]:
     """The exact pieces of a gap, from left to right; not all of them, if they are too many."""
     if isinstance(gap.lo, Fraction):
-        found = []
-        for piece in islice(pieces_right(program, line, gap.lo), most):
-            found.append(piece)
-            if piece.hi >= gap.hi:
-                break
-        return found
+        return list(islice(pieces_right(program, line, gap.lo, gap.hi), most))
     if not isinstance(gap.hi, Fraction):
         return []
     return list(islice(pieces_left(program, line, gap.hi), most))[::-1]

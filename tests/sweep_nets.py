@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -12,9 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from symbolic.network import Network
 from symbolic.pieces.exact import ExactPiece
-from symbolic.pieces.program import Program
+from symbolic.pieces.program import Layer, Program
 from verifier.sweep.reading_head import INSIDE, OUTSIDE
-from verifier.sweep.sweeper import Sweep
+from verifier.sweep.sweeper import Plan, Sweep
 
 __all__ = [
     "MAKERS",
@@ -28,6 +28,7 @@ __all__ = [
     "saliency",
     "selected",
     "stack",
+    "true_layers",
 ]
 
 FLOAT, BOOL, INT64 = TensorProto.FLOAT, TensorProto.BOOL, TensorProto.INT64
@@ -222,6 +223,17 @@ def selected(model: onnx.ModelProto, threshold: float = 0.0) -> tuple[Program, s
     model.graph.output.pop()
     model.graph.output.append(helper.make_tensor_value_info("selection", BOOL, None))
     return program_of(onnx.shape_inference.infer_shapes(model)), "selection"
+
+
+def true_layers(
+    plan: Plan, line: Sequence[Sequence[Fraction]], at: float
+) -> Iterator[tuple[int, Layer, list[Fraction]]]:
+    """The swept layers (number, layer) with the exact values of their units at a point."""
+    point = [a + Fraction(at) * b for a, b in zip(*line, strict=True)]
+    piece = ExactPiece(plan.program, point, [line[1]])
+    for j, k in enumerate(plan.body):
+        layer = plan.program.layers[k]
+        yield j, layer, piece.rationals(np.arange(layer.size) + layer.start)[0]
 
 
 def check_verdicts(

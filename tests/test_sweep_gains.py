@@ -10,9 +10,8 @@ from fractions import Fraction
 import numpy as np
 import onnx
 import pytest
-from sweep_nets import MAKERS, SAME, a_line, check_verdicts, kernel, net, node, selected
+from sweep_nets import MAKERS, SAME, a_line, check_verdicts, kernel, net, node, selected, true_layers
 
-from symbolic.pieces.exact import ExactPiece
 from symbolic.pieces.program import Linear, Maximum
 from verifier.sweep import rigour
 from verifier.sweep.adjoint import adjoint_of
@@ -120,11 +119,7 @@ def test_bounds_are_never_exceeded(name: str | int, off: float) -> None:
             at = float(z)
             gains = sweeper.gains(sweeper.errors(at))
             swept = sweeper.sweeper.units_at(at)
-            point = [a + Fraction(at) * b for a, b in zip(*exact, strict=True)]
-            piece = ExactPiece(plan.program, point, [exact[1]])
-            for j, k in enumerate(plan.body):
-                layer = plan.program.layers[k]
-                true, _ = piece.rationals(np.arange(layer.size) + layer.start)
+            for j, layer, true in true_layers(plan, exact, at):
                 bounds = gains.of_layer(j, np.arange(layer.size))
                 wrong = np.abs(swept[layer.units] - np.array([float(v) for v in true]))
                 assert (wrong <= bounds + 2.0**-48 * (1 + np.abs(swept[layer.units]))).all()
@@ -189,7 +184,7 @@ def test_the_adjoint(name: str) -> None:
             branch = np.array([rng.choice(np.nonzero(row >= 0)[0]) for row in layer.sources])
             made = x[0, layer.sources[np.arange(layer.size), branch]]
         below: dict[int, np.ndarray] = {}
-        adjoint.through(j, rows, branch, below)
+        adjoint.through(layer, j, rows, branch, below)
         found = sum(
             x[0, adjoint.start[s] : adjoint.start[s] + adjoint.size[s]] @ values
             for s, values in below.items()

@@ -9,10 +9,21 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
-from sweep_nets import MAKERS, a_line, check_verdicts, jumps, net, node, program_of, saliency, selected, stack
+from sweep_nets import (
+    MAKERS,
+    a_line,
+    check_verdicts,
+    jumps,
+    net,
+    node,
+    program_of,
+    saliency,
+    selected,
+    stack,
+    true_layers,
+)
 
 from symbolic.errors import ModelError
-from symbolic.pieces.exact import ExactPiece
 from symbolic.pieces.program import Linear, Maximum, Product, Program
 from verifier.sweep.forward import forward, linear
 from verifier.sweep.norms import matrix_norm, norms_of
@@ -95,13 +106,9 @@ def test_errors_bound_what_is_swept(name: str) -> None:
                 at = float(z)
                 errors = sweeper.errors(at)
                 swept = sweeper.sweeper.units_at(at)
-                point = [a + Fraction(at) * b for a, b in zip(*exact, strict=True)]
-                piece = ExactPiece(plan.program, point, [exact[1]])
-                for j, k in enumerate(plan.body):
-                    layer = plan.program.layers[k]
+                for j, layer, true in true_layers(plan, exact, at):
                     if not isinstance(layer, (Linear, Maximum)):
                         continue
-                    true, _ = piece.rationals(np.arange(layer.size) + layer.start)
                     off = [Fraction(float(v)) - t for v, t in zip(swept[layer.units], true, strict=True)]
                     norm = float(sum(d * d for d in off)) ** 0.5
                     rounding = 2.0**-50 * np.linalg.norm(swept[layer.units])  # of units_at
@@ -182,11 +189,7 @@ def test_errors_bound_what_jumps(name: str) -> None:
         at = z
         errors = sweeper.errors(at)
         swept = sweeper.sweeper.units_at(at)
-        point = [a + Fraction(at) * b for a, b in zip(*exact, strict=True)]
-        piece = ExactPiece(plan.program, point, [exact[1]])
-        for j, k in enumerate(plan.body):
-            layer = plan.program.layers[k]
-            true, _ = piece.rationals(np.arange(layer.size) + layer.start)
+        for j, layer, true in true_layers(plan, exact, at):
             off = [Fraction(float(v)) - t for v, t in zip(swept[layer.units], true, strict=True)]
             norm = float(sum(d * d for d in off)) ** 0.5
             assert norm <= errors[j] + 2.0**-50 * np.linalg.norm(swept[layer.units])

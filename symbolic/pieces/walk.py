@@ -19,14 +19,14 @@ FAR = Fraction(2**40)
 """Where the stairs of a network should have come to their end."""
 
 
-def pieces_right(program: Program, line: RationalLine, at: Fraction) -> Iterator[LinePiece]:
-    """The pieces from a point on to the right, the last one without an end."""
+def pieces_right(program: Program, line: RationalLine, at: Fraction, hi: End = inf) -> Iterator[LinePiece]:
+    """The pieces from a point on to the right, as far as another one; the last one may have no end."""
     while True:
         piece = line_piece(program, line, at)
         yield piece
-        if not isinstance(piece.hi, Fraction):
+        if piece.hi >= hi:
             return
-        at = piece.hi
+        at = Fraction(piece.hi)
 
 
 def pieces_left(program: Program, line: RationalLine, at: Fraction) -> Iterator[LinePiece]:
@@ -67,15 +67,7 @@ def pieces_between(program: Program, line: RationalLine, lo: End, hi: End) -> li
             lo = middle
         if lo == inf:
             return found
-    right = pieces_right(program, line, Fraction(lo))
-    return found + _few(piece for piece in _until(right, hi))
-
-
-def _until(pieces: Iterator[LinePiece], hi: End) -> Iterator[LinePiece]:
-    for piece in pieces:
-        yield piece
-        if piece.hi >= hi:
-            return
+    return found + _few(pieces_right(program, line, Fraction(lo), hi))
 
 
 def _few(pieces: Iterator[LinePiece]) -> list[LinePiece]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -44,28 +44,30 @@ class Adjoint:
         The layer of each unit, -1 of unit 0.
     """
 
-    plan: Plan
     parts: tuple[tuple[_Part, ...], ...]
     start: Ids
     size: Ids
     rounding: Array
     owner: Ids
 
-    def through(self, layer: int, rows: Array, branch: Ids, below: dict[int, Array]) -> None:
+    def through(
+        self, layer: Linear | Maximum, number: int, rows: Array, branch: Ids, below: dict[int, Array]
+    ) -> None:
         """Hand rows (units, rows) of a layer on to what it reads; added to ``below``.
 
         Parameters
         ----------
-        layer : int
+        layer : Linear or Maximum
+        number : int
+            Of the layer.
         rows : ndarray, shape (units of the layer, rows)
         branch : ndarray of int
             The places of the winners of a layer of maxima.
         below : dict of int to ndarray
             By layer.
         """
-        found = self.plan.program.layers[self.plan.body[layer]]
-        if isinstance(found, Maximum):
-            chosen = found.sources[np.arange(found.size), branch]
+        if isinstance(layer, Maximum):
+            chosen = layer.sources[np.arange(layer.size), branch]
             owners = self.owner[chosen]
             for s in np.unique(owners[owners >= 0]).tolist():
                 mine = owners == s
@@ -77,10 +79,10 @@ class Adjoint:
                     self.room(s, rows.shape[1], below),
                 )
             return
-        rows = rows if found.divisor == 1 else rows / found.divisor
-        blocks = rows.reshape(-1, found.width, rows.shape[1])
+        rows = rows if layer.divisor == 1 else rows / layer.divisor
+        blocks = rows.reshape(-1, layer.width, rows.shape[1])
         live = (blocks != 0.0).any(axis=(1, 2))
-        for part in self.parts[layer]:
+        for part in self.parts[number]:
             to = self.room(part.source, rows.shape[1], below)
             if part.sources.ndim == 2:
                 mine = live[part.targets]
@@ -107,7 +109,7 @@ def adjoint_of(plan: Plan) -> Adjoint | None:
         return None
     if body not in known:
         known[body] = _made(plan)
-    return replace(known[body], plan=plan)  # its norms count, and not those of the first one
+    return known[body]
 
 
 def _made(plan: Plan) -> Adjoint:
@@ -136,7 +138,7 @@ def _made(plan: Plan) -> Adjoint:
         for sources, times in every:
             _count(terms, sources, times, owner)
         parts.append(tuple(found))
-    return Adjoint(plan, tuple(parts), start, size, (terms + 8) * ULP * UP, owner)
+    return Adjoint(tuple(parts), start, size, (terms + 8) * ULP * UP, owner)
 
 
 def _of_tap(tap: Any, owner: Ids, start: Ids) -> list[_Part]:

@@ -39,6 +39,8 @@ from symbolic.enclosures.rounding import Array
 from symbolic.pieces.program import Ids, Maximum
 from verifier.sweep.adjoint import Adjoint
 from verifier.sweep.residuals import UP, l2_norm
+from verifier.sweep.spreading import handed_on
+from verifier.sweep.sweeper import Plan
 
 __all__ = ["Gains"]
 
@@ -56,6 +58,8 @@ class Gains:
 
     Parameters
     ----------
+    plan : Plan
+        As `spreading.rigorous` makes it.
     adjoint : Adjoint
     own : ndarray
         Bounds of |r_l|, per swept layer.
@@ -67,14 +71,13 @@ class Gains:
         Errors that need not be known better.
     """
 
+    plan: Plan
     adjoint: Adjoint
     own: Array
     bounds: Array
     branch: Ids
     margin: Array
     enough: float
-    rows: int = 0
-    """That were computed."""
     _uncertain: dict[int, tuple[Ids, Array]] = field(default_factory=dict)
     """Of layers of maxima: units (counted in the layer) that may change, and c."""
 
@@ -86,8 +89,7 @@ class Gains:
         return self._of_units(layer, units, np.full(len(units), self.enough))
 
     def _layer(self, j: int) -> Any:
-        plan = self.adjoint.plan
-        return plan.program.layers[plan.body[j]]
+        return self.plan.program.layers[self.plan.body[j]]
 
     def _find_uncertain(self, j: int) -> tuple[Ids, Array]:
         """The maxima of a layer that are not certain, and bounds of what that does."""
@@ -128,8 +130,9 @@ class Gains:
 
     def _of_rows(self, layer: int, units: Ids, enough: Array) -> Array:
         """Bounds of a few units: the least of those where rows may end."""
-        adjoint, net = self.adjoint, self.adjoint.plan.net
-        self.rows += len(units)
+        adjoint, net = self.adjoint, self.plan.net
+        if not np.isfinite(self.bounds).all():
+            return np.full(len(units), np.inf)
         best = np.full(len(units), np.inf)
         going = np.arange(len(units))
         total = np.zeros(len(units))
@@ -160,7 +163,7 @@ class Gains:
             if isinstance(found, Maximum):
                 total = total + self._of_changes(j, rows)
             branch = self.branch[found.units] if isinstance(found, Maximum) else self.branch[:0]
-            adjoint.through(j, rows, branch, pending)
+            adjoint.through(found, j, rows, branch, pending)
             weights = net.norm if isinstance(found, Maximum) else net.absolute
             for s in pending:
                 absolute[s] = absolute.get(s, 0.0) + weights[j, s] * norm
@@ -174,9 +177,7 @@ class Gains:
         if len(units) == 0:
             return 0.0
         some = np.abs(rows[units])
-        net = self.adjoint.plan.net
-        norm = net.norm[j]
-        together = l2_norm(np.where(norm > 0, norm * np.where(norm > 0, self.bounds, 0.0), 0.0))
+        together = l2_norm(handed_on(self.plan.net, j, self.bounds))
         return np.asarray(np.minimum(off @ some, np.sqrt(2.0) * together * _norms(some)) * UP)
 
 

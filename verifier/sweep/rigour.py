@@ -256,7 +256,9 @@ class CertifiedSweeper:
             raise ValueError("something jumps")
         s, new = self.sweeper.state, self.plan.units.new
         note_margins(self.plan.net, s)
-        return Gains(self.adjoint, self._own(), bound, s.branch[new].astype(np.int64), s.margin[new], enough)
+        return Gains(
+            self.plan, self.adjoint, self._own(), bound, s.branch[new].astype(np.int64), s.margin[new], enough
+        )
 
     def _expected(self, fresh: Array) -> Array:
         """What the bounds of coarse layers will be, as it seems; infinite of all others."""

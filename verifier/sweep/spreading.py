@@ -14,7 +14,7 @@ from verifier.sweep.norms import norms_of, whole_numbers
 from verifier.sweep.residuals import ULP, UP, l2_norm, terms
 from verifier.sweep.sweeper import Plan
 
-__all__ = ["rigorous", "spread"]
+__all__ = ["handed_on", "rigorous", "spread"]
 
 LEAST = 1e-290
 """Of a norm: zero means that a layer is not read."""
@@ -77,7 +77,13 @@ def spread(plan: Plan, inputs: float, own: Array) -> Array:
     found = np.zeros(len(own) + 1)
     found[-1] = inputs
     for j, k in enumerate(plan.body):
-        parts = np.where(net.norm[j] > 0, net.norm[j] * np.where(net.norm[j] > 0, found, 0.0), 0.0)
+        parts = handed_on(net, j, found)
         together = l2_norm(parts) if isinstance(plan.program.layers[k], Maximum) else parts.sum()
         found[j] = (own[j] + together) * UP
     return np.where(np.isnan(found), np.inf, found)
+
+
+def handed_on(net: Net, layer: int, bounds: Array) -> Array:
+    """What a layer makes of the errors of each that it reads, at most; zero of all others."""
+    norm = net.norm[layer]
+    return np.where(norm > 0, norm * np.where(norm > 0, bounds, 0.0), 0.0)
