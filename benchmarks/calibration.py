@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 from catalogue import CACHE, CALIBRATION
 from draws import Draw, Job, draws, workers
-from levels import NOMINAL, level, more_often, uniformity
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+
+from inference.uniformity import LEVELS, mcnemar, uniformity
 
 CONFIDENCE = 0.99
 ALPHA = 0.05
@@ -65,10 +66,11 @@ def null_summary(found: list[Draw]) -> dict[str, Any]:
         "largest_width": max(d.sup_p - d.inf_p for d in tested),
     }
     for name, p in (("exact", [d.sup_p for d in tested]), ("naive", [d.naive_p for d in tested])):
-        values = np.array(p)
-        distance, ks = uniformity(values)
-        rates = [asdict(at := level(values, a, CONFIDENCE)) | {"holds": at.holds} for a in NOMINAL]
-        summary[name] = {"ks_distance": distance, "ks_p": ks, "levels": rates}
+        report = uniformity(p, LEVELS, CONFIDENCE)
+        rates = [asdict(rate) | {"holds": rate.holds} for rate in report.rates]
+        summary[name] = {
+            "ks_distance": report.ks_distance, "ks_p": report.kolmogorov_smirnov, "levels": rates
+        }  # fmt: skip
     return summary
 
 
@@ -84,7 +86,7 @@ def power_summary(effect: float, found: list[Draw]) -> dict[str, Any]:
         "failed": sum(d.error is not None for d in found),
         "exact": float(exact.mean()),
         "over_conditioning": float(pattern.mean()),
-        "mcnemar_p": more_often(exact, pattern),
+        "mcnemar_p": mcnemar(exact, pattern).first_more,
     }
 
 
@@ -99,7 +101,7 @@ def null_table(nulls: dict[str, dict[str, Any]]) -> Table:
     """Rejection rates in percent, with the Clopper-Pearson intervals."""
     title = f"Null: rejections in % [{CONFIDENCE:.0%} Clopper-Pearson interval], !: nominal level outside"
     table = Table(title=title)
-    for heading in ("network", "p-value", "KS p", *(f"{a:.1%}" for a in NOMINAL)):
+    for heading in ("network", "p-value", "KS p", *(f"{a:.1%}" for a in LEVELS)):
         table.add_column(heading)
     for name, null in nulls.items():
         for kind in ("exact", "naive"):
@@ -135,7 +137,7 @@ def findings(nulls: dict[str, dict[str, Any]], powers: dict[str, list[dict[str, 
     for name, null in nulls.items():
         if null["exact"]["ks_p"] < 1 - CONFIDENCE:
             wrong.append(f"{name}: exact p is not uniform (KS p = {null['exact']['ks_p']:.2g})")
-        wrong += [f"{name}: level {r['nominal']:g} missed" for r in null["exact"]["levels"] if not r["holds"]]
+        wrong += [f"{name}: level {r['level']:g} missed" for r in null["exact"]["levels"] if not r["holds"]]
         if null["naive"]["ks_p"] >= 1e-6:
             wrong.append(f"{name}: naive p is not visibly non-uniform, so the run proves nothing")
         if null["failed"] or null["check_refused"]:

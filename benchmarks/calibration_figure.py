@@ -4,30 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib
-import numpy as np
-from levels import dkw
-
-matplotlib.use("Agg")
-
-from matplotlib import pyplot as plt  # noqa: E402  (the backend is chosen first)
-
-
-def excess(p: list[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Steps of ECDF(p) - p, both sides of every jump, for plotting."""
-    x = np.sort(np.asarray(p))
-    steps = np.arange(len(x) + 1) / len(x)
-    return np.repeat(x, 2), np.column_stack([steps[:-1] - x, steps[1:] - x]).ravel()
+from inference.uniformity import dkw_band, excess, plotting
 
 
 def figure(values: dict[str, dict[str, list[float]]], path: Path) -> None:
     """One panel for the exact p-values of every network, one with the naive ones added (another scale)."""
-    count = len(values)
+    plt, count = plotting(), len(values)
     plot, axes = plt.subplots(
         2, count, figsize=(5 * count, 6), sharex=True, squeeze=False, layout="constrained"
     )
     for k, (name, p) in enumerate(values.items()):
-        band = dkw(len(p["exact"]))
+        band = dkw_band(len(p["exact"]), 0.95)
         for row, kinds in enumerate((("exact",), ("exact", "naive"))):
             axis = axes[row][k]
             axis.axhspan(-band, band, color="0.9", label="95 % band (DKW)")
