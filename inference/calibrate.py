@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from inference.rechecking import confirmed
 from inference.replicates import Replicates, listed, with_effect
 from inference.uniformity import LEVELS, Rate, UniformityReport, excess, plotting, uniformity
 from inference.workers import as_they_come, require_count
@@ -360,7 +361,7 @@ def _draw(
         if not 0 <= lower <= upper <= 1:
             raise ValueError(f"the analysis returned p in [{lower}, {upper}]")
         naive = float(result.naive_p_value()) if hasattr(result, "naive_p_value") else math.nan
-        checked = _checked(result) if check_every and index % check_every == 0 else None
+        checked = confirmed(result) if check_every and index % check_every == 0 else None
         return CalibrationDraw(
             index, "tested", lower, upper, naive, _null_true(result, truth), seconds, checked
         )
@@ -384,24 +385,6 @@ def _null_true(result: Any, truth: NDArray[np.float64] | None) -> bool | None:
     if len(eta) != len(truth):
         return None
     return abs(float(eta @ truth) - float(result.null_value)) <= TRUE_WITHIN * float(result.sd)
-
-
-def _checked(result: Any) -> bool | None:
-    """Whether the checker confirms the certificate, read back from its files."""
-    import tempfile
-    from pathlib import Path
-
-    from verifier.check import check
-    from verifier.check.errors import InvalidCertificate
-
-    if not hasattr(result, "certificate"):
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        result.certificate.save(Path(folder) / "audit")
-        try:
-            return bool(check(Path(folder) / "audit", workers=1).valid)
-        except InvalidCertificate:
-            return False
 
 
 def _finite(value: float) -> float | None:
