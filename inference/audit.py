@@ -13,19 +13,20 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from inference.case import Case, refuse_tie
+from inference.case import Case, Extras, refuse_tie
 from inference.decide import decide_line
-from inference.engines import Engine, require_engine
+from inference.engines import Decided, Engine, require_engine
 from inference.hypothesis import Hypothesis, Selection
-from inference.law import ALTERNATIVES, Alternative, NormalLaw
-from inference.line import line_of
+from inference.laws.p_value import Alternative
 from inference.migration import warn_ignored
 from inference.noise import Noise
 from inference.observe import observe
 from inference.prepare import Audited, needed_outputs, prepare
 from inference.progress import reporter, shower
+from inference.randomisation import Drawn, Randomised
 from inference.result import InferenceResult
 from inference.searching import SearchOptions
+from inference.statistic import Asked, LawName, line_and_law
 from inference.truncation import TruncationSet, truncation_set
 from symbolic.errors import EngineError, InputError, ModelError, OptionError, enough_memory
 from symbolic.network import require_supported
@@ -41,14 +42,13 @@ from symbolic.reading.exact import exact_number
 from symbolic.reading.loading import load_model
 from symbolic.reading.static_shapes import free_inputs
 from symbolic.trial import try_out
+from verifier.cells import covering
 from verifier.goal import Goal
 
 __all__ = ["SelectiveInferenceModel", "TruncationSet", "audit", "load", "truncation_set"]
 
 Mode = Literal["parametric", "exhaustive", "over_conditioning"]
 Criterion = Literal["precision", "decision"]
-SEARCH_REACH = 10
-"""Standard deviations beyond the observed value that are looked at first, as in si4onnx."""
 
 
 def load(
@@ -131,9 +131,15 @@ class SelectiveInferenceModel:
         precision: float | str | Fraction = 1e-6,
         significance_level: float | str | Fraction = 0.05,
         max_iter: int = 100_000,
-        alternative: Alternative = "two-sided",
+        alternative: Alternative | None = None,
         null_value: float | str | Fraction = 0,
+        null_margin: float | str | Fraction = 0,
+        law: LawName | None = None,
+        degrees_of_freedom: float | str | Fraction | None = None,
         noise_source: str | None = None,
+        randomisation: Randomised | None = None,
+        confidence_level: float | str | Fraction | None = None,
+        robustness: bool = False,
         budget: int = 2**30,
         engine: Engine = "auto",
         exact_ends: bool | None = None,
@@ -148,9 +154,9 @@ class SelectiveInferenceModel:
         x : array_like, or list or tuple of them
             The input; a list in the order of the model's inputs if it has several; for ReferenceMeanDiff the
             pair (x, reference).
-        var : number, str, Fraction, or array_like
-            Known covariance of the noise: a scalar, one variance per element, or a matrix. A float is the
-            binary number it is; "0.1" is one tenth.
+        var : number, str, Fraction, array_like, or EstimatedNoise
+            Covariance of the noise: a scalar, one variance per element, or a matrix; or what an estimator
+            returned. A float is the binary number it is; "0.1" is one tenth.
         mask : array_like of bool, optional
             Elements that may be selected or compared.
         inference_mode : "parametric", "exhaustive" or "over_conditioning"
@@ -164,12 +170,27 @@ class SelectiveInferenceModel:
             Level of the decision.
         max_iter : int
             Evaluations after which the search ends with a valid, wider enclosure.
-        alternative : "two-sided", "less" or "greater"
-            With SciPy's meaning: "greater" says that the contrast is greater than ``null_value``.
-        null_value : number
-            In the units of the statistic.
+        alternative : "two-sided", "less" or "greater", optional
+            With SciPy's meaning: "greater" says that the contrast is greater than ``null_value``. Default:
+            two-sided; of several contrasts greater.
+        null_value, null_margin : number
+            H0: the contrast differs from ``null_value`` by at most ``null_margin``, in the units of the
+            statistic.
+        law : "normal", "t" or "berger-boos", optional
+            Default: the exact t law if the variance was estimated (F of several contrasts), else normal. With
+            "normal" an estimated variance is inserted as known; "berger-boos" takes the greatest p over a
+            confidence set of the variance.
+        degrees_of_freedom : number, optional
+            Of an estimated ``var``: degrees_of_freedom var / (true variance) is chi-square, independent of
+            the input.
         noise_source : str, optional
             Where the variance comes from, for the certificate.
+        randomisation : Randomised or Fission, optional
+            Select at the input plus noise of the auditor's.
+        confidence_level : number, optional
+            Also certify a confidence interval at this level, and point estimates.
+        robustness : bool
+            Also certify for which factors of the variance the decision at ``significance_level`` is the same.
         budget : int
             Bytes of working memory beyond the weights.
         engine : "auto", "search", "sweep", "z3", "cvxpy" or "all"
@@ -195,26 +216,40 @@ class SelectiveInferenceModel:
             warn_ignored(**ignored)
         goal = _goal(inference_mode, termination_criterion, precision, significance_level, max_iter)
         require_engine(engine, smt_folder)
-        null = exact_number(null_value, "null_value", error=OptionError)
-        if alternative not in ALTERNATIVES:
-            raise OptionError(f"alternative is {alternative!r}; choose one of {', '.join(ALTERNATIVES)}.")
+        asked = Asked(
+            alternative,
+            exact_number(null_value, "null_value", error=OptionError),
+            exact_number(null_margin, "null_margin", error=OptionError),
+            law,
+        )
+        extras = Extras.of(confidence_level, robustness)
         arrays, reference = self._inputs(x)
         started = time.perf_counter()
+        moving = list(arrays)[self._tested_index(arrays)]
+        parts = [arrays[moving]] if reference is None else [arrays[moving], reference]
+        noise = Noise.of(var, sum(p.size for p in parts), halves=reference is not None, source=noise_source)
+        if degrees_of_freedom is not None:
+            noise = noise.estimated(degrees_of_freedom)
+        drawn = None
+        if randomisation is not None:
+            drawn = Drawn.of(randomisation, noise, parts)
+            arrays = arrays | {moving: drawn.audited[0]}
+            reference = None if reference is None else drawn.audited[1]
+            parts = list(drawn.audited)
         audited = self._audited(arrays, mask, inference_mode == "over_conditioning")
-        moving = audited.network.moving
         tested = fractions_of(arrays[moving].reshape(-1))
-        noisy = tested if reference is None else tested + fractions_of(reference.reshape(-1))
-        noise = Noise.of(var, len(noisy), halves=reference is not None, source=noise_source)
         seen = observe(audited, arrays, tested)
         contrast = self.hypothesis.contrast(seen.observed[: audited.primary], audited.mask, len(tested))
-        line = line_of(noisy, contrast.eta, noise)
-        law = NormalLaw(line.stat, line.variance, line.scale, null, alternative)
-        distance = abs(float(Fraction(line.stat - null) / Fraction(law.sd)))
+        noisy = [v for part in parts for v in fractions_of(part.reshape(-1))]
+        line, null_law = line_and_law(noisy, contrast, noise, asked, drawn)
         show = shower(progress)
+        low, high = null_law.support
         options = SearchOptions(
-            law=law,
+            law=null_law,
             goal=goal,
-            reach=(SEARCH_REACH + distance) * law.sd / float(line.scale),
+            reach=null_law.reach,
+            lo=low,
+            hi=high,
             budget=budget,
             progress=reporter(show),
             show=show,
@@ -223,8 +258,21 @@ class SelectiveInferenceModel:
             smt_folder=smt_folder,
         )
         case = Case(
-            self.hypothesis, audited, arrays, reference, noise, law, line, seen, contrast, inference_mode
+            self.hypothesis,
+            audited,
+            arrays,
+            reference,
+            noise,
+            null_law,
+            line,
+            seen,
+            contrast,
+            inference_mode,
+            drawn,
+            extras,
         )
+        if drawn is not None and drawn.fission:
+            return case.result(Decided(covering(()), 0, "exhaustive"), goal, started)
         try:
             found = decide_line(audited, arrays, tested, line.beta[: len(tested)], seen, options)
         except EngineError as error:
@@ -263,12 +311,16 @@ class SelectiveInferenceModel:
             )
         return arrays, reference
 
-    def _audited(self, arrays: dict[str, NDArray[Any]], mask: Any, pattern: bool) -> Audited:
-        """The audited graph, from memory if only the tested input's values are new."""
-        names = list(arrays)
-        i = self.hypothesis.i_idx
+    def _tested_index(self, arrays: dict[str, NDArray[Any]]) -> int:
+        """Which input moves."""
+        names, i = list(arrays), self.hypothesis.i_idx
         if not isinstance(i, (int, np.integer)) or not 0 <= i < len(names):
             raise OptionError(f"i_idx is {i!r}, but the model has {len(names)} inputs ({', '.join(names)}).")
+        return int(i)
+
+    def _audited(self, arrays: dict[str, NDArray[Any]], mask: Any, pattern: bool) -> Audited:
+        """The audited graph, from memory if only the tested input's values are new."""
+        i = self._tested_index(arrays)
         digest = hashlib.sha256()
         for k, (name, array) in enumerate(arrays.items()):
             digest.update(f"{name} {array.dtype} {array.shape}".encode())

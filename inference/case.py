@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,24 @@ from numpy.typing import NDArray
 from inference.certificate import Certificate, Parts
 from inference.engines import Decided
 from inference.hypothesis import Contrast, Hypothesis
-from inference.law import NormalLaw, PValue
+from inference.laws.composite import CompositeLaw
+from inference.laws.estimates import Estimates, estimates
+from inference.laws.law import Law, sqrt_float
+from inference.laws.normal import NormalLaw
+from inference.laws.p_value import PValue
+from inference.laws.scale import ScaleRange, scale_range
 from inference.line import ExactLine
 from inference.noise import Noise
 from inference.observe import Observation, centre
 from inference.prepare import PATTERN, Audited
+from inference.randomisation import Drawn, FissionLaw
 from inference.result import InferenceResult
 from inference.runtime_agreement import compare
-from symbolic.errors import TieError
+from symbolic.errors import OptionError, TieError
 from symbolic.reading.arrays import rounded_to_graph_type
+from symbolic.reading.exact import exact_number
 from symbolic.reading.static_shapes import free_inputs
-from verifier.cells import Cell
+from verifier.cells import Cell, covering
 from verifier.goal import Goal
 
 __all__ = ["Case", "refuse_tie"]
@@ -60,6 +68,32 @@ def _at_an_end(cells: Sequence[Cell], unit: float) -> bool:
 
 
 @dataclass(frozen=True)
+class Extras:
+    """What is certified beside p.
+
+    Attributes
+    ----------
+    level : Fraction or None
+        Of a confidence interval.
+    robustness : bool
+        The variance factors with the same decision.
+    """
+
+    level: Fraction | None
+    robustness: bool
+
+    @classmethod
+    def of(cls, confidence_level: Any, robustness: bool) -> Extras:
+        """Read the options."""
+        if confidence_level is None:
+            return cls(None, robustness)
+        level = exact_number(confidence_level, "confidence_level", error=OptionError)
+        if not 0 < level < 1:
+            raise OptionError(f"confidence_level is {confidence_level}; it must be between 0 and 1.")
+        return cls(level, robustness)
+
+
+@dataclass(frozen=True)
 class Case:
     """What an audit was about; the attributes are those of the certificate's entries."""
 
@@ -68,11 +102,13 @@ class Case:
     arrays: dict[str, NDArray[Any]]
     reference: NDArray[Any] | None
     noise: Noise
-    law: NormalLaw
+    law: Law
     line: ExactLine
     seen: Observation
     contrast: Contrast
     mode: str
+    drawn: Drawn | None
+    extras: Extras
 
     @property
     def named(self) -> list[tuple[str, NDArray[Any]]]:
@@ -81,11 +117,17 @@ class Case:
 
     def result(self, found: Decided, goal: Goal, started: float) -> InferenceResult:
         """Turn the cells of a search into a result."""
+        found = replace(found, cells=covering(found.cells))  # beyond what was searched there is no claim
         p = self.law.p_value(found.cells)
-        certificate = Certificate(self._parts(found, p))
+        estimated = self._estimates(found)
+        factors = self._factors(found, Fraction(goal.alpha))
+        certificate = Certificate(self._parts(found, p, estimated, factors))
         return InferenceResult(
-            stat=float(self.line.stat),
+            stat=self._stat(),
             p=p,
+            law=self.law,
+            estimates=estimated,
+            scale_range=factors,
             line=self.line,
             cell_list=found.cells,
             ends=found.ends,
@@ -105,6 +147,31 @@ class Case:
             certificate=certificate,
             run_runtime=lambda: compare(self.audited.proto, self.arrays, self.named),
         )
+
+    def _stat(self) -> float:
+        """The statistic; of several contrasts their length."""
+        if self.contrast.rows:
+            return sqrt_float(self.line.square)
+        return float(getattr(self.law, "tested", self.law.stat))
+
+    def _estimates(self, found: Decided) -> Estimates | None:
+        if self.extras.level is None:
+            return None
+        if isinstance(self.law, CompositeLaw):
+            raise OptionError(
+                "confidence_level and null_margin do not go together: read the interval instead."
+            )
+        return estimates(self.law, found.cells, self.extras.level, self.law.alternative)
+
+    def _factors(self, found: Decided, alpha: Fraction) -> ScaleRange | None:
+        if not self.extras.robustness:
+            return None
+        if type(self.law) not in (NormalLaw, FissionLaw):
+            raise OptionError(
+                "robustness asks for which variances the decision is the same: it goes with the normal law of "
+                "one contrast (the t law does not depend on the variance)."
+            )
+        return scale_range(self.law, found.cells, alpha)  # type: ignore[arg-type]
 
     def _score_map(self) -> NDArray[Any] | None:
         score = centre(self.seen.shown.get(self.audited.score or ""))
@@ -143,7 +210,9 @@ class Case:
             )
         return messages
 
-    def _parts(self, found: Decided, p: PValue) -> Parts:
+    def _parts(
+        self, found: Decided, p: PValue, estimated: Estimates | None, factors: ScaleRange | None
+    ) -> Parts:
         spec = self.hypothesis.spec()
         custom = spec["name"] == "custom"
         if custom:
@@ -164,14 +233,17 @@ class Case:
             inputs=list(self.arrays.items()),
             reference=self.reference,
             hypothesis=spec,
-            eta=self.line.eta if custom else None,
+            eta=None if not custom else self.contrast.rows or self.line.eta,
             conditioning="activation_pattern" if self.mode == "over_conditioning" else "selection",
             noise=declared,
             covariance=self.noise.array,
-            law={"family": "normal", "null_value": str(self.law.null), "alternative": self.law.alternative},
+            law=self.law.spec(),
             observed=self.named,
             scale=self.line.scale,
             cells=found.cells,
-            claim={"stat": str(self.line.stat), **p.decimals},
+            claim={"stat": str(self.line.square if self.contrast.rows else self.law.stat), **p.decimals},
+            estimates=estimated,
+            robustness=factors,
+            drawn=self.drawn,
             ends=[(end.lo, end.output, end.element) for end in found.ends if end.exact],
         )

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
+from math import isinf
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,25 @@ import onnx
 from flint import fmpq
 from numpy.typing import NDArray
 
+from inference.laws.estimates import Bracket, Estimates
+from inference.laws.scale import ScaleRange
+from inference.randomisation import Drawn
 from inference.storage import write_folder
 from verifier.cells import Cell, End
 
 __all__ = ["Certificate", "Parts", "assemble"]
 
+KNOWN = "The noise of the input is Gaussian with the stated covariance, fixed before the selection was seen."
+ESTIMATED = (
+    "The noise of the input is Gaussian; its covariance is the stated one up to an unknown factor. The stated "
+    "scale was estimated independently of the input, with a chi-square law on the stated degrees of freedom, "
+    "before the selection was seen."
+)
+DRAWN = (
+    "The noise added to the input was drawn from the stated seed, which was chosen before the selection was "
+    "seen."
+)
 ASSUMPTIONS = (
-    "The noise of the input is Gaussian with the stated covariance, fixed before the selection was seen.",
     "The certified function is the real-number function of the stored constants; rounding inside a runtime, "
     "and Cast between float32 and float64, are not modelled.",
     "The model was fixed before, and not trained on, the audited input.",
@@ -50,8 +63,8 @@ class Parts:
         The second half of the noise vector.
     hypothesis : dict
         The "hypothesis" entry, without files.
-    eta : sequence of Fraction, optional
-        For rules of the user's own.
+    eta : tuple of Fraction, or of tuples of them, optional
+        For rules of the user's own: one contrast, or several.
     conditioning : str
         "selection" or "activation_pattern".
     noise : dict
@@ -70,6 +83,8 @@ class Parts:
         stat and the bounds, as exact and decimal strings.
     ends : sequence of (t, output, element)
         End points of the truncation set that are known exactly, with the witness of the outside cell there.
+    estimates, robustness, drawn : optional
+        What else is claimed, and what was added before the selection.
     """
 
     audited: onnx.ModelProto
@@ -77,7 +92,7 @@ class Parts:
     inputs: Sequence[tuple[str, NDArray[Any]]]
     reference: NDArray[Any] | None
     hypothesis: Mapping[str, Any]
-    eta: Sequence[Fraction] | None
+    eta: tuple[Any, ...] | None
     conditioning: str
     noise: Mapping[str, Any]
     covariance: NDArray[Any] | None
@@ -87,6 +102,9 @@ class Parts:
     cells: Sequence[Cell]
     claim: Mapping[str, str]
     ends: Sequence[tuple[Fraction, int, int]] = ()
+    estimates: Estimates | None = None
+    robustness: ScaleRange | None = None
+    drawn: Drawn | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +150,7 @@ def assemble(parts: Parts) -> dict[str, bytes]:
     reference = None if parts.reference is None else stored("reference.npy", _npy(parts.reference))
     hypothesis = dict(parts.hypothesis)
     if parts.eta is not None:
-        hypothesis["eta"] = stored("eta.json", json.dumps([str(e) for e in parts.eta]).encode())
+        hypothesis["eta"] = stored("eta.json", json.dumps(_texts(parts.eta)).encode())
     noise = dict(parts.noise)
     if parts.covariance is not None:
         noise.update(stored("var.npy", _npy(parts.covariance)))
@@ -151,15 +169,57 @@ def assemble(parts: Parts) -> dict[str, bytes]:
         "line": {"scale": str(parts.scale)},
         "cells": [_cell(c) for c in parts.cells],
         "claim": dict(parts.claim),
-        "assumptions": list(ASSUMPTIONS),
+        "assumptions": _assumptions(parts),
         "versions": {name: _version(name) for name in ("sureline", "onnx", "numpy", "python-flint")},
     }
     if parts.ends:
         document["ends"] = [{"t": _exact(t), "output": k, "element": i} for t, k, i in parts.ends]
+    if parts.estimates is not None:
+        document["estimates"] = _estimates(parts.estimates)
+    if parts.robustness is not None:
+        found = parts.robustness
+        document["robustness"] = {
+            "level": str(found.level),
+            "decision": found.decision,
+            "factors": [str(found.low), str(found.high)],
+        }
+    if parts.drawn is not None:
+        drawn = parts.drawn
+        document["randomisation"] = {
+            "test": "fission" if drawn.fission else "selection",
+            "scale": str(drawn.factor),
+            "seed": drawn.seed,
+            "original": [stored(f"original_{k}.npy", _npy(array)) for k, array in enumerate(drawn.original)],
+        }
     files["certificate.json"] = (
         json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
     ).encode()
     return files
+
+
+def _texts(numbers: Any) -> Any:
+    """Exact strings, in nested lists."""
+    return [_texts(n) for n in numbers] if isinstance(numbers, tuple) else str(numbers)
+
+
+def _assumptions(parts: Parts) -> list[str]:
+    known = parts.law["family"] in ("normal", "chi", "randomised-normal", "fission")
+    drawn = [] if parts.drawn is None else [DRAWN]
+    return [KNOWN if known else ESTIMATED, *ASSUMPTIONS, *drawn]
+
+
+def _estimates(found: Estimates) -> dict[str, Any]:
+    def ends(bracket: Bracket) -> list[str]:
+        return [_exact(e if isinf(e) else Fraction(e)) for e in (bracket.lo, bracket.hi)]
+
+    likeliest = found.maximum_likelihood
+    return {
+        "level": str(found.level),
+        "lower": ends(found.lower),
+        "upper": ends(found.upper),
+        "median_unbiased": ends(found.median_unbiased),
+        "maximum_likelihood": None if likeliest is None else ends(likeliest),
+    }
 
 
 def _npy(array: NDArray[Any]) -> bytes:

@@ -43,7 +43,7 @@ class Contrast:
     Attributes
     ----------
     eta : tuple of Fraction
-        One number per element of the noise vector.
+        One number per element of the noise vector; empty if there are several contrasts.
     roi, non_roi : ndarray of bool, or None
         Regions of the score map's squeezed shape, for display.
     """
@@ -51,6 +51,8 @@ class Contrast:
     eta: tuple[Fraction, ...]
     roi: NDArray[Any]
     non_roi: NDArray[Any] | None
+    rows: tuple[tuple[Fraction, ...], ...] = ()
+    """Several contrasts, for a test of their length."""
 
 
 class Hypothesis(ABC):
@@ -245,7 +247,8 @@ class Selection(Hypothesis):
     eta : callable
         Gets the observed selection (one array, or a list of arrays if there are several outputs), never the
         input; returns the contrast, an array of the input's size (an array of floats is read as the rationals
-        it is; Fractions are exact).
+        it is; Fractions are exact). Several contrasts along a further first axis are tested together, by the
+        chi (or F) law of their length.
     i_idx : int
         Which input is tested.
 
@@ -276,9 +279,19 @@ class Selection(Hypothesis):
         given = self.eta(shown[0] if len(shown) == 1 else shown)
         if given is None:
             raise NoHypothesisError("the function eta found nothing to test in the observed selection.")
-        values = fractions_of(as_exact_array(given, "eta").reshape(-1))
-        if len(values) != size:
-            raise OptionError(f"eta has {len(values)} elements, but the tested input has {size}.")
-        if not any(values):
+        array = as_exact_array(given, "eta")
+        values = fractions_of(array.reshape(-1))
+        several = array.ndim > 1 and len(values) == len(array) * size and len(array) > 1
+        if len(values) != size and not several:
+            raise OptionError(
+                f"eta has {len(values)} elements, but the tested input has {size}; several contrasts go "
+                "along the first axis."
+            )
+        rows = tuple(tuple(values[k : k + size]) for k in range(0, len(values), size))
+        if not all(any(row) for row in rows):
             raise NoHypothesisError("the contrast eta is zero everywhere: there is nothing to test.")
-        return Contrast(tuple(values), shown[0].squeeze(), None)
+        return (
+            Contrast((), shown[0].squeeze(), None, rows)
+            if several
+            else Contrast(rows[0], shown[0].squeeze(), None)
+        )

@@ -1,4 +1,9 @@
-"""The line of inputs that the test statistic moves along, in exact rationals."""
+"""The line of inputs that the test statistic moves along, in exact rationals.
+
+One contrast: x(z) = x_obs + b (z - z_obs), along which eta' x = z changes and nothing that is independent of
+it. Several contrasts P x: x(s) = x_obs + (s - 1) K x_obs, along which the length of P x changes and neither its
+direction nor anything that is independent of it.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +12,28 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
 
+from flint import fmpq, fmpq_mat
+
 from inference.noise import Noise
 from symbolic.errors import NoHypothesisError, NoiseError
 
-__all__ = ["ExactLine", "line_of"]
+__all__ = ["ExactLine", "line_of", "line_of_length"]
 
 
 @dataclass(frozen=True)
 class ExactLine:
-    """x(z) = x_obs + b (z - z_obs), also as x(t) = x_obs + beta t with z = z_obs + scale t.
+    """x(t) = x_obs + beta t with z = z_obs + scale t; of several contrasts z is s, and z_obs 1.
 
     Attributes
     ----------
     observed : tuple of Fraction
         x_obs.
     eta : tuple of Fraction
-        The contrast.
+        The contrast, or the rows of several one after the other.
     stat : Fraction
-        z_obs = eta' x_obs, in the units of the input.
+        z_obs = eta' x_obs, in the units of the input; 1 of several contrasts.
     variance : Fraction
-        eta' Sigma eta.
+        eta' Sigma eta; of several contrasts 1 / T**2.
     scale : Fraction
         Units of z per unit of t, about one standard deviation; chosen so that ``beta`` consists of small
         dyadic numbers where possible, which makes evaluation at dyadic t exact.
@@ -40,6 +47,13 @@ class ExactLine:
     variance: Fraction
     scale: Fraction
     beta: tuple[Fraction, ...]
+    rank: int = 1
+    """Number of contrasts."""
+
+    @property
+    def square(self) -> Fraction:
+        """T**2 = (P x)' (P Sigma P')**-1 P x, of several contrasts."""
+        return 1 / self.variance
 
     def z(self, t: Fraction | float) -> Fraction | float:
         """The value of the statistic at t (infinite ends stay infinite)."""
@@ -75,17 +89,63 @@ def line_of(observed: Sequence[Fraction], eta: Sequence[Fraction], noise: Noise)
     variance = _dot(moved, eta)
     if variance <= 0:
         raise NoiseError("the variance of the test statistic is not positive; check the covariance.")
-    common = lcm(*{m.denominator for m in moved})
-    whole = [m.numerator * (common // m.denominator) for m in moved]
-    divisor = gcd(*whole)
-    # beta = 2**k whole / divisor belongs to scale = 2**k common variance / divisor, about sqrt(variance)
-    unit = common * variance / divisor
+    per_unit = [m / variance for m in moved]
+    scale, beta = _scaled(per_unit, variance)
+    return ExactLine(tuple(observed), tuple(eta), _dot(observed, eta), variance, scale, beta)
+
+
+def line_of_length(
+    observed: Sequence[Fraction], rows: Sequence[Sequence[Fraction]], noise: Noise
+) -> ExactLine:
+    """Build the line of several contrasts.
+
+    Parameters
+    ----------
+    observed : sequence of Fraction
+        The noise vector as observed, n numbers.
+    rows : sequence of sequences of Fraction
+        k contrasts of n numbers each.
+    noise : Noise
+        Sigma.
+
+    Raises
+    ------
+    NoHypothesisError
+        If they are linearly dependent, or all zero at the observed input.
+    """
+    moved = [noise.times(row) for row in rows]
+    values = [_dot(observed, row) for row in rows]
+    square = fmpq_mat([[_fmpq(_dot(m, row)) for row in rows] for m in moved])
+    try:
+        weights = square.solve(fmpq_mat([[_fmpq(v)] for v in values]))
+    except ZeroDivisionError:
+        raise NoHypothesisError(
+            "the contrasts are linearly dependent: drop those that follow from others."
+        ) from None
+    solved = [Fraction(int(weights[i, 0].p), int(weights[i, 0].q)) for i in range(len(rows))]
+    length = _dot(values, solved)
+    if length <= 0:
+        raise NoHypothesisError("all the contrasts are zero at this input: there is no direction to test.")
+    turned = [_dot(column, solved) for column in zip(*moved, strict=True)]
+    scale, beta = _scaled(turned, 1 / length)
+    eta = tuple(v for row in rows for v in row)
+    return ExactLine(tuple(observed), eta, Fraction(1), 1 / length, scale, beta, len(rows))
+
+
+def _scaled(direction: Sequence[Fraction], variance: Fraction) -> tuple[Fraction, tuple[Fraction, ...]]:
+    """(scale, beta = scale direction): the scale is about sqrt(variance), and beta of small dyadic numbers
+    where it can be."""
+    common = lcm(*{d.denominator for d in direction})
+    whole = [d.numerator * (common // d.denominator) for d in direction]
+    unit = Fraction(common, gcd(*whole))
     square = unit * unit / variance
-    k = -((square.numerator.bit_length() - square.denominator.bit_length()) // 2)
-    power = Fraction(2) ** k
-    steps = {w: w // divisor * power for w in set(whole)}
-    beta = tuple(steps[w] for w in whole)
-    return ExactLine(tuple(observed), tuple(eta), _dot(observed, eta), variance, unit * power, beta)
+    power = Fraction(2) ** -((square.numerator.bit_length() - square.denominator.bit_length()) // 2)
+    steps = {w: Fraction(w, common) * unit * power for w in set(whole)}
+    return unit * power, tuple(steps[w] for w in whole)
+
+
+def _fmpq(value: Fraction) -> fmpq:
+    return fmpq(value.numerator, value.denominator)
 
 
 def _dot(a: Sequence[Fraction], b: Sequence[Fraction]) -> Fraction:

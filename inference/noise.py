@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from symbolic.errors import NoiseError
 from symbolic.reading.arrays import as_exact_array, fractions_of
@@ -46,15 +46,14 @@ class Noise:
     degrees_of_freedom: Fraction | None = None
 
     @classmethod
-    def of(
-        cls, var: ArrayLike | Fraction, size: int, *, halves: bool = False, source: str | None = None
-    ) -> Noise:
+    def of(cls, var: Any, size: int, *, halves: bool = False, source: str | None = None) -> Noise:
         """Read and check a variance.
 
         Parameters
         ----------
-        var : number, str, Fraction or array_like
-            A scalar, ``size`` variances, or a ``size`` x ``size`` matrix.
+        var : number, str, Fraction, array_like or EstimatedNoise
+            A scalar, ``size`` variances, or a ``size`` x ``size`` matrix; or what an estimator returned,
+            with its degrees of freedom and its source.
         size : int
             Length of the noise vector.
         halves : bool
@@ -67,6 +66,10 @@ class Noise:
             A variance that is not positive, a matrix that is not symmetric or not positive definite, or a
             wrong length.
         """
+        if hasattr(var, "degrees_of_freedom"):
+            known = cls.of(var.var, size, halves=halves, source=source or var.source)
+            freedom = var.degrees_of_freedom
+            return known if freedom is None else known.estimated(freedom)
         if isinstance(var, (int, float, str, Fraction, np.generic)) or np.ndim(var) == 0:
             value = exact_number(var.item() if isinstance(var, np.ndarray) else var, "var", error=NoiseError)
             if value <= 0:
@@ -89,6 +92,13 @@ class Noise:
             f"var has shape {array.shape}; give a number, {lengths} variances, or a square matrix of that "
             "size."
         )
+
+    def estimated(self, degrees_of_freedom: Any) -> Noise:
+        """The same covariance, its scale being estimated on so many degrees of freedom."""
+        freedom = exact_number(degrees_of_freedom, "degrees_of_freedom", error=NoiseError)
+        if freedom <= 0:
+            raise NoiseError(f"degrees_of_freedom is {degrees_of_freedom}; it must be positive.")
+        return replace(self, degrees_of_freedom=freedom)
 
     def times(self, eta: Sequence[Fraction]) -> list[Fraction]:
         """Sigma eta, exactly."""

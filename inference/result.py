@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr
 
 from inference.certificate import Certificate
 from inference.ends import EndPoint, summary
 from inference.engines import Comparison
-from inference.law import Alternative, PValue, sqrt_float
+from inference.laws.estimates import Estimates
+from inference.laws.law import Law
+from inference.laws.p_value import Alternative, PValue
+from inference.laws.scale import ScaleRange
+from inference.laws.scipy_laws import scipy_law
 from inference.line import ExactLine
 from inference.runtime_agreement import Agreement
 from symbolic.exactness import Exactness
@@ -36,9 +39,16 @@ class InferenceResult:
     Attributes
     ----------
     stat : float
-        The test statistic eta' x in the units of the input (nearest double; exact: ``line.stat``).
+        The test statistic eta' x in the units of the input (nearest double; exact: ``law.stat``); of several
+        contrasts their length T in standard deviations.
     p : PValue
         The enclosure; ``p_value`` is its upper end.
+    law : Law
+        The null law of the statistic, before the truncation.
+    estimates : Estimates or None
+        Confidence interval and point estimates, if ``confidence_level`` was given.
+    scale_range : ScaleRange or None
+        The variance factors with the same decision, if ``robustness`` was asked for and there is a decision.
     line : ExactLine
         Contrast, statistic and direction, exactly.
     cell_list : tuple of Cell
@@ -72,6 +82,9 @@ class InferenceResult:
 
     stat: float
     p: PValue
+    law: Law
+    estimates: Estimates | None
+    scale_range: ScaleRange | None
     line: ExactLine
     cell_list: tuple[Cell, ...]
     ends: tuple[EndPoint, ...]
@@ -163,30 +176,21 @@ class InferenceResult:
 
     @property
     def sd(self) -> float:
-        """Standard deviation of ``stat`` under the declared noise."""
-        return sqrt_float(self.line.variance)
+        """Standard deviation of the statistic under the declared noise."""
+        return self.law.sd
 
     @property
     def null_rv(self) -> rv_frozen:
         """The unconditional null law of ``stat``, as a SciPy distribution."""
-        from scipy.stats import norm
-
-        return norm(loc=float(self.null_value), scale=self.sd)
-
-    @property
-    def _log_naive(self) -> float:
-        z = float(Fraction(self.line.stat - self.null_value) / Fraction(self.sd))
-        if self.alternative == "two-sided":
-            return float(min(0.0, np.log(2.0) + log_ndtr(-abs(z))))
-        return float(log_ndtr(z if self.alternative == "less" else -z))
+        return scipy_law(self.law)
 
     def naive_p_value(self) -> float:
         """p-value that ignores the selection (not valid; a float64 approximation)."""
-        return float(np.exp(self._log_naive))
+        return float(np.exp(self.law.naive_log_p()))
 
     def bonferroni_p_value(self, log_num_comparisons: float) -> float:
         """The naive p-value times a number of comparisons given by its logarithm, at most 1."""
-        return float(np.exp(min(0.0, self._log_naive + log_num_comparisons)))
+        return float(np.exp(min(0.0, self.law.naive_log_p() + log_num_comparisons)))
 
     def decision(self, alpha: float | Fraction | str = 0.05) -> Decision:
         """ "reject" if sup_p <= alpha, "accept" (do not reject) if inf_p > alpha, else "undecided"."""
@@ -199,7 +203,7 @@ class InferenceResult:
         intervals = ", ".join(f"[{float(a):.6g}, {float(b):.6g}]" for a, b in self.truncated_intervals[:6])
         more = len(self.truncated_intervals) - 6
         lines = [
-            f"stat                 {self.stat:.6g}   (sd {self.sd:.6g}, {self.alternative})",
+            f"stat                 {self.stat:.6g}   (sd {self.sd:.6g}, {self.law.family}, {self.alternative})",
             f"selective p-value    {self.p_value:.6g}   certified in [{self.inf_p:.9g}, {self.sup_p:.9g}]",
             f"naive p-value        {self.naive_p_value():.6g}   (not valid after selection)",
             f"truncation set       {intervals}{f' and {more} more' if more > 0 else ''}",
@@ -208,4 +212,8 @@ class InferenceResult:
             f"{self.seconds:.3g} s)",
             f"network              {self.exactness}",
         ]
+        if self.estimates is not None:
+            lines += str(self.estimates).split("\n")
+        if self.scale_range is not None:
+            lines.append(f"variance factor      {self.scale_range}")
         return "\n".join(lines + [f"warning: {w}" for w in self.warnings])

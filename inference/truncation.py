@@ -13,7 +13,7 @@ import onnx
 from inference.decide import decide_line
 from inference.engines import Engine, require_engine
 from inference.hypothesis import Selection
-from inference.law import NormalLaw
+from inference.laws.normal import NormalLaw
 from inference.observe import observe
 from inference.prepare import prepare
 from inference.searching import SearchOptions

@@ -7,7 +7,8 @@ from fractions import Fraction
 
 import pytest
 
-from verifier.check.claims.law import Law, confirm
+from verifier.check.claims.laws.families import Normal
+from verifier.check.claims.laws.law import Law, confirm
 
 INF = math.inf
 
@@ -26,7 +27,7 @@ def end(v: object) -> Fraction | float:
 
 
 def law(stat: str, alternative: str = "two-sided", q: str = "1", null: str = "0") -> Law:
-    return Law(Fraction(stat), Fraction(1), Fraction(q), Fraction(null), alternative)
+    return Law(Fraction(stat), Fraction(1), Normal(Fraction(q), Fraction(null)), alternative)
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,11 @@ import sureline as sl
 from sureline.cli import main
 from verifier.check.checking import InvalidCertificate, UnusableCertificate, check
 from verifier.check.claims.certificate import CellClaim
-from verifier.check.claims.law import Law, bounds
+from verifier.check.claims.laws.families import Normal
+from verifier.check.claims.laws.law import Law, bounds
 from verifier.check.claims.sampling import distribution, draw
 
-LAW = Law(Fraction(7, 4), Fraction(2), Fraction(2), Fraction(0), "two-sided")
+LAW = Law(Fraction(7, 4), Fraction(2), Normal(Fraction(2), Fraction(0)), "two-sided")
 
 
 def cells(*ends: object) -> list[CellClaim]:
@@ -34,7 +35,7 @@ def cells(*ends: object) -> list[CellClaim]:
 
 def z(t: object) -> float:
     return float(
-        (LAW.stat + LAW.scale * Fraction(t) - LAW.null) if not isinstance(t, float) else t
+        (LAW.stat + LAW.scale * Fraction(t)) if not isinstance(t, float) else t
     ) / math.sqrt(2)
 
 
@@ -116,7 +117,7 @@ def test_p_with_false_cells() -> None:
     """The bounds of p hold for every way to move mass, and are attained."""
     inside = [(Fraction(-1), Fraction(-1, 2)), (Fraction(-1, 4), Fraction(1, 2))]
     gaps = [(Fraction(-1, 2), Fraction(-1, 4)), (Fraction(2), math.inf)]
-    null = 2 * stats.norm.cdf(np.array([-math.inf, -1, -0.5, -0.25, 0, 0.5, 2, math.inf]) + 1 / 3)
+    null = stats.norm.cdf(np.array([-math.inf, -1, -0.5, -0.25, 0, 0.5, 2, math.inf]) + 1 / 3)
     steps = np.diff(null)  # outside, inside, gap, inside | inside, outside, gap
     masses = [(steps[1] + steps[3], steps[2], steps[0]), (steps[4], steps[6], steps[5])]
     rng = random.Random(0)

@@ -15,7 +15,7 @@ import pytest
 from line_problems import INFINITY, Problem, worked_example
 
 from inference.engines import contradiction
-from inference.law import NormalLaw
+from inference.laws.normal import NormalLaw
 from symbolic.enclosures.line import Line
 from symbolic.enclosures.values import Affine
 from symbolic.network import Network

@@ -144,10 +144,10 @@ def test_an_input_so_far_off_that_p_has_a_huge_exponent(tmp_path: Path) -> None:
 def test_a_bound_that_rounds_above_one() -> None:
     from flint import arb
 
-    from inference.law import _rounded
+    from inference.laws.p_value import rounded
     from inference.outward import decimal_down, decimal_up
 
-    p = _rounded(arb("0.5"), arb("1.0 +/- 1e-20"), arb(0), arb(1))
+    p = rounded(arb("0.5"), arb("1.0 +/- 1e-20"), arb(0))
     assert p.decimals["sup_p"] == "1.0e0" and p.decimals["log_sup_p"] == "0"
     tiny = arb(10) ** -(10**25)  # an exponent that no double holds exactly
     assert decimal_down(tiny) in ("0", "-1.0e-99999") and decimal_up(tiny) == "1.0e-99999"

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from inference.law import NormalLaw, PValue
+from inference.laws.normal import NormalLaw
+from inference.laws.p_value import PValue
 from symbolic.errors import OptionError
 from verifier.cells import Cell, covering
 

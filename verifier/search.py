@@ -52,8 +52,11 @@ class Law(Protocol):
     def log_mass(self, lo: Floats, hi: Floats) -> Floats:
         """Logarithm of the null mass of intervals of t."""
 
+    def log_split(self, lo: Floats, hi: Floats) -> tuple[Floats, Floats]:
+        """The same in two parts: what speaks for "at most as large as observed", and for "larger"."""
+
     def bounds(self, left: float, right: float, gap_left: float, gap_right: float) -> tuple[float, float]:
-        """Enclosure of p from the log-masses inside and undecided, left and right of the observed point."""
+        """Enclosure of p from both parts of what is inside and of what is undecided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +193,7 @@ class Search:
         undecided = [*self.queue, *self.stuck, *self.slivers, *self.tails]
         lo = np.array([w.lo for w in undecided] + [self.limits[1], -np.inf])
         hi = np.array([w.hi for w in undecided] + [np.inf, self.limits[0]])
-        left = self.law.log_mass(np.minimum(lo, 0), np.minimum(hi, 0))
-        right = self.law.log_mass(np.maximum(lo, 0), np.maximum(hi, 0))
-        undecided_mass = (float(np.logaddexp.reduce(side)) for side in (left, right))
+        undecided_mass = (float(np.logaddexp.reduce(side)) for side in self.law.log_split(lo, hi))
         return self.law.bounds(self.inside[0], self.inside[1], *undecided_mass)
 
     def _heaviest(self) -> list[Waiting]:
@@ -323,11 +324,9 @@ class Search:
     def _weigh(self, cell: Cell) -> None:
         """Add a certified cell to the mass on either side of the observed point."""
         if cell.verdict == "inside":
-            a, b = float(cell.lo), float(cell.hi)
-            for side, (lo, hi) in enumerate(((min(a, 0.0), min(b, 0.0)), (max(a, 0.0), max(b, 0.0)))):
-                if lo < hi:
-                    mass = self.law.log_mass(np.array([lo]), np.array([hi]))[0]
-                    self.inside[side] = float(np.logaddexp(self.inside[side], mass))
+            parts = self.law.log_split(np.array([float(cell.lo)]), np.array([float(cell.hi)]))
+            for side, part in enumerate(parts):
+                self.inside[side] = float(np.logaddexp(self.inside[side], part[0]))
 
 
 def segments_at_once(network: Network, budget: int) -> int:

@@ -152,10 +152,10 @@ class Swept:
         return self.law.bounds(self.inside[0], self.inside[1], *self._masses(gaps))
 
     def _masses(self, parts: Sequence[Part]) -> list[float]:
-        """Logarithms of the null mass left and right of the observed point."""
+        """Logarithms of the null mass that speaks for "at most as large as observed", and for "larger"."""
         ends = np.array(parts).reshape(-1, 2)
-        sides = (np.minimum(ends, 0.0), np.maximum(ends, 0.0))
-        return [float(np.logaddexp.reduce(self.law.log_mass(s[:, 0], s[:, 1]), initial=-inf)) for s in sides]
+        sides = self.law.log_split(ends[:, 0], ends[:, 1])
+        return [float(np.logaddexp.reduce(side, initial=-inf)) for side in sides]
 
     def _add(self, cells: Sequence[Cell]) -> None:
         """Count what has been found; what is undecided is left behind."""

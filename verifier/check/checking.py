@@ -20,11 +20,13 @@ import onnx
 from verifier.check.claims.cells import confirm_observed, decided
 from verifier.check.claims.certificate import Certificate, read_certificate
 from verifier.check.claims.contrast import Line, contrast, line
-from verifier.check.claims.law import Law, confirm
+from verifier.check.claims.laws.law import Law
 from verifier.check.claims.model import compare_inputs, compare_model, parse_model
 from verifier.check.claims.reading import file_bytes, parse_json, parse_npy, rational
 from verifier.check.claims.sampling import LARGEST_SEED, MOST_DRAWS, sample_cells
 from verifier.check.claims.selection import compare_selection, free_inputs
+from verifier.check.claims.several import line_of_several
+from verifier.check.claims.statistics import claimed_law, confirm_claims
 from verifier.check.errors import InvalidCertificate, UnusableCertificate
 from verifier.check.graph.graph import CheckedGraph
 from verifier.check.numbers.integers import Array
@@ -131,8 +133,9 @@ def _check(certificate: Certificate, model: Any, given: Any, effort: Effort) -> 
     moving, x = arrays[hypothesis["i_idx"]]
     observed = certificate.observed
     names = [o["output"] for o in document["observed"]]
-    found = _line(certificate, audited, x)
-    graph = CheckedGraph.build(audited, dict(arrays), moving, found.beta, names)
+    found = _tested(certificate, audited, x)
+    beta = found.line.beta
+    graph = CheckedGraph.build(audited, dict(arrays), moving, beta, names)
 
     def shape(name: str) -> tuple[int, ...]:
         if name not in graph.shapes:
@@ -154,17 +157,18 @@ def _check(certificate: Certificate, model: Any, given: Any, effort: Effort) -> 
         )
         if array.shape != x.shape or array.tolist() != x.tolist():
             raise InvalidCertificate("the certificate is about another input")
-    if found.stat != Fraction(document["claim"]["stat"]):
-        raise InvalidCertificate(f"claim.stat is not eta'x = {found.stat}")
+    stat = 1 / found.line.q if found.line.rank > 1 else found.law.stat
+    if stat != Fraction(document["claim"]["stat"]):
+        raise InvalidCertificate(f"claim.stat is not the statistic, {stat}")
     for name, array in zip(names, observed, strict=True):
         if array.shape != graph.shapes[name]:
             raise InvalidCertificate(f"the observed value of {name!r} does not have the shape of that output")
     confirm_observed(graph, observed)
-    claims, law = decided(certificate.cells, observed), _law(certificate, found)
+    claims, law = decided(certificate.cells, observed), found.law
     sampled = None
     if effort.draws is not None:
         claims, sampled = sample_cells(law, certificate, claims, effort.draws, effort.seed)
-    task = Task(certificate.file(document["audited"]), dict(arrays), moving, found.beta, names, observed)
+    task = Task(certificate.file(document["audited"]), dict(arrays), moving, beta, names, observed)
     confirm_all(task, graph, claims, effort.workers, effort.progress)
     _confirm_p(certificate, law)
     return report(certificate, model is not None, given is not None, sampled)
@@ -177,57 +181,82 @@ def _array(given: Any) -> Array:
         raise UnusableCertificate("the input is no array") from error
 
 
-def _line(certificate: Certificate, audited: onnx.ModelProto, x: Array) -> Line:
-    """eta and the line, from the observed selection, the covariance and the input."""
+@dataclass(frozen=True)
+class Tested:
+    """The line, and the null law along it."""
+
+    line: Line
+    law: Law
+
+
+def _tested(certificate: Certificate, audited: onnx.ModelProto, x: Array) -> Tested:
+    """Line and law from the observed selection, the covariance and the input."""
     document = certificate.document
-    hypothesis = document["hypothesis"]
     values = [Fraction(v) for v in x.reshape(-1).tolist()]
+    shapes = [x.shape]
     reference = document["reference"]
-    if (reference is not None) != (hypothesis["name"] == "ReferenceMeanDiff"):
+    if (reference is not None) != (document["hypothesis"]["name"] == "ReferenceMeanDiff"):
         raise InvalidCertificate("a reference belongs to ReferenceMeanDiff, and to nothing else")
     if reference is not None:
         other = parse_npy(certificate.file(reference), reference["file"])
         if other.shape != x.shape:
             raise InvalidCertificate("the reference does not have the shape of the input")
         values += [Fraction(v) for v in other.reshape(-1).tolist()]
-    if hypothesis["name"] == "custom":
-        listed = parse_json(certificate.file(hypothesis["eta"]), "eta.json")
-        if not isinstance(listed, list) or len(listed) != x.size:
-            raise InvalidCertificate("eta.json does not hold one number per element of the input")
-        eta = [rational(v, "an entry of eta.json") for v in listed]
-    else:
-        masks = [
-            onnx.numpy_helper.to_array(t) for t in audited.graph.initializer if t.name == "sureline/mask"
-        ]
-        if bool(masks) != hypothesis["mask"] or certificate.observed[0].dtype != np.bool_:
-            raise InvalidCertificate("the mask of the audited graph is not that of the hypothesis")
-        if masks and (masks[0].dtype != np.bool_ or masks[0].shape != certificate.observed[0].shape):
-            raise InvalidCertificate("the mask does not have the shape of the selection")
-        eta = contrast(hypothesis, certificate.observed[0], masks[0] if masks else None, x.size)
+        shapes.append(other.shape)
+    rows = _contrasts(certificate, audited, x)
     noise = document["noise"]
     var = None if noise["kind"] == "scalar" else parse_npy(certificate.file(noise), noise["file"])
-    return line(eta, noise, var, values, x.size, Fraction(document["line"]["scale"]))
+    scale = Fraction(document["line"]["scale"])
+    if len(rows) > 1:
+        found = line_of_several(rows, noise, var, values, x.size, scale)
+    else:
+        found = line(rows[0], noise, var, values, x.size, scale)
+    tested = found.stat
+    if "randomisation" in document:
+        tested = _without_added(certificate, rows[0], values, shapes)
+    return Tested(found, claimed_law(document, found.q, found.stat, tested, found.rank))
 
 
-def _law(certificate: Certificate, found: Line) -> Law:
-    document = certificate.document
-    return Law(
-        found.stat,
-        Fraction(document["line"]["scale"]),
-        found.q,
-        Fraction(document["law"]["null_value"]),
-        document["law"]["alternative"],
-    )
+def _contrasts(certificate: Certificate, audited: onnx.ModelProto, x: Array) -> list[list[Fraction]]:
+    """eta, or several of them, from the observed selection."""
+    hypothesis = certificate.document["hypothesis"]
+    if hypothesis["name"] == "custom":
+        listed = parse_json(certificate.file(hypothesis["eta"]), "eta.json")
+        several = isinstance(listed, list) and bool(listed) and all(isinstance(v, list) for v in listed)
+        rows = listed if several else [listed]
+        if not all(isinstance(row, list) and len(row) == x.size for row in rows):
+            raise InvalidCertificate("eta.json does not hold one number per element of the input")
+        return [[rational(v, "an entry of eta.json") for v in row] for row in rows]
+    masks = [onnx.numpy_helper.to_array(t) for t in audited.graph.initializer if t.name == "sureline/mask"]
+    if bool(masks) != hypothesis["mask"] or certificate.observed[0].dtype != np.bool_:
+        raise InvalidCertificate("the mask of the audited graph is not that of the hypothesis")
+    if masks and (masks[0].dtype != np.bool_ or masks[0].shape != certificate.observed[0].shape):
+        raise InvalidCertificate("the mask does not have the shape of the selection")
+    return [contrast(hypothesis, certificate.observed[0], masks[0] if masks else None, x.size)]
+
+
+def _without_added(
+    certificate: Certificate, eta: list[Fraction], audited: list[Fraction], shapes: list[tuple[int, ...]]
+) -> Fraction:
+    """eta'x of the input before noise was added, or eta'(x - added / scale) of data fission."""
+    entry = certificate.document["randomisation"]
+    values: list[Fraction] = []
+    for file, shape in zip(entry["original"], shapes, strict=True):
+        array = parse_npy(certificate.file(file), file["file"])
+        if array.shape != shape:
+            raise InvalidCertificate("the input without added noise does not have the shape of the input")
+        values += [Fraction(v) for v in array.reshape(-1).tolist()]
+    own = sum((e * v for e, v in zip(eta, values, strict=True) if e), Fraction(0))
+    if entry["test"] == "selection":
+        return own
+    added = sum((e * (w - v) for e, v, w in zip(eta, values, audited, strict=True) if e), Fraction(0))
+    return own - added / Fraction(entry["scale"])
 
 
 def _confirm_p(certificate: Certificate, law: Law) -> None:
-    document, claims = certificate.document, certificate.claims
+    claims = certificate.claims
     by = {kind: [(c.lo, c.hi) for c in certificate.cells if c.verdict == kind] for kind in ("inside", "gap")}
     inf_p, sup_p = claims["inf_p"], claims["sup_p"]
     if inf_p is None or sup_p is None or not 0 <= inf_p <= sup_p <= 1:
         raise InvalidCertificate("the claimed bounds of p are not in order between 0 and 1")
-    failed = confirm(law, by["inside"], by["gap"], claims)
-    if failed is not None:
-        raise InvalidCertificate(
-            f"claim.{failed} = {document['claim'][failed]} does not follow from the cells"
-        )
+    confirm_claims(certificate.document, law, by["inside"], by["gap"], claims)

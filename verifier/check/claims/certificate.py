@@ -24,6 +24,14 @@ from verifier.check.claims.reading import (
     rational,
     require,
 )
+from verifier.check.claims.statistics import (
+    OPTIONAL,
+    assumptions,
+    read_claims,
+    read_law,
+    read_noise,
+    read_randomisation,
+)
 from verifier.check.errors import InvalidCertificate, UnusableCertificate
 from verifier.check.numbers.integers import Array
 
@@ -40,13 +48,6 @@ STEPS = {
     "AverageFilter": {"kernel_size"},
     "GaussianFilter": {"kernel_size", "sigma"},
 }
-
-ASSUMPTIONS = (
-    "The noise of the input is Gaussian with the stated covariance, fixed before the selection was seen.",
-    "The certified function is the real-number function of the stored constants; rounding inside a runtime, "
-    "and Cast between float32 and float64, are not modelled.",
-    "The model was fixed before, and not trained on, the audited input.",
-)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def read_certificate(folder: str | os.PathLike[str]) -> Certificate:
     raw = file_bytes(root / "certificate.json")
     require(raw.count(b"[") <= 4 * CELLS, f"certificate.json has more than {CELLS} cells")
     parsed = parse_json(raw, "certificate.json")
-    optional = {"ends": list} if isinstance(parsed, dict) and "ends" in parsed else {}
+    optional = {k: v for k, v in OPTIONAL.items() if isinstance(parsed, dict) and k in parsed}
     document = fields(
         parsed,
         "the certificate",
@@ -108,7 +109,6 @@ def read_certificate(folder: str | os.PathLike[str]) -> Certificate:
         document["format"] == "sureline-certificate" and document["version"] == 1,
         "this is not a Sureline certificate of version 1",
     )
-    _assumptions(document["assumptions"])
     entries = [fields(document["audited"], "audited", file=str, sha256=str)]
     for entry in document["inputs"]:
         entries.append(fields(entry, "inputs", name=str, file=str, sha256=str))
@@ -132,14 +132,14 @@ def read_certificate(folder: str | os.PathLike[str]) -> Certificate:
         "model.seed belongs to random tensors, and there are none",
     )
     require(bool(document["observed"]), "no output was observed")
-    entries += _hypothesis(document["hypothesis"]) + _noise(document["noise"])
+    entries += _hypothesis(document["hypothesis"]) + read_noise(document["noise"])
+    if "randomisation" in document:
+        halves = 1 if document["reference"] is None else 2
+        entries += read_randomisation(document["randomisation"], halves)
     require(document["conditioning"] in ("selection", "activation_pattern"), "the conditioning is not known")
-    law = fields(document["law"], "law", family=str, null_value=str, alternative=str)
-    require(
-        law["family"] == "normal" and law["alternative"] in ("two-sided", "less", "greater"),
-        "the law is not known",
-    )
-    rational(law["null_value"], "law.null_value")
+    read_law(document["law"], document["noise"], document.get("randomisation"))
+    assumptions(document)
+    read_claims(document)
     require(
         rational(fields(document["line"], "line", scale=str)["scale"], "line.scale") > 0,
         "line.scale is not positive",
@@ -207,24 +207,6 @@ def _hypothesis(entry: dict[str, Any]) -> list[dict[str, Any]]:
         require(1 <= step.get("kernel_size", 1) <= 255, "a kernel_size is not between 1 and 255")
         require("sigma" not in step or rational(step["sigma"], "sigma") > 0, "sigma is not positive")
     return []
-
-
-def _assumptions(sentences: list[Any]) -> None:
-    """What is assumed is part of what is claimed: no other words than these."""
-    if sentences != list(ASSUMPTIONS):
-        raise InvalidCertificate("the assumptions are not those of a certificate of version 1")
-
-
-def _noise(entry: dict[str, Any]) -> list[dict[str, Any]]:
-    text = (str, type(None))
-    require(entry.get("degrees_of_freedom") is None, "a normal law has no noise.degrees_of_freedom")
-    if entry.get("kind") == "scalar":
-        fields(entry, "noise", kind=str, value=str, source=text, degrees_of_freedom=text)
-        rational(entry["value"], "noise.value")
-        return []
-    fields(entry, "noise", kind=str, file=str, sha256=str, source=text, degrees_of_freedom=text)
-    require(entry["kind"] in ("diagonal", "full"), "noise.kind is not known")
-    return [entry]
 
 
 def _cells(cells: list[Any]) -> list[CellClaim]:

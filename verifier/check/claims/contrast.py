@@ -12,7 +12,7 @@ from verifier.check.errors import InvalidCertificate
 from verifier.check.numbers.integers import EXACT, Arithmetic, Array, Form, objects
 from verifier.check.numbers.products import Weights, linear
 
-__all__ = ["Line", "contrast", "line"]
+__all__ = ["Line", "contrast", "covariance_times", "line"]
 
 TOLERANCE = Fraction(1, 10**12)
 LARGEST_MATRIX = 1 << 24
@@ -20,11 +20,16 @@ LARGEST_MATRIX = 1 << 24
 
 @dataclass(frozen=True)
 class Line:
-    """q = eta' Sigma eta, z_obs = eta' x_obs, and scale * b = beta on the model's input."""
+    """q = eta' Sigma eta, z_obs = eta' x_obs, and scale * b = beta on the model's input.
+
+    Of several contrasts P (`rank` of them) q is 1 / T**2, T**2 = (P x)' (P Sigma P')**-1 P x, z_obs is 1, and b the
+    part of the input that P sees.
+    """
 
     q: Fraction
     stat: Fraction
     beta: list[Fraction]
+    rank: int = 1
 
 
 def contrast(hypothesis: dict[str, Any], roi: Array, mask: Array | None, size: int) -> list[Fraction]:
@@ -72,7 +77,7 @@ def line(
     scale: Fraction,
 ) -> Line:
     """The line through the noise vector `values`, whose first `model_size` entries are the model's input."""
-    sigma_eta = _covariance_times(eta, noise, var, model_size)
+    sigma_eta = covariance_times(eta, noise, var, model_size)
     q = sum((a * b for a, b in zip(eta, sigma_eta, strict=True) if a), Fraction(0))
     if q <= 0:
         raise InvalidCertificate("the statistic has no positive variance")
@@ -86,7 +91,7 @@ def line(
     )
 
 
-def _covariance_times(
+def covariance_times(
     eta: list[Fraction], noise: dict[str, Any], var: Array | None, half: int
 ) -> list[Fraction]:
     """Sigma * eta; a covariance of half the length is used for both halves, which are then independent."""

@@ -21,7 +21,7 @@ from fractions import Fraction
 from flint import arb, ctx, fmpq
 
 from verifier.check.claims.certificate import CellClaim, Certificate
-from verifier.check.claims.law import PRECISIONS, Law, bounds, masses
+from verifier.check.claims.laws.law import PRECISIONS, Law, bounds, masses
 from verifier.check.errors import UnusableCertificate
 
 __all__ = ["Sampled", "distribution", "draw", "sample_cells"]
@@ -76,7 +76,7 @@ def sample_cells(
 
 def distribution(law: Law, cells: Sequence[CellClaim]) -> tuple[list[int], Fraction, arb]:
     """Weights in proportion to the null masses; the error: q(A) >= p(A) - error for every set of cells, where
-    q is the law of `draw` and p that of the masses; and twice the null mass of all cells.
+    q is the law of `draw` and p that of the masses; and the null mass of all cells.
     """
     found: tuple[list[int], Fraction, arb] | None = None
     for precision in PRECISIONS:

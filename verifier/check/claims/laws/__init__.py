@@ -1,0 +1,1 @@
+"""The laws that a certificate may claim, in ball arithmetic."""
