@@ -25,10 +25,18 @@ from inference.prepare import Audited, needed_outputs, prepare
 from inference.progress import reporter, shower
 from inference.randomisation import Drawn, Randomised
 from inference.result import InferenceResult
+from inference.score_hypotheses import EMPTY, PresetHypothesis
 from inference.searching import SearchOptions
 from inference.statistic import Asked, LawName, line_and_law
 from inference.truncation import TruncationSet, truncation_set
-from symbolic.errors import EngineError, InputError, ModelError, OptionError, enough_memory
+from symbolic.errors import (
+    EngineError,
+    InputError,
+    ModelError,
+    NoHypothesisError,
+    OptionError,
+    enough_memory,
+)
 from symbolic.network import require_supported
 from symbolic.reading.arrays import (
     REAL_TYPES,
@@ -104,7 +112,7 @@ class SelectiveInferenceModel:
     ) -> None:
         if not isinstance(hypothesis, Hypothesis):
             raise OptionError(
-                "hypothesis should be BackMeanDiff(...), NeighborMeanDiff(...), ReferenceMeanDiff(...) or "
+                "hypothesis should be one of Sureline's, such as BackMeanDiff(...), ReferenceMeanDiff(...) or "
                 "Selection(...)."
             )
         if model is None and isinstance(hypothesis, Selection):
@@ -227,7 +235,13 @@ class SelectiveInferenceModel:
         started = time.perf_counter()
         moving = list(arrays)[self._tested_index(arrays)]
         parts = [arrays[moving]] if reference is None else [arrays[moving], reference]
-        noise = Noise.of(var, sum(p.size for p in parts), halves=reference is not None, source=noise_source)
+        noise = Noise.of(
+            var,
+            sum(p.size for p in parts),
+            halves=reference is not None,
+            second=self.hypothesis.scale_of_reference,
+            source=noise_source,
+        )
         if degrees_of_freedom is not None:
             noise = noise.estimated(degrees_of_freedom)
         drawn = None
@@ -282,6 +296,52 @@ class SelectiveInferenceModel:
             raise
         refuse_tie(found.cells)
         return case.result(found, goal, started)
+
+    def inference_each(
+        self, x: Any, var: Any, mask: Any = None, *, by: str = "component", **options: Any
+    ) -> list[InferenceResult]:
+        """Audit every part of the region that the network marks, given all of it.
+
+        Parameters
+        ----------
+        x, var, mask
+            As in :meth:`inference`.
+        by : "component", "channel" or "sign"
+            Connected components; channels; or, of a signed selection, both signs.
+        **options
+            As in :meth:`inference`.
+
+        Returns
+        -------
+        list of InferenceResult
+            One per part, each with a certificate of its own. They are p-values of one image: adjust them with
+            :func:`sureline.adjust`, by Holm or Benjamini-Yekutieli.
+
+        Raises
+        ------
+        OptionError
+            If the hypothesis has no such parts.
+        """
+        hypothesis = self.hypothesis
+        if not isinstance(hypothesis, PresetHypothesis):
+            raise OptionError(f"{type(hypothesis).__name__} marks no region of several parts.")
+        arrays, _ = self._inputs(x)
+        audited = self._audited(arrays, mask, options.get("inference_mode") == "over_conditioning")
+        tested = fractions_of(arrays[audited.network.moving].reshape(-1))
+        if options.get("randomisation") is not None:
+            raise OptionError(
+                "every part of a randomised selection would be drawn anew: audit the parts one by one."
+            )
+        observed = observe(audited, arrays, tested).observed[: audited.primary]
+        if not any(np.asarray(o).any() for o in observed):
+            raise NoHypothesisError(EMPTY)
+        found = []
+        try:
+            for self.hypothesis in hypothesis.parts(observed, by):
+                found.append(self.inference(x, var, mask, **options))
+        finally:
+            self.hypothesis = hypothesis
+        return found
 
     def _inputs(self, x: Any) -> tuple[dict[str, NDArray[Any]], NDArray[Any] | None]:
         """Arrays by input name, and the reference."""

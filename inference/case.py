@@ -214,8 +214,8 @@ class Case:
         self, found: Decided, p: PValue, estimated: Estimates | None, factors: ScaleRange | None
     ) -> Parts:
         spec = self.hypothesis.spec()
-        custom = spec["name"] == "custom"
-        if custom:
+        given = self.hypothesis.eta_is_given
+        if spec["name"] == "custom":
             spec["outputs"] = [name for name, _ in self.named if not name.startswith(PATTERN)]
         else:
             spec["mask"] = self.audited.mask is not None
@@ -233,7 +233,7 @@ class Case:
             inputs=list(self.arrays.items()),
             reference=self.reference,
             hypothesis=spec,
-            eta=None if not custom else self.contrast.rows or self.line.eta,
+            eta=(self.contrast.rows or self.line.eta) if given else None,
             conditioning="activation_pattern" if self.mode == "over_conditioning" else "selection",
             noise=declared,
             covariance=self.noise.array,

@@ -16,24 +16,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from inference.hypothesis_nodes import steps_of, stored_threshold
-from inference.operators import Operator
+from inference.regions import Bools
 from symbolic.errors import NoHypothesisError, OptionError
 from symbolic.reading.arrays import as_exact_array, fractions_of
-from symbolic.reading.exact import exact_number
 
-__all__ = [
-    "BackMeanDiff",
-    "Contrast",
-    "Hypothesis",
-    "NeighborMeanDiff",
-    "PresetHypothesis",
-    "ReferenceMeanDiff",
-    "Selection",
-    "dilated",
-]
-
-Bools = NDArray[np.bool_]
+__all__ = ["Contrast", "Hypothesis", "Selection"]
 
 
 @dataclass(frozen=True)
@@ -56,10 +43,12 @@ class Contrast:
 
 
 class Hypothesis(ABC):
-    """Base of everything that ``load`` accepts as ``hypothesis``; use one of the classes below."""
+    """Base of everything that ``load`` accepts as ``hypothesis``; use one of its subclasses."""
 
     i_idx: int = 0
     takes_reference = False
+    scale_of_reference = Fraction(1)
+    eta_is_given = False
 
     @abstractmethod
     def spec(self) -> dict[str, Any]:
@@ -78,160 +67,6 @@ class Hypothesis(ABC):
         size : int
             Elements of the tested input.
         """
-
-
-@dataclass(frozen=True)
-class PresetHypothesis(Hypothesis):
-    """Regions of a score map above a threshold.
-
-    Parameters
-    ----------
-    threshold : float, str or Fraction
-        Pixels whose score is greater are selected. Stored as a double.
-    i_idx, o_idx : int
-        Which input is tested, which output is the score map.
-    post_process : Operator or sequence of Operator
-        Steps between output and score map.
-    use_norm : bool
-        Compare the min-max normalised map (over the whole map, masked pixels included).
-    """
-
-    threshold: float | int | str | Fraction
-    i_idx: int = 0
-    o_idx: int = 0
-    post_process: Operator | Sequence[Operator] = ()
-    use_norm: bool = False
-
-    def __post_init__(self) -> None:
-        exact_number(self.threshold, "threshold", error=OptionError)
-
-    @property
-    def steps(self) -> tuple[Operator, ...]:
-        """The post-processing steps."""
-        return steps_of(self.post_process)
-
-    def spec(self) -> dict[str, Any]:
-        return {
-            "name": type(self).__name__,
-            "threshold": str(stored_threshold(self.threshold, self.use_norm)[0]),
-            "i_idx": int(self.i_idx),
-            "o_idx": int(self.o_idx),
-            "post_process": [step.spec() for step in self.steps],
-            "use_norm": bool(self.use_norm),
-            "neighborhood_range": None,
-        }
-
-    def _roi(self, observed: Sequence[NDArray[Any]], size: int) -> Bools:
-        roi = np.asarray(observed[0], dtype=bool)
-        if roi.size != size:
-            raise OptionError(
-                f"the score map has {roi.size} elements and the tested input {size}; they must match "
-                "one by one (reduce or repeat channels in the model or with L1Norm)."
-            )
-        if not roi.any():
-            raise NoHypothesisError("the network marks no element here: there is no region to test.")
-        return roi
-
-
-def _means(first: Bools, second: Bools) -> tuple[Fraction, ...]:
-    """Mean over one region minus mean over another."""
-    a, b = Fraction(1, int(first.sum())), Fraction(-1, int(second.sum()))
-    zero = Fraction(0)
-    return tuple(
-        a if x else b if y else zero
-        for x, y in zip(first.reshape(-1).tolist(), second.reshape(-1).tolist(), strict=True)
-    )
-
-
-@dataclass(frozen=True)
-class BackMeanDiff(PresetHypothesis):
-    """Mean inside the region against the mean outside (inside the mask)."""
-
-    def contrast(self, observed: Sequence[NDArray[Any]], mask: Bools | None, size: int) -> Contrast:
-        roi = self._roi(observed, size)
-        outside = ~roi if mask is None else ~roi & mask
-        if not outside.any():
-            raise NoHypothesisError(
-                "the network marks every element: there is no background to compare with."
-            )
-        return Contrast(_means(roi, outside), roi.squeeze(), outside.squeeze())
-
-
-def dilated(roi: Bools, reach: int) -> Bools:
-    """Elements within ``reach`` (in the maximum norm) of a region, one axis at a time."""
-    result = roi
-    for axis in range(roi.ndim):
-        grown = result.copy()
-        for step in range(1, reach + 1):
-            ahead, behind = [slice(None)] * roi.ndim, [slice(None)] * roi.ndim
-            ahead[axis], behind[axis] = slice(step, None), slice(None, -step)
-            grown[tuple(ahead)] |= result[tuple(behind)]
-            grown[tuple(behind)] |= result[tuple(ahead)]
-        result = grown
-    return result
-
-
-@dataclass(frozen=True, init=False)
-class NeighborMeanDiff(PresetHypothesis):
-    """Mean inside the region against the mean of its surroundings.
-
-    Parameters
-    ----------
-    threshold, i_idx, o_idx, post_process, use_norm
-        As in :class:`PresetHypothesis`.
-    neighborhood_range : int
-        How many elements the surroundings reach beyond the region (score maps of one or two axes longer than
-        1).
-    """
-
-    neighborhood_range: int = 1
-
-    def __init__(
-        self,
-        threshold: float | int | str | Fraction,
-        neighborhood_range: int = 1,  # second, as scripts written for si4onnx have it
-        i_idx: int = 0,
-        o_idx: int = 0,
-        post_process: Operator | Sequence[Operator] = (),
-        use_norm: bool = False,
-    ) -> None:
-        super().__init__(threshold, i_idx, o_idx, post_process, use_norm)
-        object.__setattr__(self, "neighborhood_range", neighborhood_range)
-        reach = neighborhood_range
-        if isinstance(reach, bool) or not isinstance(reach, (int, np.integer)) or reach < 1:
-            raise OptionError(f"neighborhood_range is {reach!r}; it must be a positive integer.")
-
-    def spec(self) -> dict[str, Any]:
-        return {**super().spec(), "neighborhood_range": int(self.neighborhood_range)}
-
-    def contrast(self, observed: Sequence[NDArray[Any]], mask: Bools | None, size: int) -> Contrast:
-        roi = self._roi(observed, size).squeeze()
-        if roi.ndim not in (1, 2):
-            raise OptionError(
-                f"a neighbourhood needs a score map of one or two axes; this one has shape {roi.shape}."
-            )
-        near = dilated(roi, int(self.neighborhood_range)) & ~roi
-        if mask is not None:
-            near &= mask.reshape(roi.shape)
-        if not near.any():
-            raise NoHypothesisError("the region has no surroundings (inside the mask) to compare with.")
-        return Contrast(_means(roi, near), roi, near)
-
-
-@dataclass(frozen=True)
-class ReferenceMeanDiff(PresetHypothesis):
-    """Mean over the region of the input minus the mean over the region of a reference.
-
-    The audited input is the pair (x, reference); both are noisy, the model sees x only.
-    """
-
-    takes_reference = True
-
-    def contrast(self, observed: Sequence[NDArray[Any]], mask: Bools | None, size: int) -> Contrast:
-        roi = self._roi(observed, size)
-        share, zero = Fraction(1, int(roi.sum())), Fraction(0)
-        half = tuple(share if x else zero for x in roi.reshape(-1).tolist())
-        return Contrast(half + tuple(-h for h in half), roi.squeeze(), None)
 
 
 @dataclass(frozen=True)
@@ -261,6 +96,7 @@ class Selection(Hypothesis):
     output: str | Sequence[str] | None = None
     eta: Callable[[Any], Any] | None = None
     i_idx: int = 0
+    eta_is_given = True
 
     @property
     def outputs(self) -> tuple[str, ...] | None:

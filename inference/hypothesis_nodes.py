@@ -24,6 +24,7 @@ from symbolic.reading.static_shapes import copied, free_inputs
 
 __all__ = [
     "AppendedSelection",
+    "append_labels",
     "append_pattern",
     "append_selection",
     "free_inputs",
@@ -46,8 +47,10 @@ class AppendedSelection:
     ----------
     proto : onnx.ModelProto
         The audited graph: the model's nodes, initializers and outputs first, unchanged, then Sureline's.
-    score, selection : str
-        Names of the two new outputs: the score map (double) and the selection (boolean).
+    score : str
+        Name of the new output that holds the score map (double).
+    selections : tuple of str
+        Names of the new outputs that hold what is selected (boolean).
     shape : tuple of int
         Their shape.
     threshold : Fraction
@@ -58,7 +61,7 @@ class AppendedSelection:
 
     proto: onnx.ModelProto
     score: str
-    selection: str
+    selections: tuple[str, ...]
     shape: tuple[int, ...]
     threshold: Fraction
     warnings: tuple[str, ...]
@@ -104,8 +107,10 @@ def append_selection(
     shape_of: Callable[[str], tuple[int, ...]],
     post_process: Operator | Sequence[Operator],
     use_norm: bool,
-    threshold: Fraction | float | str,
+    threshold: Fraction | float | str | None,
     mask: NDArray[Any] | None,
+    top: int | None = None,
+    below: Fraction | float | str | None = None,
     copy: bool = True,
 ) -> AppendedSelection:
     """Append the nodes that turn one output of a model into a score map and a selection.
@@ -122,8 +127,12 @@ def append_selection(
     use_norm : bool
         Compare the min-max normalised map with the threshold (without a division: a constant map selects
         nothing).
-    threshold : Fraction, float or str
+    threshold : Fraction, float or str, optional
         Stored as a double, rounded to nearest; the stored value is the certified one.
+    top : int, optional
+        Select so many of the greatest scores instead.
+    below : Fraction, float or str, optional
+        A second selection, of what is less.
     mask : array or None
         Where the selection counts; the shape is the score map's, axes of length one may be left out.
     copy : bool
@@ -145,7 +154,8 @@ def append_selection(
             "sureline.Selection for it."
         )
     _require_free_names(proto.graph)
-    stored, warnings = stored_threshold(threshold, use_norm)
+    none: tuple[Fraction, tuple[str, ...]] = (Fraction(0), ())
+    stored, warnings = none if threshold is None else stored_threshold(threshold, use_norm)
     audited = copied(proto) if copy else proto
     graph = Appender(audited)
     for k, step in enumerate(steps_of(post_process)):
@@ -155,9 +165,12 @@ def append_selection(
         TensorProto.DOUBLE,
         score.shape,
     )
-    level = graph.constant(f"{PREFIX}threshold", np.array(float(stored)))
-    if use_norm:
-        top = graph.node("ReduceMax", [score.name], f"{PREFIX}max", keepdims=1)
+    stored_mask = None if mask is None else mask_like(mask, score.shape)
+    if top is not None:
+        above = graph.node("Greater", [score.name, _middle(graph, score, top, stored_mask)], f"{PREFIX}above")
+    elif use_norm:
+        level = graph.constant(f"{PREFIX}threshold", np.array(float(stored)))
+        peak = graph.node("ReduceMax", [score.name], f"{PREFIX}max", keepdims=1)
         low = graph.node("ReduceMin", [score.name], f"{PREFIX}min", keepdims=1)
         # s - min > t (max - min) as (1 - t)(s - min) > t (max - s): no division, and no value counts twice
         rest = graph.constant(f"{PREFIX}complement", np.array(float(1 - stored)))
@@ -165,20 +178,91 @@ def append_selection(
             "Mul", [graph.node("Sub", [score.name, low], f"{PREFIX}shifted"), rest], f"{PREFIX}over"
         )
         under = graph.node(
-            "Mul", [graph.node("Sub", [top, score.name], f"{PREFIX}missing"), level], f"{PREFIX}under"
+            "Mul", [graph.node("Sub", [peak, score.name], f"{PREFIX}missing"), level], f"{PREFIX}under"
         )
         above = graph.node("Greater", [over, under], f"{PREFIX}above")
     else:
+        level = graph.constant(f"{PREFIX}threshold", np.array(float(stored)))
         above = graph.node("Greater", [score.name, level], f"{PREFIX}above")
-    if mask is None:
-        graph.node("Identity", [above], f"{PREFIX}selection")
-    else:
-        stored_mask = graph.constant(f"{PREFIX}mask", mask_like(mask, score.shape))
-        graph.node("And", [above, stored_mask], f"{PREFIX}selection")
-    selection = Tensor(f"{PREFIX}selection", TensorProto.BOOL, score.shape)
+    selections = [_within(graph, above, stored_mask, "selection")]
+    if below is not None:
+        lower, more = stored_threshold(below, False)
+        warnings += more
+        level = graph.constant(f"{PREFIX}lower", np.array(float(lower)))
+        under = graph.node("Less", [score.name, level], f"{PREFIX}under")
+        selections.append(_within(graph, under, stored_mask, "second"))
     graph.output(score)
-    graph.output(selection)
-    return AppendedSelection(audited, score.name, selection.name, score.shape, stored, warnings)
+    for name in selections:
+        graph.output(Tensor(name, TensorProto.BOOL, score.shape))
+    return AppendedSelection(audited, score.name, tuple(selections), score.shape, stored, warnings)
+
+
+def _within(graph: Appender, marked: str, mask: NDArray[Any] | None, name: str) -> str:
+    """What is marked, inside the mask."""
+    if mask is None:
+        return graph.node("Identity", [marked], f"{PREFIX}{name}")
+    return graph.node("And", [marked, graph.constant(f"{PREFIX}mask", mask)], f"{PREFIX}{name}")
+
+
+def _middle(graph: Appender, score: Tensor, top: int, mask: NDArray[Any] | None) -> str:
+    """The middle between the `top`-th greatest score and the next one: exactly `top` scores are above it, but
+    for ties of the two."""
+    graph.require_opset(11, "top")
+    places = np.arange(int(np.prod(score.shape))) if mask is None else np.flatnonzero(mask)
+    if top >= len(places):
+        raise OptionError(f"top is {top}, but only {len(places)} elements can be selected; choose less.")
+    flat = graph.node(
+        "Reshape", [score.name, graph.constant(f"{PREFIX}flat", np.array([-1]))], f"{PREFIX}all"
+    )
+    if mask is not None:
+        flat = graph.node("Gather", [flat, graph.constant(f"{PREFIX}places", places)], f"{PREFIX}within")
+    count = graph.constant(f"{PREFIX}count", np.array([top + 1]))
+    best = graph.node("TopK", [flat, count], [f"{PREFIX}greatest", f"{PREFIX}where"])
+    ends = [
+        graph.node(
+            "Gather", [best, graph.constant(f"{PREFIX}{name}", np.array(place))], f"{PREFIX}{name}_score"
+        )
+        for name, place in (("last", top - 1), ("next", top))
+    ]
+    half = graph.constant(f"{PREFIX}half", np.array(0.5))
+    return graph.node("Mul", [graph.node("Add", ends, f"{PREFIX}both"), half], f"{PREFIX}middle")
+
+
+def append_labels(
+    proto: onnx.ModelProto,
+    o_idx: int,
+    axis: int,
+    shape_of: Callable[[str], tuple[int, ...]],
+    mask: NDArray[Any] | None = None,
+) -> tuple[str, str | None]:
+    """Append, in place, which of several scores is the greatest: (name of the labels, name of the scores).
+
+    An output of integers holds labels already, and nothing is computed. The mask, which only the contrast
+    reads, is stored beside them.
+    """
+    given = _tensor(list(proto.graph.output), o_idx, "o_idx", "outputs", shape_of)
+    _require_free_names(proto.graph)
+    graph = Appender(proto)
+    if given.elem_type not in FLOATING:
+        labels = graph.node("Cast", [given.name], f"{PREFIX}selection", to=TensorProto.INT64)
+        _keep(graph, mask, given.shape)
+        graph.output(Tensor(labels, TensorProto.INT64, given.shape))
+        return labels, None
+    rank = len(given.shape)
+    if not -rank <= axis < rank:
+        raise OptionError(f"axis is {axis}, but the scores have {rank} axes.")
+    score = graph.node("Cast", [given.name], f"{PREFIX}score", to=TensorProto.DOUBLE)
+    labels = graph.node("ArgMax", [score], f"{PREFIX}selection", axis=axis % rank, keepdims=1)
+    shape = tuple(1 if k == axis % rank else n for k, n in enumerate(given.shape))
+    _keep(graph, mask, shape)
+    graph.output(Tensor(score, TensorProto.DOUBLE, given.shape))
+    graph.output(Tensor(labels, TensorProto.INT64, shape))
+    return labels, score
+
+
+def _keep(graph: Appender, mask: NDArray[Any] | None, shape: tuple[int, ...]) -> None:
+    if mask is not None:
+        graph.constant(f"{PREFIX}mask", mask_like(mask, shape))
 
 
 def _tensor(

@@ -37,6 +37,8 @@ class Noise:
         Where the variance comes from, in the user's words.
     degrees_of_freedom : Fraction or None
         Of an estimated variance.
+    second : Fraction
+        The covariance of the second of two halves (input and reference) is so many times that of the first.
     """
 
     kind: Literal["scalar", "diagonal", "full"]
@@ -44,9 +46,18 @@ class Noise:
     array: NDArray[Any] | None
     source: str | None = None
     degrees_of_freedom: Fraction | None = None
+    second: Fraction = Fraction(1)
 
     @classmethod
-    def of(cls, var: Any, size: int, *, halves: bool = False, source: str | None = None) -> Noise:
+    def of(
+        cls,
+        var: Any,
+        size: int,
+        *,
+        halves: bool = False,
+        second: Fraction = Fraction(1),
+        source: str | None = None,
+    ) -> Noise:
         """Read and check a variance.
 
         Parameters
@@ -59,6 +70,8 @@ class Noise:
         halves : bool
             The vector consists of two halves (input and reference); a diagonal or matrix of half the length
             is used for each of them independently.
+        second : Fraction
+            The covariance of the second half is so many times that of the first.
 
         Raises
         ------
@@ -66,6 +79,10 @@ class Noise:
             A variance that is not positive, a matrix that is not symmetric or not positive definite, or a
             wrong length.
         """
+        if second != 1:
+            if np.ndim(var) and np.shape(var)[0] == size:
+                raise NoiseError("reference_scale needs the variances of the input alone.")
+            return replace(cls.of(var, size, halves=halves, source=source), second=second)
         if hasattr(var, "degrees_of_freedom"):
             known = cls.of(var.var, size, halves=halves, source=source or var.source)
             freedom = var.degrees_of_freedom
@@ -102,6 +119,9 @@ class Noise:
 
     def times(self, eta: Sequence[Fraction]) -> list[Fraction]:
         """Sigma eta, exactly."""
+        if self.second != 1:
+            half, same = len(eta) // 2, replace(self, second=Fraction(1))
+            return same.times(eta[:half]) + [self.second * v for v in same.times(eta[half:])]
         if self.kind == "scalar" and self.value is not None:
             value = self.value
             # contrasts repeat few objects

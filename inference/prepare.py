@@ -10,8 +10,16 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from inference.hypothesis import Hypothesis, PresetHypothesis, Selection
-from inference.hypothesis_nodes import append_pattern, append_selection, mask_like, moving_tensors
+from inference.hypothesis import Hypothesis, Selection
+from inference.hypothesis_nodes import (
+    append_labels,
+    append_pattern,
+    append_selection,
+    mask_like,
+    moving_tensors,
+)
+from inference.label_hypotheses import LabelHypothesis
+from inference.score_hypotheses import PresetHypothesis
 from symbolic.enclosures.values import is_discrete
 from symbolic.errors import InputError, ModelError, OptionError
 from symbolic.network import Network
@@ -124,10 +132,18 @@ def prepare(
             use_norm=hypothesis.use_norm,
             threshold=hypothesis.threshold,
             mask=mask,
+            top=hypothesis.top,
+            below=hypothesis.below,
             copy=False,
         )
-        proto, outputs, score, warnings = added.proto, (added.selection,), added.score, added.warnings
+        proto, outputs, score, warnings = added.proto, added.selections, added.score, added.warnings
         stored_mask = None if mask is None else mask_like(mask, added.shape)
+    elif isinstance(hypothesis, LabelHypothesis):
+        labels, score = append_labels(static, hypothesis.o_idx, hypothesis.axis, shape_of, mask)
+        proto, outputs = static, (labels,)
+        if mask is not None:
+            shape = _shapes(static, arrays, moving)(labels)
+            stored_mask = mask_like(mask, shape)
     elif isinstance(hypothesis, Selection):
         if mask is not None:
             raise OptionError(
@@ -136,8 +152,8 @@ def prepare(
         proto, outputs = static, _discrete_outputs(static, hypothesis.outputs)
     else:
         raise OptionError(
-            "hypothesis must be BackMeanDiff, NeighborMeanDiff, ReferenceMeanDiff or Selection; write a rule "
-            "of your own as sureline.Selection(graph, output=..., eta=...)."
+            "hypothesis must be one of Sureline's (BackMeanDiff, ReferenceMeanDiff, ...); write a rule of your "
+            "own as sureline.Selection(graph, output=..., eta=...)."
         )
     if pattern:
         moved = moving_tensors(proto, moving)
@@ -154,7 +170,7 @@ def prepare(
 
 def needed_outputs(proto: onnx.ModelProto, hypothesis: Hypothesis) -> tuple[str, ...] | None:
     """The model's outputs that an audit reads; None if there is an option to complain about."""
-    if isinstance(hypothesis, PresetHypothesis):
+    if isinstance(hypothesis, (PresetHypothesis, LabelHypothesis)):
         names = [value.name for value in proto.graph.output]
         k = hypothesis.o_idx
         return (names[k],) if isinstance(k, (int, np.integer)) and 0 <= k < len(names) else None

@@ -97,6 +97,7 @@ class Drawn:
         size = sum(part.size for part in parts)
         normal = np.random.default_rng(given.seed).standard_normal(size)
         omega = np.sqrt(float(given.factor)) * _times_root(noise, normal)
+        omega[parts[0].size :] *= np.sqrt(float(noise.second))
         added, start = [], 0
         for part in parts:
             added.append(part.astype(np.float64) + omega[start : start + part.size].reshape(part.shape))

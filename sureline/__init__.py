@@ -9,14 +9,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from inference.adjust import adjust
     from inference.audit import SelectiveInferenceModel, audit, load, truncation_set
-    from inference.hypothesis import (
-        BackMeanDiff,
-        Hypothesis,
-        NeighborMeanDiff,
-        ReferenceMeanDiff,
-        Selection,
+    from inference.hypothesis import Hypothesis, Selection
+    from inference.label_hypotheses import ChangePoint, ClassDecision, LabelMeanDiff
+    from inference.laws.estimates import Estimates
+    from inference.laws.public import (
+        truncated_chi_log_p_value,
+        truncated_chi_p_value,
+        truncated_f_log_p_value,
+        truncated_f_p_value,
+        truncated_normal_log_p_value,
+        truncated_normal_p_value,
+        truncated_t_log_p_value,
+        truncated_t_p_value,
     )
+    from inference.laws.scale import ScaleRange
     from inference.migration import NN, SyntheticDataset, thresholding, truncated_interval
     from inference.operators import (
         Abs,
@@ -27,7 +35,15 @@ if TYPE_CHECKING:
         Neg,
         Operator,
     )
+    from inference.randomisation import Fission, Randomised
     from inference.result import InferenceResult
+    from inference.score_hypotheses import (
+        BackMeanDiff,
+        NeighborMeanDiff,
+        ReferenceMeanDiff,
+        TwoThresholdMeanDiff,
+    )
+    from inference.uniformity import uniformity
     from symbolic.bounds import enclose
     from symbolic.errors import (
         BudgetError,
@@ -56,8 +72,12 @@ __all__ = [
     "AverageFilter",
     "BackMeanDiff",
     "BudgetError",
+    "ChangePoint",
     "CheckReport",
+    "ClassDecision",
     "EngineError",
+    "Estimates",
+    "Fission",
     "GaussianFilter",
     "Hypothesis",
     "InferenceResult",
@@ -65,6 +85,7 @@ __all__ = [
     "InputError",
     "InvalidCertificate",
     "L1Norm",
+    "LabelMeanDiff",
     "LinearRegion",
     "LinearRegions",
     "ModelError",
@@ -76,7 +97,9 @@ __all__ = [
     "OptionError",
     "PlaneRegion",
     "PlaneRegions",
+    "Randomised",
     "ReferenceMeanDiff",
+    "ScaleRange",
     "Selection",
     "SelectiveInferenceModel",
     "SurelineError",
@@ -84,8 +107,10 @@ __all__ = [
     "SweptRegions",
     "SyntheticDataset",
     "TieError",
+    "TwoThresholdMeanDiff",
     "UnsupportedOperatorError",
     "UnusableCertificate",
+    "adjust",
     "audit",
     "check",
     "enclose",
@@ -94,19 +119,36 @@ __all__ = [
     "load",
     "swept_regions",
     "thresholding",
+    "truncated_chi_log_p_value",
+    "truncated_chi_p_value",
+    "truncated_f_log_p_value",
+    "truncated_f_p_value",
     "truncated_interval",
+    "truncated_normal_log_p_value",
+    "truncated_normal_p_value",
+    "truncated_t_log_p_value",
+    "truncated_t_p_value",
     "truncation_set",
+    "uniformity",
 ]
 
 _HOME = {
     "inference.audit": ("SelectiveInferenceModel", "audit", "load", "truncation_set"),
-    "inference.hypothesis": (
-        "BackMeanDiff",
-        "Hypothesis",
-        "NeighborMeanDiff",
-        "ReferenceMeanDiff",
-        "Selection",
+    "inference.adjust": ("adjust",),
+    "inference.hypothesis": ("Hypothesis", "Selection"),
+    "inference.label_hypotheses": ("ChangePoint", "ClassDecision", "LabelMeanDiff"),
+    "inference.laws.estimates": ("Estimates",),
+    "inference.laws.public": (
+        "truncated_chi_log_p_value",
+        "truncated_chi_p_value",
+        "truncated_f_log_p_value",
+        "truncated_f_p_value",
+        "truncated_normal_log_p_value",
+        "truncated_normal_p_value",
+        "truncated_t_log_p_value",
+        "truncated_t_p_value",
     ),
+    "inference.laws.scale": ("ScaleRange",),
     "inference.migration": ("NN", "SyntheticDataset", "thresholding", "truncated_interval"),
     "inference.operators": (
         "Abs",
@@ -117,7 +159,15 @@ _HOME = {
         "Neg",
         "Operator",
     ),
+    "inference.randomisation": ("Fission", "Randomised"),
     "inference.result": ("InferenceResult",),
+    "inference.score_hypotheses": (
+        "BackMeanDiff",
+        "NeighborMeanDiff",
+        "ReferenceMeanDiff",
+        "TwoThresholdMeanDiff",
+    ),
+    "inference.uniformity": ("uniformity",),
     "symbolic.bounds": ("enclose",),
     "symbolic.errors": (
         "BudgetError",

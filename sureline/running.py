@@ -77,7 +77,7 @@ class Request:
 
 def audit(request: Request, progress: Any) -> InferenceResult:
     """Run one audit, and save its certificate where the user asked for it."""
-    import inference.hypothesis
+    import inference.score_hypotheses
     from inference.audit import load
     from inference.operators import operator_from_text
     from inference.storage import require_replaceable
@@ -90,7 +90,7 @@ def audit(request: Request, progress: Any) -> InferenceResult:
     extra = (
         {"neighborhood_range": request.neighborhood_range} if request.neighborhood_range is not None else {}
     )
-    hypothesis = getattr(inference.hypothesis, _RULES[request.rule])(
+    hypothesis = getattr(inference.score_hypotheses, _RULES[request.rule])(
         request.threshold,
         i_idx=i_idx,
         o_idx=_output_index(request, model),

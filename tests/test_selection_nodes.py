@@ -140,7 +140,7 @@ def test_steps_on_every_opset(opset: int, output: str, rank: int) -> None:
             score = got[result.score]
             if use_norm:
                 score = (score - score.min()) / (score.max() - score.min())
-            np.testing.assert_array_equal(got[result.selection], (score > 0.25) & mask)
+            np.testing.assert_array_equal(got[result.selections[0]], (score > 0.25) & mask)
 
 
 def test_names_and_order_are_those_of_the_specification() -> None:
@@ -178,7 +178,7 @@ def test_names_and_order_are_those_of_the_specification() -> None:
 
 def test_a_constant_map_selects_nothing() -> None:
     result = appended(tiny_model(), use_norm=True, threshold=0)
-    assert not run(result.proto, np.ones(SHAPES[4], np.float32))[result.selection].any()
+    assert not run(result.proto, np.ones(SHAPES[4], np.float32))[result.selections[0]].any()
 
 
 def test_gaussian_weights_are_within_one_unit_in_the_last_place() -> None:

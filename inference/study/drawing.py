@@ -99,7 +99,7 @@ def _drawn(study: Configuration, part: Part, job: Job) -> Drawn:
         return Drawn(test, x, variance, job.seed, result, result.seconds or time.perf_counter() - start)
     if part.kind == "constructed":
         from inference.audit import load
-        from inference.hypothesis import BackMeanDiff
+        from inference.score_hypotheses import BackMeanDiff
 
         case = next(one for one in constructed(part.widths) if one.name == job.network)
         test, x, variance = load(case.model(), BackMeanDiff(threshold=0)), case.x, VARIANCE

@@ -19,8 +19,10 @@ import onnx
 
 from verifier.check.claims.cells import confirm_observed, decided
 from verifier.check.claims.certificate import Certificate, read_certificate
-from verifier.check.claims.contrast import Line, contrast, line
+from verifier.check.claims.contrast import contrasts
+from verifier.check.claims.hypothesis import LABELS, scale_of_reference
 from verifier.check.claims.laws.law import Law
+from verifier.check.claims.line import Line, line
 from verifier.check.claims.model import compare_inputs, compare_model, parse_model
 from verifier.check.claims.reading import file_bytes, parse_json, parse_npy, rational
 from verifier.check.claims.sampling import LARGEST_SEED, MOST_DRAWS, sample_cells
@@ -207,10 +209,11 @@ def _tested(certificate: Certificate, audited: onnx.ModelProto, x: Array) -> Tes
     noise = document["noise"]
     var = None if noise["kind"] == "scalar" else parse_npy(certificate.file(noise), noise["file"])
     scale = Fraction(document["line"]["scale"])
+    second = scale_of_reference(document["hypothesis"])
     if len(rows) > 1:
-        found = line_of_several(rows, noise, var, values, x.size, scale)
+        found = line_of_several(rows, noise, var, values, x.size, scale, second)
     else:
-        found = line(rows[0], noise, var, values, x.size, scale)
+        found = line(rows[0], noise, var, values, x.size, scale, second)
     tested = found.stat
     if "randomisation" in document:
         tested = _without_added(certificate, rows[0], values, shapes)
@@ -220,7 +223,7 @@ def _tested(certificate: Certificate, audited: onnx.ModelProto, x: Array) -> Tes
 def _contrasts(certificate: Certificate, audited: onnx.ModelProto, x: Array) -> list[list[Fraction]]:
     """eta, or several of them, from the observed selection."""
     hypothesis = certificate.document["hypothesis"]
-    if hypothesis["name"] == "custom":
+    if "eta" in hypothesis:
         listed = parse_json(certificate.file(hypothesis["eta"]), "eta.json")
         several = isinstance(listed, list) and bool(listed) and all(isinstance(v, list) for v in listed)
         rows = listed if several else [listed]
@@ -228,11 +231,12 @@ def _contrasts(certificate: Certificate, audited: onnx.ModelProto, x: Array) -> 
             raise InvalidCertificate("eta.json does not hold one number per element of the input")
         return [[rational(v, "an entry of eta.json") for v in row] for row in rows]
     masks = [onnx.numpy_helper.to_array(t) for t in audited.graph.initializer if t.name == "sureline/mask"]
-    if bool(masks) != hypothesis["mask"] or certificate.observed[0].dtype != np.bool_:
+    kind = np.int64 if hypothesis["name"] in LABELS else np.bool_
+    if bool(masks) != hypothesis["mask"] or any(o.dtype != kind for o in certificate.observed[:1]):
         raise InvalidCertificate("the mask of the audited graph is not that of the hypothesis")
     if masks and (masks[0].dtype != np.bool_ or masks[0].shape != certificate.observed[0].shape):
         raise InvalidCertificate("the mask does not have the shape of the selection")
-    return [contrast(hypothesis, certificate.observed[0], masks[0] if masks else None, x.size)]
+    return contrasts(hypothesis, certificate.observed, masks[0] if masks else None, x.size)
 
 
 def _without_added(

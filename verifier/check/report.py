@@ -52,15 +52,35 @@ def _question(document: dict[str, Any]) -> str:
     """What the p-value is about, from the fields that were confirmed."""
     hypothesis, law, noise = document["hypothesis"], document["law"], document["noise"]
     rule = hypothesis["name"]
-    if rule != "custom":
-        rule += f", threshold {hypothesis['threshold']}"
-        rule += " of the normalised map" if hypothesis["use_norm"] else ""
-        rule += ", masked" if hypothesis["mask"] else ""
+    known = {"name", "i_idx", "o_idx", "post_process", "outputs", "eta", "use_norm", "mask"}
+    for key, value in sorted(hypothesis.items()):
+        if key not in known and value is not None:
+            rule += f", {key.replace('_', ' ')} {value}"
+    rule += " of the normalised map" if hypothesis.get("use_norm") else ""
+    rule += ", masked" if hypothesis.get("mask") else ""
     variance = noise["value"] if noise["kind"] == "scalar" else f"{noise['kind']} covariance"
+    if noise["degrees_of_freedom"] is not None:
+        variance += f", estimated on {noise['degrees_of_freedom']} degrees of freedom"
+    margin = f" within {law['null_margin']}" if "null_margin" in law else ""
     return (
-        f"question: {rule}; {law['alternative']}, null value {law['null_value']}; "
+        f"question: {rule}; {law['family']} law, {law['alternative']}, null value {law['null_value']}{margin}; "
         f"noise variance {variance}; given the {document['conditioning'].replace('_', ' ')}"
     )
+
+
+def _cautions(document: dict[str, Any]) -> list[str]:
+    """What the law rests on, beyond the assumptions that all certificates share."""
+    law, noise = document["law"], document["noise"]
+    notes = []
+    if law["family"] in ("normal", "chi") and noise["degrees_of_freedom"] is not None:
+        notes.append("the estimated variance is inserted as known: the certificate is conditional on it")
+    if "randomisation" in document:
+        entry = document["randomisation"]
+        notes.append(
+            f"noise was added before the selection, as drawn from seed {entry['seed']}; that it was drawn so is not "
+            "checked"
+        )
+    return notes
 
 
 def report(
@@ -68,8 +88,8 @@ def report(
 ) -> CheckReport:
     """The report on a certificate of which everything, or a sample of the cells, was confirmed."""
     document, claim = certificate.document, certificate.document["claim"]
-    rederived = document["hypothesis"]["name"] != "custom"
-    notes = [_question(document)]
+    rederived = "eta" not in document["hypothesis"]
+    notes = [_question(document), *_cautions(document)]
     if not rederived:
         notes.append("eta as supplied by the user (not re-derived)")
     if not model_checked:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from verifier.check.claims.hypothesis import read_hypothesis
 from verifier.check.claims.reading import (
     END_DIGITS,
     decimal,
@@ -40,14 +41,6 @@ __all__ = ["CellClaim", "Certificate", "read_certificate"]
 End = Fraction | float
 CELLS, NUMBERS = 1_000_000, 1 << 26
 FILE = re.compile(r"[A-Za-z0-9_]+\.(npy|json|onnx)", re.ASCII)
-STEPS = {
-    "InputDiff": set(),
-    "Neg": set(),
-    "Abs": set(),
-    "L1Norm": set(),
-    "AverageFilter": {"kernel_size"},
-    "GaussianFilter": {"kernel_size", "sigma"},
-}
 
 
 @dataclass(frozen=True)
@@ -132,7 +125,7 @@ def read_certificate(folder: str | os.PathLike[str]) -> Certificate:
         "model.seed belongs to random tensors, and there are none",
     )
     require(bool(document["observed"]), "no output was observed")
-    entries += _hypothesis(document["hypothesis"]) + read_noise(document["noise"])
+    entries += read_hypothesis(document["hypothesis"]) + read_noise(document["noise"])
     if "randomisation" in document:
         halves = 1 if document["reference"] is None else 2
         entries += read_randomisation(document["randomisation"], halves)
@@ -163,50 +156,6 @@ def read_certificate(folder: str | os.PathLike[str]) -> Certificate:
     cells = _cells(document["cells"])
     _ends(document.get("ends", []), cells)
     return Certificate(document, files, cells, [_observed(o) for o in document["observed"]], claims)
-
-
-def _hypothesis(entry: dict[str, Any]) -> list[dict[str, Any]]:
-    if entry.get("name") == "custom":
-        fields(entry, "hypothesis", name=str, i_idx=int, outputs=list, eta=dict)
-        require(
-            bool(entry["outputs"]) and all(isinstance(o, str) for o in entry["outputs"]),
-            "hypothesis.outputs is empty",
-        )
-        return [fields(entry["eta"], "hypothesis.eta", file=str, sha256=str)]
-    fields(
-        entry,
-        "hypothesis",
-        name=str,
-        threshold=str,
-        i_idx=int,
-        o_idx=int,
-        post_process=list,
-        use_norm=bool,
-        neighborhood_range=(int, type(None)),
-        mask=bool,
-    )
-    require(
-        entry["name"] in ("BackMeanDiff", "NeighborMeanDiff", "ReferenceMeanDiff"),
-        "the hypothesis is not known",
-    )
-    reach = entry["neighborhood_range"]
-    require(
-        (reach is not None and 1 <= reach <= 1 << 16)
-        if entry["name"] == "NeighborMeanDiff"
-        else reach is None,
-        "hypothesis.neighborhood_range does not fit the hypothesis",
-    )
-    rational(entry["threshold"], "hypothesis.threshold")
-    require(len(entry["post_process"]) <= 100, "hypothesis.post_process has more than 100 steps")
-    for step in entry["post_process"]:
-        name = step.get("name") if isinstance(step, dict) else None
-        if not isinstance(name, str) or name not in STEPS:
-            raise UnusableCertificate("a step of hypothesis.post_process is not known")
-        options = {key: str if key == "sigma" else int for key in STEPS[name]}
-        fields(step, "a step", **{"name": str, **options})
-        require(1 <= step.get("kernel_size", 1) <= 255, "a kernel_size is not between 1 and 255")
-        require("sigma" not in step or rational(step["sigma"], "sigma") > 0, "sigma is not positive")
-    return []
 
 
 def _cells(cells: list[Any]) -> list[CellClaim]:

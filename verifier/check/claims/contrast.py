@@ -1,166 +1,149 @@
-"""What follows from the observed selection: eta, and from eta and the covariance the line."""
+"""eta, or several contrasts, from the observed selection and the mask alone."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+from verifier.check.claims.hypothesis import LABELS, whole
 from verifier.check.errors import InvalidCertificate
-from verifier.check.numbers.integers import EXACT, Arithmetic, Array, Form, objects
-from verifier.check.numbers.products import Weights, linear
+from verifier.check.numbers.integers import Array
 
-__all__ = ["Line", "contrast", "covariance_times", "line"]
+__all__ = ["contrasts"]
 
-TOLERANCE = Fraction(1, 10**12)
-LARGEST_MATRIX = 1 << 24
+ZERO = Fraction(0)
 
 
-@dataclass(frozen=True)
-class Line:
-    """q = eta' Sigma eta, z_obs = eta' x_obs, and scale * b = beta on the model's input.
-
-    Of several contrasts P (`rank` of them) q is 1 / T**2, T**2 = (P x)' (P Sigma P')**-1 P x, z_obs is 1, and b the
-    part of the input that P sees.
-    """
-
-    q: Fraction
-    stat: Fraction
-    beta: list[Fraction]
-    rank: int = 1
-
-
-def contrast(hypothesis: dict[str, Any], roi: Array, mask: Array | None, size: int) -> list[Fraction]:
-    """eta of a preset hypothesis, from the observed selection and the mask alone."""
-    if roi.size != size:
-        raise InvalidCertificate(f"the selection has {roi.size} elements, the input {size}")
-    name = hypothesis["name"]
-    if not roi.any():
+def contrasts(
+    hypothesis: dict[str, Any], observed: Sequence[Array], mask: Array | None, size: int
+) -> list[list[Fraction]]:
+    """The contrasts of a preset hypothesis: one, or several of the same input."""
+    if observed[0].size != size and hypothesis["name"] != "ChangePoint":
+        raise InvalidCertificate(f"the selection has {observed[0].size} elements, the input {size}")
+    if hypothesis["name"] in LABELS:
+        return [_of_labels(hypothesis, observed[0], mask, size)]
+    marked = observed[0] | observed[1] if hypothesis.get("signed") else observed[0]
+    part = marked if "sign" not in hypothesis else observed["+-".index(hypothesis["sign"])]
+    within = np.ones(marked.shape, dtype=bool)
+    if "channel" in hypothesis:
+        within = _channel(marked.shape, hypothesis["channel"])
+    region = part & within
+    if "component" in hypothesis:
+        region = _component(region, hypothesis["component"])
+    if not region.any():
         raise InvalidCertificate("the observed selection is empty: there is no hypothesis")
+    other = _other(hypothesis, observed, marked, region)
+    if other is not None:
+        other = other & within if mask is None else other & within & mask
+        if not other.any():
+            raise InvalidCertificate("there is nothing to compare the observed selection with")
+    kind = hypothesis.get("contrasts")
+    if kind is None:
+        return [_compared(region, other)]
+    if kind == "elements":
+        pairs = [(np.arange(size).reshape(region.shape) == place, other) for place in np.flatnonzero(region)]
+    else:
+        count = region.shape[_channel_axis(region.shape)]
+        parts = [_channel(region.shape, k) for k in range(count)]
+        pairs = [(region & c, None if other is None else other & c) for c in parts if (region & c).any()]
+    return [_compared(first, second) for first, second in pairs]
+
+
+def _other(
+    hypothesis: dict[str, Any], observed: Sequence[Array], marked: Array, region: Array
+) -> Array | None:
+    """What a region is compared with; None: the same region of the reference."""
+    name = hypothesis["name"]
     if name == "ReferenceMeanDiff":
-        share = Fraction(1, int(roi.sum()))
-        half = [share if marked else Fraction(0) for marked in roi.reshape(-1)]
-        return half + [-v for v in half]
-    other = ~roi if name == "BackMeanDiff" else _neighbourhood(roi, hypothesis["neighborhood_range"])
-    other = other if mask is None else other & mask
-    if not other.any():
-        raise InvalidCertificate("there is nothing to compare the observed selection with")
-    shares = Fraction(1, int(roi.sum())), Fraction(-1, int(other.sum()))
-    return [
-        shares[0] if a else shares[1] if b else Fraction(0)
-        for a, b in zip(roi.reshape(-1), other.reshape(-1), strict=True)
-    ]
+        return None
+    if name == "TwoThresholdMeanDiff":
+        return np.asarray(observed[1])
+    if name == "NeighborMeanDiff":
+        return _near(region, hypothesis["neighborhood_range"]) & ~marked
+    return np.asarray(~marked)
 
 
-def _neighbourhood(roi: Array, reach: int) -> Array:
-    """The elements within `reach` of the region in the maximum norm, without the region."""
-    flat = roi.squeeze()
-    if flat.ndim not in (1, 2):
+def _compared(first: Array, second: Array | None) -> list[Fraction]:
+    """Mean over one region minus mean over the other."""
+    share = Fraction(1, int(first.sum()))
+    own = [share if marked else ZERO for marked in first.reshape(-1)]
+    if second is None:
+        return own + [-v for v in own]
+    if not second.any():
+        raise InvalidCertificate("there is nothing to compare a part of the selection with")
+    share = Fraction(1, int(second.sum()))
+    return [v - share if marked else v for v, marked in zip(own, second.reshape(-1), strict=True)]
+
+
+def _of_labels(hypothesis: dict[str, Any], labels: Array, mask: Array | None, size: int) -> list[Fraction]:
+    if hypothesis["name"] == "ChangePoint":
+        if labels.size != 1:
+            raise InvalidCertificate("a change point is one place")
+        k, place = np.arange(size), int(labels.reshape(-1)[0]) + whole(hypothesis["offset"], "offset")
+        reach = size if hypothesis["reach"] is None else hypothesis["reach"]
+        first, second = (k < place) & (k >= place - reach), (k >= place) & (k < place + reach)
+    else:
+        first, other = labels == whole(hypothesis["first"], "first"), hypothesis["second"]
+        second = ~first if other is None else labels == whole(other, "second")
+        if mask is not None:
+            first, second = first & mask, second & mask
+    if not first.any():
+        raise InvalidCertificate("there is no region to compare")
+    return _compared(first, second)
+
+
+def _channel_axis(shape: tuple[int, ...]) -> int:
+    if len(shape) not in (3, 4):
+        raise InvalidCertificate("channels are those of a map of three or four axes")
+    return len(shape) - 3
+
+
+def _channel(shape: tuple[int, ...], index: int) -> Array:
+    axis = _channel_axis(shape)
+    if index >= shape[axis]:
+        raise InvalidCertificate("there is no such channel")
+    at = np.arange(shape[axis]) == index
+    return np.broadcast_to(at.reshape(-1, 1, 1), shape)
+
+
+def _component(region: Array, index: int) -> Array:
+    """The connected component with that many others before it (by their first elements); neighbours share a
+    side.
+    """
+    left, found = region.copy(), np.zeros_like(region)
+    for _ in range(index + 1):
+        places = np.flatnonzero(left)
+        if not len(places):
+            raise InvalidCertificate("there is no such connected component")
+        found = np.zeros_like(region)
+        pending: list[tuple[int, ...]] = [_place(int(places[0]), region.shape)]
+        while pending:
+            at = pending.pop()
+            if not left[at]:
+                continue
+            left[at], found[at] = False, True
+            for axis, place in enumerate(at):
+                for beside in (place - 1, place + 1):
+                    if 0 <= beside < region.shape[axis]:
+                        pending.append((*at[:axis], beside, *at[axis + 1 :]))
+    return found
+
+
+def _place(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(k) for k in np.unravel_index(flat, shape))
+
+
+def _near(region: Array, reach: int) -> Array:
+    """The elements within `reach` of the region in the maximum norm."""
+    near = region.squeeze()
+    if near.ndim not in (1, 2):
         raise InvalidCertificate("a neighbourhood needs a map of one or two axes")
-    near = flat
-    for axis in range(flat.ndim):  # running sums count the marked elements in every window
+    for axis in range(near.ndim):  # running sums count the marked elements in every window
         counts = np.cumsum(np.insert(near.astype(np.int64), 0, 0, axis=axis), axis=axis)
         at = np.arange(near.shape[axis])
         ends = np.minimum(at + reach + 1, near.shape[axis]), np.maximum(at - reach, 0)
         near = (counts.take(ends[0], axis=axis) - counts.take(ends[1], axis=axis)) > 0
-    return (near & ~flat).reshape(roi.shape)
-
-
-def line(
-    eta: list[Fraction],
-    noise: dict[str, Any],
-    var: Array | None,
-    values: list[Fraction],
-    model_size: int,
-    scale: Fraction,
-) -> Line:
-    """The line through the noise vector `values`, whose first `model_size` entries are the model's input."""
-    sigma_eta = covariance_times(eta, noise, var, model_size)
-    q = sum((a * b for a, b in zip(eta, sigma_eta, strict=True) if a), Fraction(0))
-    if q <= 0:
-        raise InvalidCertificate("the statistic has no positive variance")
-    stat = sum((a * b for a, b in zip(eta, values, strict=True) if a), Fraction(0))
-    factor = scale / q
-    known: dict[Fraction, Fraction] = {}
-    return Line(
-        q,
-        stat,
-        [known.setdefault(v, v * factor) if v not in known else known[v] for v in sigma_eta[:model_size]],
-    )
-
-
-def covariance_times(
-    eta: list[Fraction], noise: dict[str, Any], var: Array | None, half: int
-) -> list[Fraction]:
-    """Sigma * eta; a covariance of half the length is used for both halves, which are then independent."""
-    n = len(eta)
-    if noise["kind"] == "scalar":
-        value = Fraction(noise["value"])
-        if value <= 0:
-            raise InvalidCertificate("the variance is not positive")
-        return [value * v for v in eta]
-    size = var.shape[0] if var is not None and var.ndim else 0
-    if (
-        var is None
-        or size not in (half, n)
-        or var.shape != ((size,) if noise["kind"] == "diagonal" else (size, size))
-    ):
-        raise InvalidCertificate("the covariance does not have the shape of the noise vector")
-    parts = [eta[k : k + size] for k in range(0, n, size)]
-    if noise["kind"] == "diagonal":
-        diagonal = [Fraction(v) for v in var.tolist()]
-        if min(diagonal) <= 0:
-            raise InvalidCertificate("a variance is not positive")
-        return [a * b for part in parts for a, b in zip(diagonal, part, strict=True)]
-    if var.size > LARGEST_MATRIX:
-        raise InvalidCertificate(f"a covariance of more than {LARGEST_MATRIX} entries is not checked")
-    if not np.array_equal(var, var.T):
-        raise InvalidCertificate("the covariance is not symmetric")
-    ar = Arithmetic(EXACT)
-    sigma = ar.constant(var.astype(np.float64) if var.dtype.kind == "f" else var)
-    _require_definite(ar, sigma, var)
-    rows = sigma.c[..., 0]
-    out = []
-    for part in parts:
-        sums = [Fraction(0)] * size
-        for value in set(part) - {
-            Fraction(0)
-        }:  # eta has few different values: exact sums of columns for each
-            columns = rows[:, [v == value for v in part]].sum(axis=1)
-            sums = [s + value * int(c) for s, c in zip(sums, columns, strict=True)]
-        out += [s * Fraction(2) ** sigma.e for s in sums]
-    return out
-
-
-def _require_definite(ar: Arithmetic, sigma: Form, var: Array) -> None:
-    """Sigma + tau*I is positive definite, tau = 1e-12 times the largest variance.
-
-    A float Cholesky factor L of Sigma + tau/2*I is only a guess; the proof is that Sigma + tau*I - L*L' ,
-    computed in exact integers, is strictly diagonally dominant with a positive diagonal (Gershgorin).
-    """
-    n = len(var)
-    largest = max(Fraction(v) for v in var.diagonal().tolist())
-    if largest <= 0:
-        raise InvalidCertificate("the covariance has no positive variance")
-    tau = TOLERANCE * largest
-    try:
-        guess = np.linalg.cholesky(var.astype(np.float64) + float(tau / 2) * np.eye(n))
-    except np.linalg.LinAlgError as error:
-        raise InvalidCertificate("the covariance is not positive definite") from error
-    factor = ar.constant(guess)
-    weights = Weights.of(ar, factor.each(lambda a: a[None]))
-    columns = factor.each(lambda a: np.ascontiguousarray(a[..., 0].T))
-    square = linear(ar, weights, columns, np.arange(n).reshape(1, n, 1))  # (1, n, 1) with n cells: L L'
-    square = square.each(lambda a: a.reshape(n, n))
-    left, right = ar.aligned([sigma.each(lambda a: a[..., 0]), square])
-    rest = left.c - right.c
-    unit = Fraction(2) ** left.e
-    shift = tau / unit
-    diagonal = objects([rest[i, i] for i in range(n)])
-    others = np.abs(rest).sum(axis=1) - np.abs(diagonal)
-    if any(int(d) + shift <= int(o) for d, o in zip(diagonal, others, strict=True)):
-        raise InvalidCertificate(
-            "the covariance is not positive definite (tolerance 1e-12 of its largest variance)"
-        )
+    return np.asarray(near.reshape(region.shape))

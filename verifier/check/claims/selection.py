@@ -11,6 +11,7 @@ import onnx
 from flint import arb, ctx, fmpq
 from onnx import TensorProto, helper, numpy_helper
 
+from verifier.check.claims.hypothesis import LABELS, second_threshold, whole
 from verifier.check.claims.pattern import pattern_nodes
 from verifier.check.errors import InvalidCertificate
 from verifier.check.graph.inference import inferred
@@ -18,6 +19,7 @@ from verifier.check.numbers.integers import Array
 
 __all__ = ["compare_selection", "element_types", "free_inputs"]
 
+FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 Shape = Callable[[str], tuple[int, ...]]
 
 
@@ -28,6 +30,8 @@ class Rebuilt:
         self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, Callable[[Array], bool]] = {}
+        self.places: tuple[str, str] | None = None
+        """A constant that holds the places where another one is true."""
 
     def node(self, op: str, inputs: list[str], outputs: str | list[str], **attributes: Any) -> str:
         """Add a node, named as its first output."""
@@ -91,7 +95,8 @@ def compare_selection(
     _no_own_names(graph, *own)
     rebuilt = Rebuilt(opset)
     if hypothesis["name"] == "custom":
-        outputs, declared = list(hypothesis["outputs"]), []
+        outputs: list[str] = list(hypothesis["outputs"])
+        declared: list[str] = []
         missing = [name for name in outputs if name not in {v.name for v in graph.output[: own[2]]}]
         if missing or len(set(outputs)) != len(outputs):
             raise InvalidCertificate(
@@ -100,8 +105,12 @@ def compare_selection(
     else:
         if hypothesis["o_idx"] >= own[2]:
             raise InvalidCertificate("o_idx names no output of the model")
-        _score(rebuilt, hypothesis, moving, graph.output[hypothesis["o_idx"]].name, types, shape)
-        outputs, declared = ["sureline/selection"], ["sureline/score", "sureline/selection"]
+        given = graph.output[hypothesis["o_idx"]].name
+        if hypothesis["name"] in LABELS:
+            outputs, declared = _labels(rebuilt, hypothesis, given, types, shape)
+        else:
+            outputs = _score(rebuilt, hypothesis, moving, given, types, shape)
+            declared = ["sureline/score", *outputs]
     if pattern:
         nodes = [*graph.node[: own[0]], *rebuilt.nodes]
         values = {t.name: t for t in graph.initializer}
@@ -121,16 +130,35 @@ def _no_own_names(graph: onnx.GraphProto, nodes: int, initializers: int, outputs
 
 def _score(
     rebuilt: Rebuilt, hypothesis: dict[str, Any], x: str, score: str, types: dict[str, int], shape: Shape
-) -> None:
+) -> list[str]:
     kind = types.get(score, 0)
-    if kind not in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16):
+    if kind not in FLOATS:
         raise InvalidCertificate("the score output of the model is no float tensor")
     for k, step in enumerate(hypothesis["post_process"]):
         score = _step(rebuilt, step, f"sureline/post{k}", x, score, kind, types, shape)
     rebuilt.node("Cast", [score], "sureline/score", to=TensorProto.DOUBLE)
-    threshold = Fraction(hypothesis["threshold"])
+    masked = hypothesis["mask"]
+    if masked:
+        of_map = shape("sureline/score")
+        rebuilt.constants["sureline/mask"] = lambda a: a.dtype == np.bool_ and a.shape == of_map
+    if "top" in hypothesis:
+        _middle(rebuilt, hypothesis["top"], masked, shape("sureline/score"))
+        rebuilt.node("Greater", ["sureline/score", "sureline/middle"], "sureline/above")
+    else:
+        _compared(rebuilt, Fraction(hypothesis["threshold"]), hypothesis["use_norm"])
+    outputs = [_within(rebuilt, "sureline/above", masked, "sureline/selection")]
+    below = second_threshold(hypothesis)
+    if below is not None:
+        rebuilt.scalar("sureline/lower", below)
+        rebuilt.node("Less", ["sureline/score", "sureline/lower"], "sureline/under")
+        outputs.append(_within(rebuilt, "sureline/under", masked, "sureline/second"))
+    return outputs
+
+
+def _compared(rebuilt: Rebuilt, threshold: Fraction, normalised: bool) -> None:
+    """The comparison with a threshold."""
     rebuilt.scalar("sureline/threshold", threshold)
-    if hypothesis["use_norm"]:
+    if normalised:
         rebuilt.node("ReduceMax", ["sureline/score"], "sureline/max", keepdims=1)
         rebuilt.node("ReduceMin", ["sureline/score"], "sureline/min", keepdims=1)
         # s - min > tau (max - min), without a division: (1 - tau)(s - min) > tau (max - s).
@@ -142,12 +170,48 @@ def _score(
         rebuilt.node("Greater", ["sureline/over", "sureline/under"], "sureline/above")
     else:
         rebuilt.node("Greater", ["sureline/score", "sureline/threshold"], "sureline/above")
+
+
+def _within(rebuilt: Rebuilt, marked: str, masked: bool, name: str) -> str:
+    if masked:
+        return rebuilt.node("And", [marked, "sureline/mask"], name)
+    return rebuilt.node("Identity", [marked], name)
+
+
+def _middle(rebuilt: Rebuilt, top: int, masked: bool, shape: tuple[int, ...]) -> None:
+    """The middle between the `top`-th greatest score (of those in the mask) and the next one."""
+    rebuilt.constant("sureline/flat", [-1], np.int64)
+    flat = rebuilt.node("Reshape", ["sureline/score", "sureline/flat"], "sureline/all")
+    if masked:
+        rebuilt.places = "sureline/places", "sureline/mask"
+        flat = rebuilt.node("Gather", [flat, "sureline/places"], "sureline/within")
+    rebuilt.constant("sureline/count", [top + 1], np.int64)
+    rebuilt.node("TopK", [flat, "sureline/count"], ["sureline/greatest", "sureline/where"])
+    for name, place in (("last", top - 1), ("next", top)):
+        rebuilt.constant(f"sureline/{name}", place, np.int64)
+        rebuilt.node("Gather", ["sureline/greatest", f"sureline/{name}"], f"sureline/{name}_score")
+    rebuilt.scalar("sureline/half", Fraction(1, 2))
+    rebuilt.node("Add", ["sureline/last_score", "sureline/next_score"], "sureline/both")
+    rebuilt.node("Mul", ["sureline/both", "sureline/half"], "sureline/middle")
+
+
+def _labels(
+    rebuilt: Rebuilt, hypothesis: dict[str, Any], given: str, types: dict[str, int], shape: Shape
+) -> tuple[list[str], list[str]]:
+    """Labels as they are, or the place of the greatest score."""
+    axis = whole(hypothesis["axis"], "hypothesis.axis")
     if hypothesis["mask"]:
-        of_map = shape("sureline/score")
-        rebuilt.constants["sureline/mask"] = lambda a: a.dtype == np.bool_ and a.shape == of_map
-        rebuilt.node("And", ["sureline/above", "sureline/mask"], "sureline/selection")
-    else:
-        rebuilt.node("Identity", ["sureline/above"], "sureline/selection")
+        rebuilt.constants["sureline/mask"] = lambda a: a.dtype == np.bool_
+    if types.get(given, 0) not in FLOATS:
+        return [rebuilt.node("Cast", [given], "sureline/selection", to=TensorProto.INT64)], [
+            "sureline/selection"
+        ]
+    rank = len(shape(given))
+    if not -rank <= axis < rank:
+        raise InvalidCertificate("the scores do not have the axis of the hypothesis")
+    rebuilt.node("Cast", [given], "sureline/score", to=TensorProto.DOUBLE)
+    labels = rebuilt.node("ArgMax", ["sureline/score"], "sureline/selection", axis=axis % rank, keepdims=1)
+    return [labels], ["sureline/score", labels]
 
 
 def _step(
@@ -232,10 +296,15 @@ def _compare(graph: onnx.GraphProto, own: list[int], rebuilt: Rebuilt, declared:
             f"the hypothesis has {len(rebuilt.nodes)} nodes, the audited graph {len(added)}"
         )
     stored = {t.name: numpy_helper.to_array(t) for t in graph.initializer[own[1] :]}
-    if len(stored) != len(graph.initializer) - own[1] or stored.keys() != rebuilt.constants.keys():
+    known = rebuilt.constants.keys() | ({rebuilt.places[0]} if rebuilt.places is not None else set())
+    if len(stored) != len(graph.initializer) - own[1] or stored.keys() != known:
         raise InvalidCertificate("the constants of the selection are not those of the hypothesis")
     for name, fits in rebuilt.constants.items():
         if not fits(stored[name]):
             raise InvalidCertificate(f"the constant {name!r} is not that of the hypothesis")
+    if rebuilt.places is not None:
+        places, mask = (stored[name] for name in rebuilt.places)
+        if places.dtype != np.int64 or places.tolist() != np.flatnonzero(mask).tolist():
+            raise InvalidCertificate("the constant of the places in the mask is not that of the hypothesis")
     if [v.name for v in graph.output[own[2] :]] != declared:
         raise InvalidCertificate("the outputs of the audited graph are not those of the hypothesis")

@@ -7,7 +7,7 @@ from typing import Any
 
 from flint import fmpq, fmpq_mat
 
-from verifier.check.claims.contrast import Line, covariance_times
+from verifier.check.claims.line import Line, covariance_times
 from verifier.check.errors import InvalidCertificate, UnusableCertificate
 from verifier.check.numbers.integers import Array
 
@@ -23,6 +23,7 @@ def line_of_several(
     values: list[Fraction],
     model_size: int,
     scale: Fraction,
+    second: Fraction = Fraction(1),
 ) -> Line:
     """The line of the contrasts `rows` through the noise vector `values`.
 
@@ -30,7 +31,7 @@ def line_of_several(
     """
     if len(rows) > MOST_CONTRASTS:
         raise UnusableCertificate(f"there are more than {MOST_CONTRASTS} contrasts")
-    moved = [covariance_times(row, noise, var, model_size) for row in rows]
+    moved = [covariance_times(row, noise, var, model_size, second) for row in rows]
     p = fmpq_mat([[_fmpq(v) for v in row] for row in rows])
     sigma_p = fmpq_mat([[_fmpq(v) for v in row] for row in moved]).transpose()
     seen = p * fmpq_mat([[_fmpq(v)] for v in values])

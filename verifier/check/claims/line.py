@@ -1,0 +1,138 @@
+"""What follows from eta and the covariance: the line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from verifier.check.errors import InvalidCertificate
+from verifier.check.numbers.integers import EXACT, Arithmetic, Array, Form, objects
+from verifier.check.numbers.products import Weights, linear
+
+__all__ = ["Line", "covariance_times", "line"]
+
+TOLERANCE = Fraction(1, 10**12)
+LARGEST_MATRIX = 1 << 24
+
+
+@dataclass(frozen=True)
+class Line:
+    """q = eta' Sigma eta, z_obs = eta' x_obs, and scale * b = beta on the model's input.
+
+    Of several contrasts P (`rank` of them) q is 1 / T**2, T**2 = (P x)' (P Sigma P')**-1 P x, z_obs is 1, and b the
+    part of the input that P sees.
+    """
+
+    q: Fraction
+    stat: Fraction
+    beta: list[Fraction]
+    rank: int = 1
+
+
+def line(
+    eta: list[Fraction],
+    noise: dict[str, Any],
+    var: Array | None,
+    values: list[Fraction],
+    model_size: int,
+    scale: Fraction,
+    second: Fraction = Fraction(1),
+) -> Line:
+    """The line through the noise vector `values`, whose first `model_size` entries are the model's input; the
+    covariance of what follows them is `second` times as large.
+    """
+    sigma_eta = covariance_times(eta, noise, var, model_size, second)
+    q = sum((a * b for a, b in zip(eta, sigma_eta, strict=True) if a), Fraction(0))
+    if q <= 0:
+        raise InvalidCertificate("the statistic has no positive variance")
+    stat = sum((a * b for a, b in zip(eta, values, strict=True) if a), Fraction(0))
+    factor = scale / q
+    known: dict[Fraction, Fraction] = {}
+    return Line(
+        q,
+        stat,
+        [known.setdefault(v, v * factor) if v not in known else known[v] for v in sigma_eta[:model_size]],
+    )
+
+
+def covariance_times(
+    eta: list[Fraction], noise: dict[str, Any], var: Array | None, half: int, second: Fraction = Fraction(1)
+) -> list[Fraction]:
+    """Sigma * eta; a covariance of half the length is used for both halves, which are then independent."""
+    n = len(eta)
+    if second != 1:
+        if n != 2 * half:
+            raise InvalidCertificate("there is no reference that could have another covariance")
+        first = covariance_times(eta[:half], noise, var, half)
+        return first + [second * v for v in covariance_times(eta[half:], noise, var, half)]
+    if noise["kind"] == "scalar":
+        value = Fraction(noise["value"])
+        if value <= 0:
+            raise InvalidCertificate("the variance is not positive")
+        return [value * v for v in eta]
+    size = var.shape[0] if var is not None and var.ndim else 0
+    if (
+        var is None
+        or size not in (half, n)
+        or var.shape != ((size,) if noise["kind"] == "diagonal" else (size, size))
+    ):
+        raise InvalidCertificate("the covariance does not have the shape of the noise vector")
+    parts = [eta[k : k + size] for k in range(0, n, size)]
+    if noise["kind"] == "diagonal":
+        diagonal = [Fraction(v) for v in var.tolist()]
+        if min(diagonal) <= 0:
+            raise InvalidCertificate("a variance is not positive")
+        return [a * b for part in parts for a, b in zip(diagonal, part, strict=True)]
+    if var.size > LARGEST_MATRIX:
+        raise InvalidCertificate(f"a covariance of more than {LARGEST_MATRIX} entries is not checked")
+    if not np.array_equal(var, var.T):
+        raise InvalidCertificate("the covariance is not symmetric")
+    ar = Arithmetic(EXACT)
+    sigma = ar.constant(var.astype(np.float64) if var.dtype.kind == "f" else var)
+    _require_definite(ar, sigma, var)
+    rows = sigma.c[..., 0]
+    out = []
+    for part in parts:
+        sums = [Fraction(0)] * size
+        for value in set(part) - {
+            Fraction(0)
+        }:  # eta has few different values: exact sums of columns for each
+            columns = rows[:, [v == value for v in part]].sum(axis=1)
+            sums = [s + value * int(c) for s, c in zip(sums, columns, strict=True)]
+        out += [s * Fraction(2) ** sigma.e for s in sums]
+    return out
+
+
+def _require_definite(ar: Arithmetic, sigma: Form, var: Array) -> None:
+    """Sigma + tau*I is positive definite, tau = 1e-12 times the largest variance.
+
+    A float Cholesky factor L of Sigma + tau/2*I is only a guess; the proof is that Sigma + tau*I - L*L' ,
+    computed in exact integers, is strictly diagonally dominant with a positive diagonal (Gershgorin).
+    """
+    n = len(var)
+    largest = max(Fraction(v) for v in var.diagonal().tolist())
+    if largest <= 0:
+        raise InvalidCertificate("the covariance has no positive variance")
+    tau = TOLERANCE * largest
+    try:
+        guess = np.linalg.cholesky(var.astype(np.float64) + float(tau / 2) * np.eye(n))
+    except np.linalg.LinAlgError as error:
+        raise InvalidCertificate("the covariance is not positive definite") from error
+    factor = ar.constant(guess)
+    weights = Weights.of(ar, factor.each(lambda a: a[None]))
+    columns = factor.each(lambda a: np.ascontiguousarray(a[..., 0].T))
+    square = linear(ar, weights, columns, np.arange(n).reshape(1, n, 1))  # (1, n, 1) with n cells: L L'
+    square = square.each(lambda a: a.reshape(n, n))
+    left, right = ar.aligned([sigma.each(lambda a: a[..., 0]), square])
+    rest = left.c - right.c
+    unit = Fraction(2) ** left.e
+    shift = tau / unit
+    diagonal = objects([rest[i, i] for i in range(n)])
+    others = np.abs(rest).sum(axis=1) - np.abs(diagonal)
+    if any(int(d) + shift <= int(o) for d, o in zip(diagonal, others, strict=True)):
+        raise InvalidCertificate(
+            "the covariance is not positive definite (tolerance 1e-12 of its largest variance)"
+        )
