@@ -112,7 +112,8 @@ class SelectiveInferenceModel:
     ) -> None:
         if not isinstance(hypothesis, Hypothesis):
             raise OptionError(
-                "hypothesis should be one of Sureline's, such as BackMeanDiff(...), ReferenceMeanDiff(...) or "
+                "hypothesis should be one of Sureline's, such as BackMeanDiff(...), "
+                "ReferenceMeanDiff(...) or "
                 "Selection(...)."
             )
         if model is None and isinstance(hypothesis, Selection):

@@ -168,7 +168,8 @@ class Case:
             return None
         if type(self.law) not in (NormalLaw, FissionLaw):
             raise OptionError(
-                "robustness asks for which variances the decision is the same: it goes with the normal law of "
+                "robustness asks for which variances the decision is the same: it goes with the normal "
+                "law of "
                 "one contrast (the t law does not depend on the variance)."
             )
         return scale_range(self.law, found.cells, alpha)  # type: ignore[arg-type]

@@ -1,8 +1,8 @@
 """The line of inputs that the test statistic moves along, in exact rationals.
 
 One contrast: x(z) = x_obs + b (z - z_obs), along which eta' x = z changes and nothing that is independent of
-it. Several contrasts P x: x(s) = x_obs + (s - 1) K x_obs, along which the length of P x changes and neither its
-direction nor anything that is independent of it.
+it. Several contrasts P x: x(s) = x_obs + (s - 1) K x_obs, along which the length of P x changes and neither
+its direction nor anything that is independent of it.
 """
 
 from __future__ import annotations

@@ -260,7 +260,8 @@ class NoiseSample:
         if self.refused:
             return [f"{size}, too coarse for the normal law: add auditor's noise, or use finer data."]
         return [
-            f"{size}: rounding adds step**2 / 12 = {float(self.rounding_variance):.3g} to the variance, which "
+            f"{size}: rounding adds step**2 / 12 = {float(self.rounding_variance):.3g} to the variance, "
+            "which "
             "a variance measured on rounded numbers holds already and one stated for the sensor does not."
         ]
 
@@ -279,7 +280,8 @@ class NoiseSample:
             kind = "heavier" if self.excess_kurtosis > 0 else "lighter"
             words.append(
                 f"The tails are {kind} than Gaussian (excess kurtosis {self.excess_kurtosis:+.2f}): "
-                f"{self.beyond[0]:.2%} lie beyond the 5 % points, {self.beyond[2]:.2%} beyond the 0.1 % points."
+                f"{self.beyond[0]:.2%} lie beyond the 5 % points, {self.beyond[2]:.2%} beyond the 0.1 % "
+                "points."
             )
         if self.skewness_p < SUSPICIOUS:
             words.append(f"The noise is lopsided (skewness {self.skewness:+.2f}; Gaussian noise has 0).")
@@ -294,7 +296,8 @@ class NoiseSample:
             return []
         reach = float(stats.norm.isf(0.005 / len(known)))
         return [
-            f"Neighbours along axis {axis} correlate {r:+.3f}, outside the 99 % band {mean:+.3f} ± {reach * sd:.3f} "
+            f"Neighbours along axis {axis} correlate {r:+.3f}, outside the 99 % band {mean:+.3f} ± "
+            f"{reach * sd:.3f} "
             "of independent noise: use a covariance with correlation."
             for axis, r, mean, sd in known
             if abs(r - mean) > reach * sd
@@ -307,6 +310,7 @@ def _heap_words(unique: Floats, counts: NDArray[np.int64], ratio: float) -> list
     if not too_many(int(counts[most]), int(counts.sum()), middle, len(unique)):
         return []
     return [
-        f"The value {unique[most]:g} occurs {counts[most]} times, more often than Gaussian noise allows: look "
+        f"The value {unique[most]:g} occurs {counts[most]} times, more often than Gaussian noise allows: "
+        "look "
         "for copied, padded or filled-in numbers."
     ]

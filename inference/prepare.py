@@ -152,7 +152,8 @@ def prepare(
         proto, outputs = static, _discrete_outputs(static, hypothesis.outputs)
     else:
         raise OptionError(
-            "hypothesis must be one of Sureline's (BackMeanDiff, ReferenceMeanDiff, ...); write a rule of your "
+            "hypothesis must be one of Sureline's (BackMeanDiff, ReferenceMeanDiff, ...); write a rule "
+            "of your "
             "own as sureline.Selection(graph, output=..., eta=...)."
         )
     if pattern:

@@ -203,7 +203,8 @@ class InferenceResult:
         intervals = ", ".join(f"[{float(a):.6g}, {float(b):.6g}]" for a, b in self.truncated_intervals[:6])
         more = len(self.truncated_intervals) - 6
         lines = [
-            f"stat                 {self.stat:.6g}   (sd {self.sd:.6g}, {self.law.family}, {self.alternative})",
+            f"stat                 {self.stat:.6g}   (sd {self.sd:.6g}, {self.law.family}, "
+            f"{self.alternative})",
             f"selective p-value    {self.p_value:.6g}   certified in [{self.inf_p:.9g}, {self.sup_p:.9g}]",
             f"naive p-value        {self.naive_p_value():.6g}   (not valid after selection)",
             f"truncation set       {intervals}{f' and {more} more' if more > 0 else ''}",

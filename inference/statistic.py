@@ -77,13 +77,15 @@ def line_and_law(
     name: LawName = asked.law or ("normal" if nu is None else "t")
     if name != "normal" and nu is None:
         raise NoiseError(
-            f"the law {name!r} is of an estimated variance; say on how many degrees of freedom (from data that the "
+            f"the law {name!r} is of an estimated variance; say on how many degrees of freedom (from "
+            "data that the "
             "contrast does not use), or keep the normal law of a known variance."
         )
     if contrast.rows:
         if drawn is not None or name == "berger-boos" or asked.null or asked.margin:
             raise OptionError(
-                "a test of several contrasts has the null 0 and no randomised selection; its law is chi, or F of an "
+                "a test of several contrasts has the null 0 and no randomised selection; its law is chi, "
+                "or F of an "
                 "estimated variance."
             )
         line = line_of_length(observed, contrast.rows, noise)

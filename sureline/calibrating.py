@@ -141,7 +141,7 @@ def _hypothesis(
     output_name: str | None,
 ) -> Any:
     """The hypothesis of `sureline audit` in the same words."""
-    import inference.hypothesis
+    import inference.score_hypotheses
     from inference.operators import operator_from_text
     from symbolic.errors import OptionError
     from symbolic.reading.loading import load_model
@@ -155,7 +155,7 @@ def _hypothesis(
             f"--output-name: the model has no output {output_name!r}; it has {', '.join(names)}."
         )
     kind = {"back": "BackMeanDiff", "neighbor": "NeighborMeanDiff", "reference": "ReferenceMeanDiff"}
-    return getattr(inference.hypothesis, kind[rule.value])(
+    return getattr(inference.score_hypotheses, kind[rule.value])(
         threshold,
         o_idx=0 if output_name is None else names.index(output_name),
         post_process=[operator_from_text(text) for text in post or ()],

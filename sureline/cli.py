@@ -11,20 +11,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from sureline.calibrating import calibrate
+from sureline.choices import Alternative, Contrasts, LawName, Part, Rule
+from sureline.studying import study
+
 __all__ = ["app", "main"]
-
-QUESTION, INPUTS, SEARCH, OUTPUT = (
-    "The question",
-    "Further inputs and outputs",
-    "The search",
-    "What comes out",
-)
-
-
-class Rule(StrEnum):
-    back = "back"
-    neighbor = "neighbor"
-    reference = "reference"
 
 
 class Mode(StrEnum):
@@ -45,12 +36,6 @@ class Engine(StrEnum):
 class Stop(StrEnum):
     precision = "precision"
     decision = "decision"
-
-
-class Alternative(StrEnum):
-    two_sided = "two-sided"
-    less = "less"
-    greater = "greater"
 
 
 app = typer.Typer(
@@ -81,6 +66,8 @@ def _options(
 
 
 _question = partial(typer.Option, rich_help_panel="The question")
+_region = partial(typer.Option, rich_help_panel="Which region")
+_law = partial(typer.Option, rich_help_panel="Noise and law")
 _ports = partial(typer.Option, rich_help_panel="Further inputs and outputs")
 _search = partial(typer.Option, rich_help_panel="The search")
 _result = partial(typer.Option, rich_help_panel="What comes out")
@@ -90,8 +77,20 @@ _VAR = (
     "or an array file with variances or a covariance matrix."
 )
 _RULE = (
-    "back, neighbor or reference: compare the region's mean with the rest, its surroundings, or --reference."
+    "back, neighbor or reference: compare the region's mean with the rest, its surroundings, or --reference; "
+    "two-thresholds: with where the score is below --lower; labels: where label --first is the greatest "
+    "score with "
+    "--second; change-point: the series before the place of the greatest score with the rest."
 )
+_LAW = (
+    "normal, t or berger-boos. Default: t if --df is given (F of several contrasts), else normal. normal "
+    "with --df "
+    "inserts the estimate as known; berger-boos takes the greatest p over a confidence set of the variance."
+)
+_DF = "V was estimated, from data that the contrast does not use, on so many degrees of freedom."
+_RANDOMISE = "Select at the input plus noise of SCALE times V, and test the input given that selection."
+_FISSION = "The same, but test the part of the input that is independent of the selection."
+_EACH = "component, channel or sign: audit every part of the region, and adjust the p-values (Holm)."
 _POST = (
     "Step from the model's output to the score, in order; may be repeated: "
     "input-diff, neg, abs, average:SIZE, gaussian:SIZE:SIGMA, l1-norm."
@@ -106,7 +105,9 @@ def audit(
     model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="The network.")],
     input: Annotated[Path, typer.Argument(metavar="INPUT.npy", help="The observed input, .npy or .npz.")],
     var: Annotated[str, _question(metavar="V", help=_VAR)],
-    threshold: Annotated[str, _question(metavar="T", help="The region is where the score exceeds T.")],
+    threshold: Annotated[
+        str | None, _question(metavar="T", help="The region is where the score exceeds T.")
+    ] = None,
     hypothesis: Annotated[Rule, _question(metavar="RULE", help=_RULE)] = Rule.back,
     post: Annotated[list[str] | None, _question(metavar="STEP", help=_POST)] = None,
     normalize: Annotated[bool, _question("--normalize", help="Scale the score to [0, 1] first.")] = False,
@@ -119,12 +120,49 @@ def audit(
     neighborhood_range: Annotated[
         int | None, _question(metavar="N", help="Width of the surroundings of RULE neighbor; default 1.")
     ] = None,
+    lower: Annotated[str | None, _question(metavar="T", help="Of RULE two-thresholds.")] = None,
+    first: Annotated[int, _question(metavar="N", help="Label of the region of RULE labels.")] = 1,
+    second: Annotated[
+        int | None, _question(metavar="N", help="What it is compared with; default: the rest.")
+    ] = None,
     alternative: Annotated[
-        Alternative, _question(metavar="A", help="two-sided, less or greater, in the sense of SciPy.")
-    ] = Alternative.two_sided,
+        Alternative | None,
+        _question(metavar="A", help="two-sided, less or greater, in the sense of SciPy; default: two-sided."),
+    ] = None,
     null_value: Annotated[
         str, _question(metavar="V", help="The difference under H0, in units of the input.")
     ] = "0",
+    null_margin: Annotated[
+        str, _question(metavar="D", help="H0: the difference is within D of --null-value.")
+    ] = "0",
+    top: Annotated[
+        int | None, _region(metavar="K", help="The K greatest scores, in place of --threshold.")
+    ] = None,
+    signed: Annotated[bool, _region("--signed", help="Also scores below -T, and which is which.")] = False,
+    component: Annotated[int | None, _region(metavar="N", help="Only this connected component.")] = None,
+    channel: Annotated[int | None, _region(metavar="N", help="Only this channel.")] = None,
+    sign: Annotated[str | None, _region(metavar="S", help="Only this sign, + or -, of --signed.")] = None,
+    contrasts: Annotated[
+        Contrasts,
+        _region(metavar="WHAT", help="mean; or channels or elements, all tested together (chi, F)."),
+    ] = Contrasts.mean,
+    each: Annotated[Part | None, _region(metavar="PART", help=_EACH)] = None,
+    law: Annotated[LawName | None, _law(metavar="LAW", help=_LAW)] = None,
+    df: Annotated[str | None, _law(metavar="N", help=_DF)] = None,
+    noise_source: Annotated[str | None, _law(metavar="TEXT", help="Where V comes from, in words.")] = None,
+    reference_scale: Annotated[
+        str,
+        _law(metavar="C", help="The reference's variance is C times V: 1/M of a mean of M, 0 of a template."),
+    ] = "1",
+    randomise: Annotated[str | None, _law(metavar="SCALE", help=_RANDOMISE)] = None,
+    fission: Annotated[str | None, _law(metavar="SCALE", help=_FISSION)] = None,
+    noise_seed: Annotated[int, _law(metavar="N", help="Seed of --randomise and --fission.")] = 0,
+    confidence: Annotated[
+        str | None, _result(metavar="LEVEL", help="Also certify an interval at this level, and estimates.")
+    ] = None,
+    robustness: Annotated[
+        bool, _result("--robustness", help="Also certify for which variances the decision is the same.")
+    ] = False,
     alpha: Annotated[
         str, _question(metavar="A", help="Significance level, to be fixed beforehand.")
     ] = "0.05",
@@ -157,7 +195,7 @@ def audit(
     json: Annotated[bool, _result("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Audit the region that a network marks in one input, and certify the p-value."""
-    from sureline import bars, printing, running
+    from sureline import bars, many, printing, running
 
     request = running.Request(
         model=model,
@@ -173,8 +211,28 @@ def audit(
         other_inputs=tuple(other_inputs or ()),
         test_input=test_input,
         output_name=output_name,
-        alternative=alternative.value,
+        lower=lower,
+        first=first,
+        second=second,
+        top=top,
+        signed=signed,
+        component=component,
+        channel=channel,
+        sign=sign,
+        contrasts=contrasts.value,
+        each=None if each is None else each.value,
+        alternative=None if alternative is None else alternative.value,
         null_value=null_value,
+        null_margin=null_margin,
+        law=None if law is None else law.value,
+        df=df,
+        noise_source=noise_source,
+        reference_scale=reference_scale,
+        randomise=randomise,
+        fission=fission,
+        noise_seed=noise_seed,
+        confidence=confidence,
+        robustness=robustness,
         mode=mode.value.replace("-", "_"),
         stop=stop.value,
         precision=precision,
@@ -186,11 +244,13 @@ def audit(
         out=out,
     )
     with bars.progress_bar(sys.stderr) as progress:
-        result = running.audit(request, progress)
-    if json:
-        print(printing.as_json(result, request))
+        results = running.audit(request, progress)
+    if request.each is not None:
+        many.as_json(results, request) if json else many.show(results, request)
+    elif json:
+        print(printing.as_json(results[0], request))
     else:
-        printing.show_audit(result, request)
+        printing.show_audit(results[0], request)
 
 
 _SAMPLE = (
@@ -246,6 +306,10 @@ def info(model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="The n
     from sureline import printing, running
 
     printing.show_info(running.describe(model), str(model))
+
+
+app.command()(calibrate)
+app.command()(study)
 
 
 def _fail(message: str, code: int = 2) -> NoReturn:

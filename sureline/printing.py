@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inference.ends import EndPoint
     from inference.engines import Comparison
+    from inference.laws.estimates import Estimates
     from inference.result import InferenceResult
     from sureline.running import Description, Request
     from verifier.check import CheckReport
@@ -35,6 +36,9 @@ _CONTRASTS = {
     "back": "the mean of the input inside the region minus its mean outside",
     "neighbor": "the mean of the input inside the region minus its mean in the surroundings",
     "reference": "the mean over the region of input minus reference",
+    "two-thresholds": "the mean of the input where the score is high minus its mean where it is low",
+    "labels": "the mean of the input under one label minus its mean under the other",
+    "change-point": "the mean of the series before the change minus its mean from there on",
 }
 _VERDICTS = {"reject": "established", "accept": "not established", "undecided": "undecided"}
 
@@ -54,6 +58,11 @@ def as_json(result: InferenceResult, request: Request) -> str:
         "decision": result.decision(alpha),
         "truncated_intervals": [[str(lower), str(upper)] for lower, upper in result.truncated_intervals],
         "roi_size": int(result.roi.sum()),
+        "law": result.law.family,
+        "estimates": None if result.estimates is None else _estimates(result.estimates),
+        "variance_factors": None
+        if result.scale_range is None
+        else [str(result.scale_range.low), str(result.scale_range.high)],
         "end_points": [
             {"lo": str(end.lo), "hi": str(end.hi), "exact": end.exact, "binding": _binding(end)}
             for end in result.end_points
@@ -69,6 +78,13 @@ def as_json(result: InferenceResult, request: Request) -> str:
         "warnings": list(result.warnings),
     }
     return json.dumps(record, allow_nan=False)
+
+
+def _estimates(found: Estimates) -> dict[str, Any]:
+    brackets = {"lower": found.lower, "upper": found.upper, "median_unbiased": found.median_unbiased}
+    if found.maximum_likelihood is not None:
+        brackets["maximum_likelihood"] = found.maximum_likelihood
+    return {"level": str(found.level)} | {name: [str(b.lo), str(b.hi)] for name, b in brackets.items()}
 
 
 def _binding(end: EndPoint) -> str | None:
@@ -110,9 +126,11 @@ def show_audit(result: InferenceResult, request: Request) -> None:
     decision = result.decision(alpha)
     colour = {"reject": "bold green", "accept": "bold", "undecided": "bold yellow"}[decision]
     null = "zero" if Fraction(request.null_value) == 0 else request.null_value
+    if Fraction(request.null_margin) != 0:
+        null = f"within {request.null_margin} of {null}"
     answer = Text.assemble(
-        f"If {_CONTRASTS[request.rule]} were truly {null}, a network that marks exactly this region "
-        f"would show a difference {_ALTERNATIVES[request.alternative]} with probability between ",
+        f"If {_asked(request)} were truly {null}, a network that marks exactly this region "
+        f"would show a difference {_ALTERNATIVES[result.alternative]} with probability between ",
         (inf_p, "bold"),
         " and ",
         (sup_p, "bold"),
@@ -137,13 +155,66 @@ def show_audit(result: InferenceResult, request: Request) -> None:
         ("network", str(result.exactness)),
         *((f"engine {one.engine}", _compared(one)) for one in result.compared),
         ("runtime", _RUNTIME[result.runtime_agrees]),
-        ("noise", f"normal, variance {request.var}, inserted as known: the p-value is conditional on it"),
+        ("noise", _noise(result, request)),
+        *_more(result),
         ("certificate", str(request.out) if request.out else "not written (give --out FOLDER)"),
     ]
     parts: list[Any] = [answer, Padding(_table(rows), (1, 0))]
     parts += [Padding(Text(f"Warning: {text}", style="yellow"), (0, 0, 1, 0)) for text in result.warnings]
     parts.append(Text(_CAUTION, style="dim"))
     _panel(Group(*parts), "Sureline audit", colour)
+
+
+def _asked(request: Request) -> str:
+    """The contrast in words."""
+    words = _CONTRASTS[request.rule]
+    return words if request.contrasts == "mean" else f"of all {request.contrasts}, {words}"
+
+
+def _noise(result: InferenceResult, request: Request) -> str:
+    """The law of the noise, and what it rests on (the words are those of the field)."""
+    source = f" Source: {request.noise_source}." if request.noise_source else ""
+    words = {
+        "t": "exact t law used.",
+        "f": "exact F law used.",
+        "berger-boos": "the greatest p over a confidence set of the variance, plus 0.001.",
+    }
+    if request.df is None:
+        added = {
+            "randomised-normal": f" Noise of {request.randomise} times the variance (seed "
+            f"{request.noise_seed}) was "
+            "added before the selection.",
+            "fission": f" Noise of {request.fission} times the variance (seed {request.noise_seed}) was "
+            "added before "
+            "the selection and taken from what is tested.",
+        }.get(result.law.family, "")
+        known = f"normal, variance {request.var}, inserted as known: the p-value is conditional on it."
+        return known + added + source
+    how = words.get(result.law.family, "value inserted as known: the certificate is conditional on it.")
+    return f"variance {request.var} estimated on {request.df} degrees of freedom; {how}{source}"
+
+
+_LONG = (
+    "Intervals of this type can be very long (their expected length is typically infinite without "
+    "randomisation; "
+    "Kivaranovic and Leeb); a long interval means that the data say little."
+)
+
+
+def _more(result: InferenceResult) -> list[tuple[str, str]]:
+    """Rows of what was asked for beside p."""
+    rows = []
+    found = result.estimates
+    if found is not None:
+        low, high = found.interval
+        rows.append((f"{100 * float(found.level):g} % interval", f"{_short(low)} to {_short(high)}. {_LONG}"))
+        rows.append(("median-unbiased", str(found.median_unbiased)))
+        if found.maximum_likelihood is not None:
+            rows.append(("likeliest", f"{found.maximum_likelihood} (selective maximum likelihood)"))
+    if result.scale_range is not None:
+        factors = f"[{float(result.scale_range.low):.4g}, {float(result.scale_range.high):.4g}]"
+        rows.append(("robustness", f"the decision holds for any variance factor in {factors}"))
+    return rows
 
 
 def _compared(one: Comparison) -> str:

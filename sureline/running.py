@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Description", "Request", "audit", "describe"]
 
-_RULES = {"back": "BackMeanDiff", "neighbor": "NeighborMeanDiff", "reference": "ReferenceMeanDiff"}
+SCORES = {
+    "back": "BackMeanDiff",
+    "neighbor": "NeighborMeanDiff",
+    "reference": "ReferenceMeanDiff",
+    "two-thresholds": "TwoThresholdMeanDiff",
+}
+LABELS = {"labels": "LabelMeanDiff", "change-point": "ChangePoint"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +40,7 @@ class Request:
     model: Path
     input: Path
     var: str
-    threshold: str
+    threshold: str | None
     rule: str
     normalize: bool
     post: tuple[str, ...]
@@ -44,8 +50,28 @@ class Request:
     other_inputs: tuple[str, ...]
     test_input: str | None
     output_name: str | None
-    alternative: str
+    lower: str | None
+    first: int
+    second: int | None
+    top: int | None
+    signed: bool
+    component: int | None
+    channel: int | None
+    sign: str | None
+    contrasts: str
+    each: str | None
+    alternative: str | None
     null_value: str
+    null_margin: str
+    law: str | None
+    df: str | None
+    noise_source: str | None
+    reference_scale: str
+    randomise: str | None
+    fission: str | None
+    noise_seed: int
+    confidence: str | None
+    robustness: bool
     mode: str
     stop: str
     precision: str
@@ -59,15 +85,34 @@ class Request:
     def __post_init__(self) -> None:
         for text, option in (
             (self.threshold, "--threshold"),
+            (self.lower, "--lower"),
             (self.null_value, "--null-value"),
+            (self.null_margin, "--null-margin"),
             (self.precision, "--precision"),
             (self.alpha, "--alpha"),
+            (self.df, "--df"),
+            (self.confidence, "--confidence"),
+            (self.randomise, "--randomise"),
+            (self.fission, "--fission"),
+            (self.reference_scale, "--reference-scale"),
         ):
-            exact_number(text, option, error=OptionError)
+            if text is not None:
+                exact_number(text, option, error=OptionError)
         if (self.rule == "reference") != (self.reference is not None):
             raise OptionError("--hypothesis reference and --reference R.npy go together.")
         if self.neighborhood_range is not None and self.rule != "neighbor":
             raise OptionError("--neighborhood-range needs --hypothesis neighbor.")
+        if (self.lower is not None) != (self.rule == "two-thresholds"):
+            raise OptionError("--hypothesis two-thresholds and --lower T go together.")
+        if self.rule in LABELS:
+            if self.threshold is not None or self.top is not None or self.post or self.normalize:
+                raise OptionError(
+                    f"--hypothesis {self.rule} takes no --threshold, --top, --post or --normalize."
+                )
+        elif (self.threshold is None) == (self.top is None):
+            raise OptionError("give --threshold T, or --top K, and not both.")
+        if self.randomise is not None and self.fission is not None:
+            raise OptionError("give --randomise or --fission, and not both.")
 
     @property
     def level(self) -> Fraction:
@@ -75,11 +120,10 @@ class Request:
         return exact_number(self.alpha, "--alpha", error=OptionError)
 
 
-def audit(request: Request, progress: Any) -> InferenceResult:
-    """Run one audit, and save its certificate where the user asked for it."""
-    import inference.score_hypotheses
+def audit(request: Request, progress: Any) -> list[InferenceResult]:
+    """Run one audit, or one of every part, and save the certificates where the user asked for it."""
     from inference.audit import load
-    from inference.operators import operator_from_text
+    from inference.randomisation import Fission, Randomised
     from inference.storage import require_replaceable
     from symbolic.reading.loading import load_model
 
@@ -87,17 +131,8 @@ def audit(request: Request, progress: Any) -> InferenceResult:
         require_replaceable(request.out)
     model = load_model(request.model).proto
     inputs, i_idx = _inputs(request, model)
-    extra = (
-        {"neighborhood_range": request.neighborhood_range} if request.neighborhood_range is not None else {}
-    )
-    hypothesis = getattr(inference.score_hypotheses, _RULES[request.rule])(
-        request.threshold,
-        i_idx=i_idx,
-        o_idx=_output_index(request, model),
-        post_process=[operator_from_text(text) for text in request.post],
-        use_norm=request.normalize,
-        **extra,
-    )
+    drawn = request.randomise or request.fission
+    kind = Randomised if request.fission is None else Fission
     options: dict[str, Any] = {
         "inference_mode": request.mode,
         "termination_criterion": request.stop,
@@ -108,20 +143,66 @@ def audit(request: Request, progress: Any) -> InferenceResult:
         "significance_level": request.alpha,
         "alternative": request.alternative,
         "null_value": request.null_value,
+        "null_margin": request.null_margin,
+        "law": request.law,
+        "degrees_of_freedom": request.df,
+        "noise_source": request.noise_source,
+        "randomisation": None if drawn is None else kind(drawn, request.noise_seed),
+        "confidence_level": request.confidence,
+        "robustness": request.robustness,
         "progress": progress or False,
     }
     mask = None if request.mask is None else read_raw_array(request.mask)
-    test = load(request.model, hypothesis, seed=request.seed)
+    test = load(request.model, _hypothesis(request, model, i_idx), seed=request.seed)
+    variance = _variance(request.var)
     try:
-        result = test.inference(inputs, _variance(request.var), mask, **options)
+        if request.each is not None:
+            results = test.inference_each(inputs, variance, mask, by=request.each, **options)
+        else:
+            results = [test.inference(inputs, variance, mask, **options)]
     except EngineError as error:
         for engine, certificate in error.certificates.items():
             certificate.save((request.out or Path("audit")) / f"disagreement-{engine}")
         raise
-    _ = result.runtime_agrees  # the runtime speaks before anything is written
-    if request.out is not None:
-        result.certificate.save(request.out)
-    return result
+    for k, result in enumerate(results):
+        _ = result.runtime_agrees  # the runtime speaks before anything is written
+        if request.out is not None:
+            result.certificate.save(
+                request.out if request.each is None else request.out / f"{request.each}-{k}"
+            )
+    return results
+
+
+def _hypothesis(request: Request, model: onnx.ModelProto, i_idx: int) -> Any:
+    """What the words of the command line ask."""
+    from inference import label_hypotheses, score_hypotheses
+    from inference.operators import operator_from_text
+
+    ports = {"i_idx": i_idx, "o_idx": _output_index(request, model)}
+    if request.rule == "labels":
+        return label_hypotheses.LabelMeanDiff(request.first, request.second, **ports)
+    if request.rule == "change-point":
+        return label_hypotheses.ChangePoint(**ports)
+    extra: dict[str, Any] = {}
+    if request.neighborhood_range is not None:
+        extra["neighborhood_range"] = request.neighborhood_range
+    if request.lower is not None:
+        extra["lower"] = request.lower
+    if request.rule == "reference":
+        extra["reference_scale"] = request.reference_scale
+    return getattr(score_hypotheses, SCORES[request.rule])(
+        request.threshold,
+        post_process=[operator_from_text(text) for text in request.post],
+        use_norm=request.normalize,
+        top=request.top,
+        signed=request.signed,
+        component=request.component,
+        channel=request.channel,
+        sign=request.sign,
+        contrasts=request.contrasts,
+        **ports,
+        **extra,
+    )
 
 
 def _variance(text: str) -> Any:

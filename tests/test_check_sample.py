@@ -34,9 +34,7 @@ def cells(*ends: object) -> list[CellClaim]:
 
 
 def z(t: object) -> float:
-    return float(
-        (LAW.stat + LAW.scale * Fraction(t)) if not isinstance(t, float) else t
-    ) / math.sqrt(2)
+    return float((LAW.stat + LAW.scale * Fraction(t)) if not isinstance(t, float) else t) / math.sqrt(2)
 
 
 def test_distribution_is_that_of_the_normal_law() -> None:
@@ -122,7 +120,7 @@ def test_p_with_false_cells() -> None:
     masses = [(steps[1] + steps[3], steps[2], steps[0]), (steps[4], steps[6], steps[5])]
     rng = random.Random(0)
     for alternative in ("less", "greater", "two-sided"):
-        law = Law(Fraction(1, 3), Fraction(1), Fraction(1), Fraction(0), alternative)
+        law = Law(Fraction(1, 3), Fraction(1), Normal(Fraction(1), Fraction(0)), alternative)
         for wrong in (0.0, 0.01, 0.1, 0.6, 1.5):
             p = bounds(law, inside, gaps, arb(wrong))
             least = 0.0 if p.least is None else float(p.least.lower())

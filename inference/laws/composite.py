@@ -1,9 +1,10 @@
 """A null that is an interval, |eta' mu - null| <= margin: the p-value of the nearest null in it.
 
-P(z <= z_obs) falls as the null rises. (Normal and randomised laws are one-parameter exponential families. Of the
-t law with nu >= 2 the density at t is proportional to (nu v + (z_obs - t)(z_obs + t - 2 null))**(nu / 2 - 1),
-which falls left of z_obs and rises right of it.) So the two-sided p-value rises to 1 at the median-unbiased
-estimate and falls behind it, and its supremum over an interval is 1, or that of an end.
+P(z <= z_obs) falls as the null rises. (Normal and randomised laws are one-parameter exponential families. The
+t law with nu >= 2 has at t a density that is proportional to
+(nu v + (z_obs - t)(z_obs + t - 2 null))**(nu / 2 - 1), which falls left of z_obs and rises right of it.) So the
+two-sided p-value rises to 1 at the median-unbiased estimate and falls behind it, and its supremum over an
+interval is 1, or that of an end.
 """
 
 from __future__ import annotations

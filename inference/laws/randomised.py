@@ -1,7 +1,7 @@
 """The normal law after a randomised selection: what was selected was x + omega, what is tested is x.
 
-omega ~ N(0, tau**2 Sigma), independent of x. Along the line of x + omega the coordinate is
-W = eta'(x + omega); given the nuisance, T = eta' x and W are bivariate normal. T given that W lies in the truncation set has
+omega ~ N(0, tau**2 Sigma), independent of x. Along the line of x + omega its coordinate is W = eta'(x + omega).
+Given the nuisance, T = eta' x and W are bivariate normal. T given that W lies in the truncation set has
 P(T <= t) = E[h(W) | W in the set], h(w) = P(T <= t | W = w) (Tian and Taylor, 2018): masses are integrals.
 """
 

@@ -146,8 +146,7 @@ def _two_sided_or_one(alternative: str, f_lo: arb, f_hi: arb, g_lo: arb, g_hi: a
 
 
 def _split(law: NormalLaw, runs: Runs, factor: arb, near: Fraction) -> list[tuple[arb, arb]]:
-    """(value, derivative) of the masses left and right of the observed value, the variance being `factor` times
-    that of the law.
+    """(value, derivative) of the masses left and right of what was observed, under a variance factor.
 
     All are multiplied by exp(near / (2 variance)), which no share notices; `near` is the square of the
     distance of the null from the set, so that what is left depends little on the factor.
@@ -201,7 +200,7 @@ def _near(law: NormalLaw, runs: Runs) -> Fraction:
 
 
 class BergerBoosLaw(NormalLaw):
-    """The greatest p over a confidence set of the variance, plus what the set may miss (Berger and Boos, 1994).
+    """The greatest p over a confidence set of the variance, plus what it may miss (Berger and Boos, 1994).
 
     Parameters
     ----------

@@ -63,7 +63,8 @@ def _question(document: dict[str, Any]) -> str:
         variance += f", estimated on {noise['degrees_of_freedom']} degrees of freedom"
     margin = f" within {law['null_margin']}" if "null_margin" in law else ""
     return (
-        f"question: {rule}; {law['family']} law, {law['alternative']}, null value {law['null_value']}{margin}; "
+        f"question: {rule}; {law['family']} law, {law['alternative']}, null value "
+        f"{law['null_value']}{margin}; "
         f"noise variance {variance}; given the {document['conditioning'].replace('_', ' ')}"
     )
 
@@ -77,7 +78,8 @@ def _cautions(document: dict[str, Any]) -> list[str]:
     if "randomisation" in document:
         entry = document["randomisation"]
         notes.append(
-            f"noise was added before the selection, as drawn from seed {entry['seed']}; that it was drawn so is not "
+            f"noise was added before the selection, as drawn from seed {entry['seed']}; that it was "
+            "drawn so is not "
             "checked"
         )
     return notes

@@ -22,8 +22,8 @@ LARGEST_MATRIX = 1 << 24
 class Line:
     """q = eta' Sigma eta, z_obs = eta' x_obs, and scale * b = beta on the model's input.
 
-    Of several contrasts P (`rank` of them) q is 1 / T**2, T**2 = (P x)' (P Sigma P')**-1 P x, z_obs is 1, and b the
-    part of the input that P sees.
+    Of several contrasts P (`rank` of them) z_obs is 1, q is 1 / T**2 with T**2 = (P x)' (P Sigma P')**-1 P x,
+    and b is the part of the input that P sees.
     """
 
     q: Fraction

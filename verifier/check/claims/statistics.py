@@ -29,7 +29,8 @@ __all__ = [
 OPTIONAL = {"ends": list, "estimates": dict, "robustness": dict, "randomisation": dict}
 KNOWN = "The noise of the input is Gaussian with the stated covariance, fixed before the selection was seen."
 ESTIMATED = (
-    "The noise of the input is Gaussian; its covariance is the stated one up to an unknown factor. The stated "
+    "The noise of the input is Gaussian; its covariance is the stated one up to an unknown factor. The "
+    "stated "
     "scale was estimated independently of the input, with a chi-square law on the stated degrees of freedom, "
     "before the selection was seen."
 )

@@ -65,7 +65,7 @@ def confirm_estimates(law: Law, claims: Estimates, inside: Cells, gaps: Cells) -
 
 
 def _between(bracket: Bracket, falls: Callable[[Fraction], tuple[bool, bool]]) -> bool:
-    """Whether a falling function is proved to be positive at the start and negative at the end of a bracket."""
+    """Whether a falling function is proved to be positive where a bracket starts and negative at its end."""
     if bracket[0] == inf or bracket[1] == -inf or not bracket[0] <= bracket[1]:
         return False
     for side, end in enumerate(bracket):

@@ -23,7 +23,7 @@ MOST_PARTS = 1 << 12
 
 @dataclass(frozen=True)
 class BergerBoos:
-    """p is gamma plus the greatest p of the factors in [low, high], and at least gamma plus that of the witness."""
+    """p is gamma plus the greatest p of the factors in [low, high]; that of the witness is one of them."""
 
     gamma: Fraction
     low: Fraction
@@ -72,8 +72,8 @@ def confirm_berger_boos(
 
 
 def _covers(claim: BergerBoos) -> bool:
-    """Whether the factors miss the variance with a probability of gamma at most: nu s**2 / sigma**2 is chi-square
-    with nu degrees of freedom."""
+    """Whether the factors miss the variance with a probability of gamma at most, nu s**2 / sigma**2 being
+    chi-square with nu degrees of freedom."""
     before = ctx.prec
     try:
         for precision in PRECISIONS:
