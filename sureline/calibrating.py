@@ -155,6 +155,8 @@ def _hypothesis(
             f"--output-name: the model has no output {output_name!r}; it has {', '.join(names)}."
         )
     kind = {"back": "BackMeanDiff", "neighbor": "NeighborMeanDiff", "reference": "ReferenceMeanDiff"}
+    if rule.value not in kind:
+        raise OptionError(f"calibrate takes --hypothesis {', '.join(kind)}; for {rule.value} use Python.")
     return getattr(inference.score_hypotheses, kind[rule.value])(
         threshold,
         o_idx=0 if output_name is None else names.index(output_name),

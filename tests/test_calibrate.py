@@ -12,7 +12,7 @@ import onnx
 import pytest
 import typer
 from scipy.stats import norm
-from small_nets import dense
+from small_nets import dense, model
 from typer.testing import CliRunner
 
 import sureline as sl
@@ -47,13 +47,15 @@ def louder(x: Any) -> Any:
 
 def test_negative_and_positive_control_of_a_network() -> None:
     options: dict[str, Any] = {"mean": np.zeros((1, SIZE)), "replicates": 60, "var": 1}
-    null = calibrate(loaded(), **options, check_every=30)
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    detector = sl.load(model([node], {}, [1, SIZE], [1, SIZE]), sl.BackMeanDiff(threshold=1))
+    null = calibrate(detector, **options, check_every=30)
     assert null.control == "negative" and len(null.draws) == 60 and null.failed == 0
     assert null.null_false == 0 and null.holds and null.refused == 0
     assert sum(d.checked is True for d in null.draws) >= 1
     effect = np.zeros((1, SIZE))
-    effect[0, :4] = 3
-    planted = calibrate(loaded(), **options, effect=effect)
+    effect[0, :4] = 5
+    planted = calibrate(detector, **options, effect=effect)
     assert planted.control == "positive" and planted.holds is None and planted.null_false > 40
     assert planted.rates[0].rejections > null.rates[0].rejections + 5
 

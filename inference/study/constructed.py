@@ -78,7 +78,7 @@ class Constructed:
 
         saved, ctx.prec = ctx.prec, BITS
         try:
-            at = Fraction(self.observed)
+            at: End = Fraction(self.observed)
             left = _mass([(a, at if b > at else b) for a, b in self.exact if a < at])
             right = _mass([(at if a < at else a, b) for a, b in self.exact if b > at])
             smaller = left if left < right else right
@@ -93,7 +93,7 @@ def _mass(intervals: Sequence[tuple[End, End]]) -> Any:
 
     total = arb(0)
     for a, b in intervals:
-        near, far = (a, b) if abs(a) < abs(b) or b == math.inf else (-b, -a)  # where erfc is small
+        near, far = (a, b) if a + b > 0 else (-b, -a)  # where erfc is small
         total += _tail(near) - _tail(far)
     return total
 

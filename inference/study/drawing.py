@@ -58,6 +58,8 @@ def draw(study: Configuration, job: Job) -> Record:
     """Run one draw. Nothing is dropped: a failure is a record too."""
     part = study.part(job.part)
     record: Record = asdict(job) | {"outcome": "tested"}
+    if part.kind == "draws":
+        loaded(study.network(job.network))  # what cannot be loaded is no failure of a draw
     start = time.perf_counter()
     try:
         drawn = _drawn(study, part, job)

@@ -94,8 +94,6 @@ class Drawn:
 
     @cached_property
     def _session(self) -> tuple[Any, str, Any, list[str]]:
-        import onnxruntime
-
         parts = self.result.certificate.parts
         content = parts.audited.SerializeToString()
         if len(parts.inputs) != 1:
@@ -105,7 +103,6 @@ class Drawn:
         kind = {"tensor(float)": np.float32, "tensor(double)": np.float64}.get(port.type)
         if kind is None:
             raise OptionError(f"the input is of {port.type}, which is no line's type.")
-        del onnxruntime
         return session, port.name, kind, [name for name, _ in parts.observed]
 
     @cached_property
@@ -161,11 +158,11 @@ def _session(content: bytes) -> Any:
 @lru_cache(maxsize=8)
 def loaded(network: Network) -> Any:
     """The audited network of a question, read once per process."""
-    import inference.hypothesis
+    import inference.score_hypotheses
     from inference.audit import load
     from inference.operators import operator_from_text
 
-    rule = getattr(inference.hypothesis, HYPOTHESES[network.hypothesis])(
+    rule = getattr(inference.score_hypotheses, HYPOTHESES[network.hypothesis])(
         network.threshold,
         post_process=[operator_from_text(text) for text in network.post],
         use_norm=network.normalize,

@@ -101,7 +101,7 @@ def _levels(pyplot: Any, summary: Summary) -> Any:
         axis.set(xscale="log", yscale="log", xlim=(1e-4, 1), ylim=(1e-4, 1.1), xlabel="nominal level")
         axis.set_title(f"{c.part}: {c.network}", fontsize="small")
     axes[0][0].set_ylabel("rejection rate")
-    axes[0][-1].legend(fontsize="x-small")
+    _legend(axes[0][-1])
     return figure
 
 
@@ -192,7 +192,7 @@ def _power(pyplot: Any, summary: Summary) -> Any:
         axis.axhline(0.05, color="0.6", linewidth=0.8)
         axis.set(xlabel="height of the block / sd", title=network)
     axes[0][0].set_ylabel("rejects at 5 %")
-    axes[0][-1].legend(fontsize="x-small")
+    _legend(axes[0][-1])
     return figure
 
 
@@ -256,6 +256,11 @@ def _line(pyplot: Any, summary: Summary) -> Any:
     )
     axis.invert_yaxis()
     return figure
+
+
+def _legend(axis: Any) -> None:
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(fontsize="x-small")
 
 
 _COLOURS = {

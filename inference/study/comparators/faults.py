@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from importlib import import_module
-from typing import Any
 
 import numpy as np
 
-from inference.study.comparators.base import Answer, Comparator, Skipped
+from inference.laws.normal import NormalLaw
+from inference.laws.student import StudentLaw
+from inference.study.comparators.base import Answer, Comparator
 from inference.study.drawn import Drawn
 
 __all__ = ["ExactT", "PlugIn", "VarianceFactor"]
 
 
-def _law(names: tuple[str, ...], kind: str) -> Any:
-    """A law's class, wherever this version has it."""
-    for name in names:
-        try:
-            found = getattr(import_module(name), kind, None)
-        except ImportError:
-            continue
-        if found is not None:
-            return found
-    raise Skipped(f"this version has no {kind}.")
-
-
 def _normal(drawn: Drawn, factor: Fraction) -> Answer:
     line = drawn.result.line
-    law = _law(("inference.laws.normal", "inference.law"), "NormalLaw")(
+    law = NormalLaw(
         line.stat, line.variance * factor, line.scale, drawn.result.null_value, drawn.result.alternative
     )
     p = law.p_value(drawn.result.cell_list)
@@ -75,7 +63,7 @@ class ExactT(Comparator):
 
     def answer(self, drawn: Drawn) -> Answer:
         line = drawn.result.line
-        law = _law(("inference.laws.student",), "StudentLaw")(
+        law = StudentLaw(
             line.stat, line.variance * _factor(drawn, self.freedom), line.scale,
             drawn.result.null_value, drawn.result.alternative, Fraction(self.freedom),
         )  # fmt: skip

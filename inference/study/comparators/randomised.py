@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
-from importlib import import_module
-from typing import Any
-
-from inference.study.comparators.base import Answer, Comparator, Skipped
+from inference.randomisation import Fission
+from inference.randomisation import Randomised as Noisier
+from inference.study.comparators.base import Answer, Comparator
 from inference.study.drawn import Drawn
 
 __all__ = ["DataThinning", "Randomised"]
 
 
+APART = 2**40
+"""The seed of the draw made the noise of the input: the added noise must be another."""
+
+
 class _ByRandomisation(Comparator):
-    kind: str
+    kind: type[Noisier]
 
     def __init__(self, number: float) -> None:
         self.scale = number
 
     def answer(self, drawn: Drawn) -> Answer:
-        how: Any = getattr(import_module("sureline"), self.kind, None)
-        known = inspect.signature(drawn.test.inference).parameters
-        if how is None or "randomisation" not in known:
-            raise Skipped(f"this version has no {self.kind}.")
-        result = drawn.test.inference(drawn.x, drawn.variance, randomisation=how(self.scale, drawn.seed))
+        how = self.kind(self.scale, drawn.seed + APART)
+        result = drawn.test.inference(drawn.x, drawn.variance, randomisation=how)
         return Answer(result.sup_p, result.inf_p)
 
 
@@ -31,11 +30,11 @@ class DataThinning(_ByRandomisation):
     """x plus noise is selected on, x minus noise (independent of it) is tested on."""
 
     name = "data-thinning"
-    kind = "Fission"
+    kind = Fission
 
 
 class Randomised(_ByRandomisation):
     """x plus noise is selected on, x is tested given the selection."""
 
     name = "randomised"
-    kind = "Randomised"
+    kind = Noisier
