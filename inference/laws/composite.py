@@ -2,8 +2,8 @@
 
 P(z <= z_obs) falls as the null rises. (Normal and randomised laws are one-parameter exponential families. The
 t law with nu >= 2 has at t a density that is proportional to
-(nu v + (z_obs - t)(z_obs + t - 2 null))**(nu / 2 - 1), which falls left of z_obs and rises right of it.) So the
-two-sided p-value rises to 1 at the median-unbiased estimate and falls behind it, and its supremum over an
+(nu v + (z_obs - t)(z_obs + t - 2 null))**(nu / 2 - 1), which falls left of z_obs and rises right of it.) So
+the two-sided p-value rises to 1 at the median-unbiased estimate and falls behind it, and its supremum over an
 interval is 1, or that of an end.
 """
 

@@ -1,6 +1,6 @@
 """The normal law after a randomised selection: what was selected was x + omega, what is tested is x.
 
-omega ~ N(0, tau**2 Sigma), independent of x. Along the line of x + omega its coordinate is W = eta'(x + omega).
+omega ~ N(0, tau**2 Sigma), independent of x. The coordinate of the line of x + omega is W = eta'(x + omega).
 Given the nuisance, T = eta' x and W are bivariate normal. T given that W lies in the truncation set has
 P(T <= t) = E[h(W) | W in the set], h(w) = P(T <= t | W = w) (Tian and Taylor, 2018): masses are integrals.
 """

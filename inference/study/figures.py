@@ -266,12 +266,12 @@ def _legend(axis: Any) -> None:
 _COLOURS = {
     "exact": "C0", "naive": "C3", "over-conditioning": "C1", "bonferroni": "C7", "permutation": "C5",
     "data-thinning": "C8", "randomised": "C2", "grid:21": "C9", "grid:101": "C6", "grid:1001": "C4",
-    "adaptive": "k", "si4onnx": "C1",
+    "adaptive": "k", "monte-carlo": "0.6", "si4onnx": "C1",
 }  # fmt: skip
 
 
 def _colour(name: str) -> str:
-    return _COLOURS.get(name, "0.4")
+    return _COLOURS.get(name) or _COLOURS.get(name.partition(":")[0], "0.4")
 
 
 _FIGURES: dict[str, Callable[[Any, Summary], Any]] = {
