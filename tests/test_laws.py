@@ -1,4 +1,4 @@
-"""The laws of estimated variances, lengths and randomised selections: against SciPy, mpmath and the checker."""
+"""The laws of estimated variances, lengths and randomised selections, against SciPy, mpmath, the checker."""
 
 from __future__ import annotations
 
@@ -158,8 +158,12 @@ def test_one_sided_p_values_add_to_one_and_precision_nests() -> None:
     for _ in range(20):
         stat, nu = Fraction(rng.randint(-40, 40), 10), rng.randint(1, 50)
         runs = [(stat - Fraction(rng.randint(1, 30), 7), stat + Fraction(rng.randint(1, 30), 7)), (9, 12)]
-        for p in (sl.truncated_normal_p_value, lambda *a, **k: sl.truncated_t_p_value(*a, nu, **k)):
-            less, more = p(stat, runs, 2, alternative="less"), p(stat, runs, 2, alternative="greater")
+        for p, more_options in (
+            (sl.truncated_normal_p_value, {}),
+            (sl.truncated_t_p_value, {"degrees_of_freedom": nu}),
+        ):
+            both: Any = [p(stat, runs, 2, alternative=way, **more_options) for way in ("less", "greater")]  # type: ignore[operator]
+            less, more = both
             assert less[0] + more[0] <= 1 + 1e-15 and less[1] + more[1] >= 1 - 1e-15
 
 
@@ -167,7 +171,7 @@ def test_slivers_and_thousands_of_intervals() -> None:
     width = Fraction(1, 10**16)
     sliver = sl.truncated_t_p_value(3, [(3 - width, 3 + 3 * width)], 1, 5, alternative="less")
     assert sliver[1] == pytest.approx(0.25, abs=1e-12)
-    many = [(Fraction(k, 100), Fraction(2 * k + 1, 200)) for k in range(0, 4000)]
+    many = [(Fraction(k, 100), Fraction(2 * k + 1, 200)) for k in range(4000)]
     low, high = sl.truncated_chi_p_value(Fraction(10004, 1000), many, 100)
     assert 0 < high - low < 1e-14 or low == high
     assert high == pytest.approx(stats.chi.sf(10.004, 100), abs=2e-2)
