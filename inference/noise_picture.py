@@ -90,7 +90,7 @@ def _neighbours(sample: NoiseSample, ax: Any) -> None:
     axes = [axis for axis in range(values.ndim) if values.shape[axis] > 1]
     widest = 0.0
     for number, axis in enumerate(axes):
-        lags = np.arange(1, min(MOST_LAGS, values.shape[axis] - 1) + 1)
+        lags = np.arange(1, min(MOST_LAGS, values.shape[axis] // 2) + 1)
         shown = [neighbour_correlation(values, axis, int(lag)) for lag in lags]
         shift = 0.22 * (number - (len(axes) - 1) / 2)
         colour = f"C{number}" if len(axes) > 1 else BLUE
@@ -105,7 +105,7 @@ def _neighbours(sample: NoiseSample, ax: Any) -> None:
             )
         widest = max([widest, *np.abs(r), *reach])
     ax.axhline(0, color=INK, lw=0.8)
-    ax.set_ylim(-1.2 * widest, 1.2 * widest)
+    ax.set_ylim(-1.2 * widest, 1.8 * widest)  # room for the legend
     ax.set_title("Do neighbours know of each other?", loc="left")
     ax.set_xlabel("distance")
     ax.set_ylabel("correlation")

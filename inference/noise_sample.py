@@ -130,7 +130,6 @@ class NoiseSample:
         unit = (sample - sample.mean()).ravel() / sd
         judged = size >= FEW
         test = "shapiro" if size <= 5000 else "jarque_bera"
-        axes = tuple(range(sample.ndim))
         found = cls(
             values=sample,
             size=size,
@@ -150,7 +149,7 @@ class NoiseSample:
             shape_p=float(getattr(stats, test)(unit).pvalue) if judged else 1.0,
             beyond=tuple(float((np.abs(unit) > stats.norm.isf(level / 2)).mean()) for level in LEVELS),
             serial_correlation=neighbour_correlation(sample.ravel(), 0)[0],
-            axis_correlations=tuple(neighbour_correlation(sample, axis)[0] for axis in axes),
+            axis_correlations=tuple(neighbour_correlation(sample, k)[0] for k in range(sample.ndim)),
             warnings=(),
         )
         words = found._lattice_words() + found._end_words()
@@ -213,22 +212,21 @@ class NoiseSample:
 
     def advice(self) -> str:
         """Whether auditor's noise is called for, and how much of it."""
-        said = []
+        said = []  # each begins with "A" or "a"
         if self.step is not None and self.step_over_sd > VISIBLE:
             said.append(
-                f"auditor's noise of variance {float(self.step**2):.3g} (one step squared) hides the lattice"
+                f"uditor's noise of variance {float(self.step**2):.3g} (one step squared) hides the lattice"
             )
         if self._odd_shape:
             said.append(
-                f"auditor's noise of variance {self.sd**2:.3g} (that of the sample) brings the shape closer "
+                f"uditor's noise of variance {self.sd**2:.3g} (that of the sample) brings the shape closer "
                 "to the normal law: skewness to 35 %, excess kurtosis to 25 % of what they are"
             )
         if not said:
             text = "Nothing here calls for auditor's noise"
             return f"{text}; but see the warnings." if self.warnings else f"{text}."
-        text = "; ".join(said)
         cut = " It does not repair saturation: leave such numbers out." if any(self.clipped) else ""
-        return f"{text[0].upper()}{text[1:]}. It costs power.{cut}"
+        return f"A{'; a'.join(said)}. It costs power.{cut}"
 
     def __str__(self) -> str:
         step = (
@@ -290,8 +288,9 @@ class NoiseSample:
         return words
 
     def _neighbour_words(self) -> list[str]:
-        measured = [neighbour_correlation(self.values, axis) for axis in range(self.values.ndim)]
-        known = [(axis, *m) for axis, m in enumerate(measured) if m[2] > 0]  # NaN is not
+        axes = range(self.values.ndim)
+        measured = ((axis, *neighbour_correlation(self.values, axis)) for axis in axes)
+        known = [m for m in measured if m[3] > 0]  # NaN is not
         if not known:
             return []
         reach = float(stats.norm.isf(0.005 / len(known)))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inference.adjust import adjust
     from inference.audit import SelectiveInferenceModel, audit, load, truncation_set
+    from inference.calibrate import CalibrationReport, calibrate
     from inference.hypothesis import Hypothesis, Selection
     from inference.label_hypotheses import ChangePoint, ClassDecision, LabelMeanDiff
     from inference.laws.estimates import Estimates
@@ -72,6 +73,7 @@ __all__ = [
     "AverageFilter",
     "BackMeanDiff",
     "BudgetError",
+    "CalibrationReport",
     "ChangePoint",
     "CheckReport",
     "ClassDecision",
@@ -112,6 +114,7 @@ __all__ = [
     "UnusableCertificate",
     "adjust",
     "audit",
+    "calibrate",
     "check",
     "enclose",
     "linear_regions",
@@ -135,6 +138,7 @@ __all__ = [
 _HOME = {
     "inference.audit": ("SelectiveInferenceModel", "audit", "load", "truncation_set"),
     "inference.adjust": ("adjust",),
+    "inference.calibrate": ("CalibrationReport", "calibrate"),
     "inference.hypothesis": ("Hypothesis", "Selection"),
     "inference.label_hypotheses": ("ChangePoint", "ClassDecision", "LabelMeanDiff"),
     "inference.laws.estimates": ("Estimates",),

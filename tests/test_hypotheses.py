@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import onnx
 import pytest
@@ -16,6 +17,7 @@ from scipy import ndimage, stats
 
 import sureline as sl
 
+SCHEMA = json.loads((Path(__file__).parent.parent / "verifier" / "certificate.schema.json").read_text())
 RNG = np.random.default_rng(4)
 X = RNG.normal(size=(1, 1, 6, 6))
 X3 = RNG.normal(size=(1, 3, 6, 6))
@@ -166,7 +168,7 @@ def cases() -> dict[str, Case]:
         ),
         "change point": (
             series,
-            sl.ChangePoint(),
+            sl.ChangePoint(offset=3),
             SERIES,
             {},
             lambda s: difference(SERIES[0], at(s), ~at(s)),
@@ -206,6 +208,7 @@ def test_from_audit_to_check(name: str, tmp_path: Path) -> None:
     assert result.stat == pytest.approx(stat(score(model, x)), abs=1e-5)
     assert 0 <= result.inf_p <= result.sup_p <= 1 and result.sup_p - result.inf_p < 1e-5
     result.certificate.save(tmp_path / "audit")
+    jsonschema.validate(result.certificate.document, SCHEMA)
     report = sl.check(tmp_path / "audit", model=model)
     assert report.valid and report.eta_rederived == (name != "class")
 
@@ -284,6 +287,7 @@ def test_laws_from_audit_to_check(name: str, tmp_path: Path) -> None:
     assert report.valid and str(result)
     path = tmp_path / "audit" / "certificate.json"
     document = json.loads(path.read_text())
+    jsonschema.validate(document, SCHEMA)
     claim = dict(document["claim"])
     for key, wrong in (("sup_p", _smaller(claim["sup_p"])), ("inf_p", str(Fraction(claim["inf_p"]) * 2))):
         digits = f"{float(Fraction(wrong)):.15e}"
