@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 
-__all__ = ["FIRST_PLACE", "FLOW", "LENGTH", "PLACES", "contrast", "variance_outside", "window"]
+__all__ = ["FIRST_PLACE", "FLOW", "LENGTH", "PLACES", "variance_outside", "window"]
 
 LENGTH = 27
 """Years in a window."""
@@ -47,9 +45,3 @@ def variance_outside(first: int, known_change: int = 1898) -> tuple[float, int]:
     kept = [np.array(group) for group in groups if len(group) > 1]
     freedom = sum(len(group) - 1 for group in kept)
     return float(round(sum(((group - group.mean()) ** 2).sum() for group in kept) / freedom)), freedom
-
-
-def contrast(place: np.ndarray) -> np.ndarray:
-    """Mean after minus mean before the change that the network points at, exact fractions."""
-    before = FIRST_PLACE + int(place.item())
-    return np.array([Fraction(-1, before)] * before + [Fraction(1, LENGTH - before)] * (LENGTH - before))

@@ -3,7 +3,8 @@
     python examples/nile/study.py
 
 The river has too few windows for a study, so this one is simulated: independent normal years with the
-variance of the real audit. Prints the table that examples/README.md quotes and draws figures/study.png.
+variance of the real audit, which each audit estimates from other simulated years, on as many degrees of
+freedom as the real one. Prints the table that examples/README.md quotes and draws figures/study.png.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from data import FIRST_PLACE, LENGTH, PLACES, contrast, variance_outside
+from data import FIRST_PLACE, LENGTH, PLACES, variance_outside
 
 import sureline as sl
 
@@ -31,19 +32,22 @@ MODEL = HERE / "model.onnx"
 @cache
 def network() -> sl.SelectiveInferenceModel:
     """Loaded once in each process."""
-    return sl.load(str(MODEL), sl.Selection(output="place", eta=contrast))
+    return sl.load(str(MODEL), sl.ChangePoint(offset=FIRST_PLACE))
 
 
 def audit(task: tuple[int, float]) -> Audited:
     """One series with a step of the given size, its certificate re-checked from the files."""
     number, step = task
-    variance, _ = variance_outside(1885)
+    variance, freedom = variance_outside(1885)
     rng = np.random.default_rng(number)
     series = 900 + rng.normal(0.0, variance**0.5, LENGTH)
     series[FIRST_PLACE + rng.integers(0, PLACES) :] += step
+    estimate = variance * rng.chisquare(freedom) / freedom
     started = time.perf_counter()
-    noise = "Simulated with this variance."
-    result = network().inference(series[None, None], var=variance, noise_source=noise, max_iter=MOST)
+    noise = f"Variance estimated from simulated years, {freedom} degrees of freedom. Exact t law used."
+    result = network().inference(
+        series[None, None], var=estimate, degrees_of_freedom=freedom, noise_source=noise, max_iter=MOST
+    )
     seconds = time.perf_counter() - started
     width = result.sup_p - result.inf_p
     return Audited(
