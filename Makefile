@@ -7,7 +7,7 @@
 #   make kernels       compile the loops of the sweep, which takes a minute, ahead of their first use
 #   make bench          compare with si4onnx, in an environment of its own (.venv-bench)
 #   make exact-vs-approximate   networks built so that float tools fail, in the same environment
-#   make study          the calibration study: p-values under the null, over thousands of seeds
+#   make study          compare methods over thousands of draws, for about an hour; make calibration the null alone
 #   make clean          remove what the other targets made
 
 PYTHON ?= python3
@@ -20,7 +20,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test lint kernels conformance bench exact-vs-approximate study clean
+.PHONY: demo test lint kernels conformance bench exact-vs-approximate study calibration clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -43,6 +43,9 @@ kernels: $(VENV)/.test
 	$(BIN)/python tests/compile_kernels.py
 
 study: $(VENV)/.test
+	$(BIN)/sureline study benchmarks/study/hour.toml --out study --processes 2
+
+calibration: $(VENV)/.test
 	$(BIN)/python benchmarks/calibration.py
 
 bench: $(VENV)-bench/.bench

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inference.adjust import adjust
     from inference.audit import SelectiveInferenceModel, audit, load, truncation_set
+    from inference.auditors_noise import auditors_noise
     from inference.calibrate import CalibrationReport, calibrate
+    from inference.estimated_noise import (
+        EstimatedNoise,
+        ar1_noise,
+        correlated_noise,
+        iid_noise,
+        low_rank_noise,
+        noise_outside,
+        require_disjoint,
+        spatial_ar_noise,
+    )
     from inference.hypothesis import Hypothesis, Selection
     from inference.label_hypotheses import ChangePoint, ClassDecision, LabelMeanDiff
     from inference.laws.estimates import Estimates
@@ -27,6 +38,7 @@ if TYPE_CHECKING:
     )
     from inference.laws.scale import ScaleRange
     from inference.migration import NN, SyntheticDataset, thresholding, truncated_interval
+    from inference.noise_sample import NoiseSample
     from inference.operators import (
         Abs,
         AverageFilter,
@@ -78,6 +90,7 @@ __all__ = [
     "CheckReport",
     "ClassDecision",
     "EngineError",
+    "EstimatedNoise",
     "Estimates",
     "Fission",
     "GaussianFilter",
@@ -95,6 +108,7 @@ __all__ = [
     "NeighborMeanDiff",
     "NoHypothesisError",
     "NoiseError",
+    "NoiseSample",
     "Operator",
     "OptionError",
     "PlaneRegion",
@@ -113,13 +127,21 @@ __all__ = [
     "UnsupportedOperatorError",
     "UnusableCertificate",
     "adjust",
+    "ar1_noise",
     "audit",
+    "auditors_noise",
     "calibrate",
     "check",
+    "correlated_noise",
     "enclose",
+    "iid_noise",
     "linear_regions",
     "linear_regions_2d",
     "load",
+    "low_rank_noise",
+    "noise_outside",
+    "require_disjoint",
+    "spatial_ar_noise",
     "swept_regions",
     "thresholding",
     "truncated_chi_log_p_value",
@@ -138,7 +160,18 @@ __all__ = [
 _HOME = {
     "inference.audit": ("SelectiveInferenceModel", "audit", "load", "truncation_set"),
     "inference.adjust": ("adjust",),
+    "inference.auditors_noise": ("auditors_noise",),
     "inference.calibrate": ("CalibrationReport", "calibrate"),
+    "inference.estimated_noise": (
+        "EstimatedNoise",
+        "ar1_noise",
+        "correlated_noise",
+        "iid_noise",
+        "low_rank_noise",
+        "noise_outside",
+        "require_disjoint",
+        "spatial_ar_noise",
+    ),
     "inference.hypothesis": ("Hypothesis", "Selection"),
     "inference.label_hypotheses": ("ChangePoint", "ClassDecision", "LabelMeanDiff"),
     "inference.laws.estimates": ("Estimates",),
@@ -154,6 +187,7 @@ _HOME = {
     ),
     "inference.laws.scale": ("ScaleRange",),
     "inference.migration": ("NN", "SyntheticDataset", "thresholding", "truncated_interval"),
+    "inference.noise_sample": ("NoiseSample",),
     "inference.operators": (
         "Abs",
         "AverageFilter",

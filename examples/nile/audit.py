@@ -68,9 +68,7 @@ def main() -> None:
     support = len(FLOW) - LENGTH
     for first, kind in WINDOWS.items():
         variance, freedom, source = noise_of(first)
-        result = test.inference(
-            window(first), var=variance, degrees_of_freedom=freedom, noise_source=source
-        )
+        result = test.inference(window(first), var=variance, degrees_of_freedom=freedom, noise_source=source)
         result.certificate.save(OUT / str(first))
         report = sl.check(OUT / str(first), model=MODEL)
         last_before = first + int(result.roi.sum()) - 1
