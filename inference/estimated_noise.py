@@ -198,8 +198,8 @@ def spatial_ar_noise(
     flat = values.reshape(len(values), -1)
     white, freedom = _whitened(flat, of(*values.shape[1:]), mean)
     used = (
-        f"{len(values)} patches of {values.shape[1]} x {values.shape[2]} pixels with correlations {phi:.4g} and "
-        f"{psi:.4g}"
+        f"{len(values)} patches of {values.shape[1]} x {values.shape[2]} pixels with correlations "
+        f"{phi:.4g} and {psi:.4g}"
     )
     height, width = (_length(n) for n in shape)
     return _correlated(of(height, width), white, freedom, used, known)
