@@ -52,6 +52,7 @@ from symbolic.reading.static_shapes import free_inputs
 from symbolic.trial import try_out
 from verifier.cells import covering
 from verifier.goal import Goal
+from verifier.strategy import STRATEGIES, Strategy
 
 __all__ = ["SelectiveInferenceModel", "TruncationSet", "audit", "load", "truncation_set"]
 
@@ -151,6 +152,7 @@ class SelectiveInferenceModel:
         robustness: bool = False,
         budget: int = 2**30,
         engine: Engine = "auto",
+        search_strategy: Strategy = "mass",
         exact_ends: bool | None = None,
         smt_folder: str | os.PathLike[str] | None = None,
         progress: bool | Callable[[str], None] = False,
@@ -204,6 +206,10 @@ class SelectiveInferenceModel:
             Bytes of working memory beyond the weights.
         engine : "auto", "search", "sweep", "z3", "cvxpy" or "all"
             What decides the line; "all" runs every engine that can and compares them.
+        search_strategy : "mass", "pi1", "pi2" or "pi3"
+            What the search looks at first: the greatest null mass, or as in the bounded p-value paper
+            (Shiraishi et al., 2023) what is nearest to the observed value, or what a searched interval
+            around the mode or the observed value grows into. The sweep takes the greatest null mass.
         exact_ends : bool, optional
             Whether the end points of the truncation set become exact rational numbers, where the network is
             piecewise linear with rational constants. Default: up to 100,000 units (beyond, each costs
@@ -225,6 +231,10 @@ class SelectiveInferenceModel:
             warn_ignored(**ignored)
         goal = _goal(inference_mode, termination_criterion, precision, significance_level, max_iter)
         require_engine(engine, smt_folder)
+        if search_strategy not in STRATEGIES:
+            raise OptionError(
+                f"search_strategy is {search_strategy!r}; choose one of {', '.join(STRATEGIES)}."
+            )
         asked = Asked(
             alternative,
             exact_number(null_value, "null_value", error=OptionError),
@@ -271,6 +281,7 @@ class SelectiveInferenceModel:
             engine=engine,
             exact_ends=exact_ends,
             smt_folder=smt_folder,
+            strategy=search_strategy,
         )
         case = Case(
             self.hypothesis,

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import chi2
 
 from inference.certificate import Certificate, Parts
 from inference.engines import Decided
@@ -28,6 +29,7 @@ from inference.prepare import PATTERN, Audited
 from inference.randomisation import Drawn, FissionLaw
 from inference.result import InferenceResult
 from inference.runtime_agreement import compare
+from inference.score_hypotheses import BackMeanDiff
 from symbolic.errors import OptionError, TieError
 from symbolic.reading.arrays import rounded_to_graph_type
 from symbolic.reading.exact import exact_number
@@ -38,6 +40,8 @@ from verifier.goal import Goal
 __all__ = ["Case", "refuse_tie"]
 
 
+STRUCTURED = -13.8
+"""Logarithm of the p-value (one in a million) of a flat background, below which a reader is warned."""
 AT_AN_END = 2.0**-36
 """Standard deviations: what is nearer to the observed point is next to it. The search stops even closer."""
 
@@ -195,6 +199,8 @@ class Case:
                     f"{value.name} is more precise than the model's input type: the certificate is about the "
                     "array as given, a runtime gets it rounded."
                 )
+        if isinstance(self.hypothesis, BackMeanDiff):
+            messages += self._structured()
         if _at_an_end(found.cells, self.law.sd / float(self.line.scale)):
             messages.append(
                 "the observed input lies on a tie: it is an end of the truncation set, so p is 0 or nearly "
@@ -210,6 +216,29 @@ class Case:
                 "what is still undecided could not be decided; the bounds are valid but wider than asked for."
             )
         return messages
+
+    def _structured(self) -> list[str]:
+        """Whether the background varies far more than noise: its mean is then no null hypothesis."""
+        outside, x = self.contrast.non_roi, self.arrays[self.audited.network.moving]
+        if outside is None or outside.size != x.size or outside.sum() < 3:
+            return []
+        values = x.reshape(-1)[outside.reshape(-1)]
+        array = self.noise.array
+        if array is None:
+            variance = float(self.noise.value or 0)
+        else:
+            every = np.asarray(array if array.ndim == 1 else np.diag(array), dtype=np.float64)
+            variance = float(every[outside.reshape(-1)].max())
+        ratio = float(np.var(values, ddof=1)) / variance
+        if not chi2.logsf(ratio * (len(values) - 1), len(values) - 1) < STRUCTURED:
+            return []
+        return [
+            f"outside the region the input varies {ratio:.3g} times as much as its noise: it is no flat "
+            "field, and "
+            "H0, that the region has the mean of the rest, is likely false without any defect; compare "
+            "with a "
+            "reference."
+        ]
 
     def _parts(
         self, found: Decided, p: PValue, estimated: Estimates | None, factors: ScaleRange | None

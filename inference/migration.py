@@ -25,7 +25,6 @@ _IGNORED = {
     "memoization": "nothing is recomputed, so there is nothing to remember",
     "n_jobs": "the search runs in one process",
     "step": "the search does not step, so it cannot step over a region",
-    "search_strategy": "there is one search, by null probability",
 }
 
 

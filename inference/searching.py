@@ -24,6 +24,7 @@ from verifier.cells import Cell, End, covering, joined, within
 from verifier.event import Event
 from verifier.goal import Goal
 from verifier.search import FARTHEST, Decider, Law, Search, SearchResult, segments_at_once
+from verifier.strategy import Strategy
 
 __all__ = ["FAR", "SearchOptions", "by_bounds_or_sweep"]
 
@@ -65,6 +66,7 @@ class SearchOptions:
     checked: bool = True
     show: Callable[[str], None] | None = None
     smt_folder: str | os.PathLike[str] | None = None
+    strategy: Strategy = "mass"
 
 
 def by_bounds_or_sweep(
@@ -212,6 +214,7 @@ def _run(
         refine=exact,
         known=known,
         farthest=options.reach * FAR if options.exact_rays else FARTHEST,
+        strategy=options.strategy,
         progress=options.progress,
     )
     if sweeps is None or options.goal.max_cells <= TRIAL:

@@ -312,6 +312,16 @@ def test_fission_is_a_plain_test_of_independent_data() -> None:
     assert again.p_value == result.p_value
 
 
+def test_a_structured_background_is_pointed_out() -> None:
+    test = sl.load(convolutions(), sl.BackMeanDiff(0.3))
+    assert not any("flat field" in w for w in test.inference(X, 1).warnings)
+    slope = X + 20 * np.arange(6)
+    result = test.inference(slope, 1, max_iter=20)
+    assert any("flat field" in w for w in result.warnings)
+    reference = sl.load(convolutions(), sl.ReferenceMeanDiff(0.3))
+    assert not any("flat field" in w for w in reference.inference((slope, slope), 1, max_iter=20).warnings)
+
+
 def test_every_part_of_a_region() -> None:
     test = sl.load(convolutions(), sl.BackMeanDiff(0.6))
     parts = test.inference_each(X, 1)

@@ -23,6 +23,7 @@ from symbolic.network import Network
 from verifier.cells import Cell, covering
 from verifier.event import Event, Outcome, equal_parts, split_ray
 from verifier.goal import Goal, Stop
+from verifier.strategy import Density, Strategy, priorities
 
 __all__ = ["FARTHEST", "Decider", "Goal", "Law", "Search", "SearchResult", "Stop", "segments_at_once"]
 
@@ -46,7 +47,7 @@ BYTES_PER_ELEMENT = 8 * 12
 """Working memory per element of the graph and segment: three arrays, patches and temporaries."""
 
 
-class Law(Protocol):
+class Law(Density, Protocol):
     """What the search needs to know of the null law; approximations in float64 suffice to order the work."""
 
     def log_mass(self, lo: Floats, hi: Floats) -> Floats:
@@ -70,11 +71,15 @@ class SearchResult:
 
 @dataclass(order=True, slots=True)
 class Waiting:
-    """An undecided segment; the heaviest compares smallest."""
+    """An undecided segment; the one whose turn it is compares smallest.
+
+    ``mass`` is the logarithm of its null mass.
+    """
 
     key: float
     lo: float
     hi: float
+    mass: float
 
 
 class Search:
@@ -100,6 +105,8 @@ class Search:
         Cells that are decided already; a gap among them is left to ``refine``.
     farthest : float
         In t: rays that begin farther out and have no weight are left.
+    strategy : str
+        What is looked at first.
     progress : callable, optional
         Called with (inf_p, sup_p, evaluations) after every batch.
     """
@@ -117,9 +124,10 @@ class Search:
         refine: Decider | None = None,
         known: Sequence[Cell] = (),
         farthest: float = FARTHEST,
+        strategy: Strategy = "mass",
         progress: Callable[[float, float, int], None] | None = None,
     ) -> None:
-        self.event, self.law, self.goal = event, law, goal
+        self.event, self.law, self.goal, self.strategy = event, law, goal, strategy
         self.refine, self.progress, self.farthest = refine, progress, farthest
         self.limits, self.reach = (lo, hi), reach
         self.batch = segments_at_once(event.network, budget)
@@ -153,9 +161,11 @@ class Search:
     def _push(self, segments: Sequence[Segment], pile: list[Waiting]) -> None:
         """Weigh undecided segments and put them on the queue or among the stuck ones."""
         if segments:
-            masses = self.law.log_mass(np.array([s[0] for s in segments]), np.array([s[1] for s in segments]))
-            for (a, b), mass in zip(segments, masses.tolist(), strict=True):
-                heapq.heappush(pile, Waiting(-mass, a, b))
+            lo, hi = np.array([s[0] for s in segments]), np.array([s[1] for s in segments])
+            masses = self.law.log_mass(lo, hi)
+            keys = priorities(self.strategy, self.law, lo, hi, masses) if pile is self.queue else -masses
+            for (a, b), key, mass in zip(segments, keys.tolist(), masses.tolist(), strict=True):
+                heapq.heappush(pile, Waiting(key, a, b, mass))
 
     def run(self) -> SearchResult:
         """Search until the goal, the budget, or nothing is left to split."""
@@ -203,7 +213,7 @@ class Search:
         if not self.queue:
             return taken
         for waiting in self.queue:
-            total = np.logaddexp(total, -waiting.key)
+            total = np.logaddexp(total, waiting.mass)
         negligible = np.log(self.goal.precision / 100) + float(np.logaddexp(self.inside[0], self.inside[1]))
         kind = None
         put_back: list[Waiting] = []
@@ -211,7 +221,7 @@ class Search:
         while self.queue and len(taken) < self.batch:
             head = heapq.heappop(self.queue)
             ray = (np.isinf(head.lo), np.isinf(head.hi))
-            if ray != (False, False) and -head.key <= negligible and not self._wants_ray(head):
+            if ray != (False, False) and head.mass <= negligible and not self._wants_ray(head):
                 # far tails: their mass is a gap that costs less than a hundredth of the precision
                 self.tails.append(head)
                 continue
@@ -228,7 +238,7 @@ class Search:
                     break
                 continue
             taken.append(head)
-            covered = float(np.logaddexp(covered, -head.key))
+            covered = float(np.logaddexp(covered, head.mass))
             if covered > total + np.log(0.98) and len(taken) >= max(1, self.batch // 8):
                 break
         for item in put_back:

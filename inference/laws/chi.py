@@ -64,6 +64,10 @@ class ChiLaw(_LengthLaw):
 
     family = "chi"
 
+    @property
+    def mode(self) -> float:
+        return float(np.sqrt(self.rank - 1))
+
     def __init__(self, square: Fraction, rank: int, scale: Fraction, alternative: Alternative) -> None:
         super().__init__(square, rank, scale, alternative)
         self.at: float = sqrt_float(square)
@@ -112,6 +116,12 @@ class FisherLaw(_LengthLaw):
     """
 
     family = "f"
+
+    @property
+    def mode(self) -> float:
+        # of u**(k - 1) (1 - u**2)**(nu / 2 - 1)
+        k, nu = self.rank, self.nu
+        return float(np.sqrt((k - 1) / (k + nu - 3))) if nu > 2 and k > 1 else float(nu <= 2)
 
     def __init__(
         self,

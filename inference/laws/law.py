@@ -60,6 +60,11 @@ class Law(ABC):
         """The certificate's "law" entry; numbers as exact strings."""
 
     @property
+    def mode(self) -> float:
+        """The u of the greatest density."""
+        return 0.0
+
+    @property
     @abstractmethod
     def reach(self) -> float:
         """How far from t = 0 the part of the line that matters extends."""
