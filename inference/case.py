@@ -125,7 +125,11 @@ class Case:
         p = self.law.p_value(found.cells)
         estimated = self._estimates(found)
         factors = self._factors(found, Fraction(goal.alpha))
-        certificate = Certificate(self._parts(found, p, estimated, factors))
+        decided = p.decision(Fraction(goal.alpha)) if goal.stop == "decision" else "undecided"
+        decision = None if decided == "undecided" else (Fraction(goal.alpha), decided)
+        certificate = Certificate(
+            replace(self._parts(found, p), estimates=estimated, robustness=factors, decision=decision)
+        )
         return InferenceResult(
             stat=self._stat(),
             p=p,
@@ -240,9 +244,7 @@ class Case:
             "reference."
         ]
 
-    def _parts(
-        self, found: Decided, p: PValue, estimated: Estimates | None, factors: ScaleRange | None
-    ) -> Parts:
+    def _parts(self, found: Decided, p: PValue) -> Parts:
         spec = self.hypothesis.spec()
         given = self.hypothesis.eta_is_given
         if spec["name"] == "custom":
@@ -272,8 +274,6 @@ class Case:
             scale=self.line.scale,
             cells=found.cells,
             claim={"stat": str(self.line.square if self.contrast.rows else self.law.stat), **p.decimals},
-            estimates=estimated,
-            robustness=factors,
             drawn=self.drawn,
             ends=[(end.lo, end.output, end.element) for end in found.ends if end.exact],
         )

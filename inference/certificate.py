@@ -84,7 +84,7 @@ class Parts:
         stat and the bounds, as exact and decimal strings.
     ends : sequence of (t, output, element)
         End points of the truncation set that are known exactly, with the witness of the outside cell there.
-    estimates, robustness, drawn : optional
+    estimates, robustness, decision, drawn : optional
         What else is claimed, and what was added before the selection.
     """
 
@@ -105,6 +105,7 @@ class Parts:
     ends: Sequence[tuple[Fraction, int, int]] = ()
     estimates: Estimates | None = None
     robustness: ScaleRange | None = None
+    decision: tuple[Fraction, str] | None = None
     drawn: Drawn | None = None
 
 
@@ -184,6 +185,8 @@ def assemble(parts: Parts) -> dict[str, bytes]:
             "decision": found.decision,
             "factors": [str(found.low), str(found.high)],
         }
+    if parts.decision is not None:
+        document["decision"] = {"level": str(parts.decision[0]), "verdict": parts.decision[1]}
     if parts.drawn is not None:
         drawn = parts.drawn
         document["randomisation"] = {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from inference.ends import EndPoint, summary
 from inference.engines import Comparison
 from inference.laws.estimates import Estimates
 from inference.laws.law import Law
-from inference.laws.p_value import Alternative, PValue
+from inference.laws.p_value import Alternative, Decision, PValue
 from inference.laws.scale import ScaleRange
 from inference.laws.scipy_laws import scipy_law
 from inference.line import ExactLine
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from scipy.stats.distributions import rv_frozen
 
 __all__ = ["InferenceResult"]
-
-Decision = Literal["reject", "accept", "undecided"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,10 +192,7 @@ class InferenceResult:
 
     def decision(self, alpha: float | Fraction | str = 0.05) -> Decision:
         """ "reject" if sup_p <= alpha, "accept" (do not reject) if inf_p > alpha, else "undecided"."""
-        level = Fraction(alpha)
-        if Fraction(self.sup_p) <= level:
-            return "reject"
-        return "accept" if Fraction(self.inf_p) > level else "undecided"
+        return self.p.decision(Fraction(alpha))
 
     def __str__(self) -> str:
         intervals = ", ".join(f"[{float(a):.6g}, {float(b):.6g}]" for a, b in self.truncated_intervals[:6])

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         Neg,
         Operator,
     )
+    from inference.other_noise import under_other_noise
     from inference.randomisation import Fission, Randomised
     from inference.result import InferenceResult
     from inference.score_hypotheses import (
@@ -154,6 +155,7 @@ __all__ = [
     "truncated_t_log_p_value",
     "truncated_t_p_value",
     "truncation_set",
+    "under_other_noise",
     "uniformity",
 ]
 
@@ -197,6 +199,7 @@ _HOME = {
         "Neg",
         "Operator",
     ),
+    "inference.other_noise": ("under_other_noise",),
     "inference.randomisation": ("Fission", "Randomised"),
     "inference.result": ("InferenceResult",),
     "inference.score_hypotheses": (

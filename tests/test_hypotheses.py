@@ -14,6 +14,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 from scipy import ndimage, stats
+from scipy.linalg import toeplitz
 
 import sureline as sl
 
@@ -259,6 +260,7 @@ LAWS: dict[str, dict[str, Any]] = {
     "randomised": {"randomisation": sl.Randomised("1/2", 3), "confidence_level": "0.9"},
     "fission": {"randomisation": sl.Fission(1, 3), "confidence_level": "0.9", "robustness": True},
     "everything": {"confidence_level": "0.95", "robustness": True, "alternative": "greater"},
+    "decision": {"termination_criterion": "decision", "significance_level": "1/10"},
 }
 
 
@@ -275,6 +277,7 @@ LAW_MUTANTS: dict[str, Callable[[dict[str, Any]], None]] = {
     "randomised": lambda d: d["randomisation"].update(scale="1/3"),
     "fission": lambda d: d["randomisation"].update(test="selection"),
     "everything": lambda d: d["estimates"].update(lower=["0", "1/1000"]),
+    "decision": lambda d: d["decision"].update(verdict="reject"),
 }
 
 
@@ -320,6 +323,16 @@ def test_a_structured_background_is_pointed_out() -> None:
     assert any("flat field" in w for w in result.warnings)
     reference = sl.load(convolutions(), sl.ReferenceMeanDiff(0.3))
     assert not any("flat field" in w for w in reference.inference((slope, slope), 1, max_iter=20).warnings)
+
+
+def test_other_covariances_are_reported_as_sampled() -> None:
+    test = sl.load(convolutions(), sl.BackMeanDiff(0.3))
+    far = toeplitz(0.4 ** np.arange(36))
+    found = sl.under_other_noise(test, X, {"independent": 1, "AR(0.4)": far, "tiny": "1/1000"})
+    assert found.results["AR(0.4)"].p_value != found.results["independent"].p_value
+    assert found.agree == (len(set(found.decisions.values())) == 1) and "sampled" in str(found)
+    with pytest.raises(sl.OptionError):
+        sl.under_other_noise(test, X, {})
 
 
 def test_every_part_of_a_region() -> None:

@@ -6,6 +6,7 @@ Gaps are completed in the worst way (Shiraishi et al., 2023, bound the p-value o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
@@ -13,9 +14,20 @@ from flint import arb
 
 from inference.outward import GREATEST_POWER, decimal_down, decimal_up, float_down, float_up, lower, upper
 
-__all__ = ["ALTERNATIVES", "NOTHING", "Alternative", "Masses", "PValue", "enclosure", "rounded", "shares"]
+__all__ = [
+    "ALTERNATIVES",
+    "NOTHING",
+    "Alternative",
+    "Decision",
+    "Masses",
+    "PValue",
+    "enclosure",
+    "rounded",
+    "shares",
+]
 
 Alternative = Literal["two-sided", "less", "greater"]
+Decision = Literal["reject", "accept", "undecided"]
 ALTERNATIVES: tuple[Alternative, ...] = ("two-sided", "less", "greater")
 
 
@@ -41,6 +53,12 @@ class PValue:
     log_sup_p: float
     decimals: dict[str, str]
     gap_mass: float
+
+    def decision(self, level: Fraction) -> Decision:
+        """What is proved about a test at a level, whatever the gaps hold."""
+        if Fraction(self.decimals["sup_p"]) <= level:
+            return "reject"
+        return "accept" if Fraction(self.decimals["inf_p"]) > level else "undecided"
 
 
 NOTHING = PValue(

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from flint import arb, ctx
 from scipy.stats import chi2
 
-from inference.laws.law import FIRST_BITS, Runs, ball
+from inference.laws.law import FIRST_BITS, Runs, ball, ratio_float, sqrt_float
 from inference.laws.normal import NormalLaw
 from inference.laws.p_value import NOTHING, PValue, rounded
 from inference.outward import lower, upper
@@ -226,6 +226,13 @@ class BergerBoosLaw(NormalLaw):
         low, high = (nu / chi2.isf(g, nu) for g in (float(gamma) / 2, 1 - float(gamma) / 2))
         self.factors = Fraction(low * (1 - 1e-9)), Fraction(high * (1 + 1e-9))
         self.witness = Fraction(1)
+        # the search weighs gaps as under the greatest variance, where far ones weigh most
+        widest = sqrt_float(self.variance * self.factors[1])
+        self.at, self.step = ratio_float(self.stat - self.null, widest), ratio_float(self.scale, widest)
+
+    def naive_log_p(self) -> float:
+        plain = NormalLaw(self.stat, self.variance, self.scale, self.null, self.alternative)
+        return plain.naive_log_p()
 
     def spec(self) -> dict[str, Any]:
         return super().spec() | {

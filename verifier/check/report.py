@@ -75,6 +75,10 @@ def _cautions(document: dict[str, Any]) -> list[str]:
     notes = []
     if law["family"] in ("normal", "chi") and noise["degrees_of_freedom"] is not None:
         notes.append("the estimated variance is inserted as known: the certificate is conditional on it")
+    if "decision" in document:
+        entry = document["decision"]
+        relation = "at most" if entry["verdict"] == "reject" else "more than"
+        notes.append(f"decision: p is {relation} {entry['level']}, whatever the gaps hold")
     if "randomisation" in document:
         entry = document["randomisation"]
         notes.append(

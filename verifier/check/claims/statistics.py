@@ -26,7 +26,7 @@ __all__ = [
     "read_randomisation",
 ]
 
-OPTIONAL = {"ends": list, "estimates": dict, "robustness": dict, "randomisation": dict}
+OPTIONAL = {"ends": list, "decision": dict, "estimates": dict, "robustness": dict, "randomisation": dict}
 KNOWN = "The noise of the input is Gaussian with the stated covariance, fixed before the selection was seen."
 ESTIMATED = (
     "The noise of the input is Gaussian; its covariance is the stated one up to an unknown factor. The "
@@ -122,7 +122,7 @@ def read_randomisation(entry: dict[str, Any], halves: int) -> list[dict[str, Any
 
 
 def read_claims(document: dict[str, Any]) -> None:
-    """Check the form of "estimates" and "robustness"."""
+    """Check the form of "decision", "estimates" and "robustness"."""
     if "estimates" in document:
         found = fields(
             document["estimates"],
@@ -135,6 +135,10 @@ def read_claims(document: dict[str, Any]) -> None:
         )
         require(0 < rational(found["level"], "estimates.level") < 1, "estimates.level is not between 0 and 1")
         _estimates(found)
+    if "decision" in document:
+        found = fields(document["decision"], "decision", level=str, verdict=str)
+        require(0 < rational(found["level"], "decision.level") < 1, "decision.level is no level")
+        require(found["verdict"] in ("reject", "accept"), "decision.verdict is not known")
     if "robustness" in document:
         found = fields(document["robustness"], "robustness", level=str, decision=str, factors=list)
         require(0 < rational(found["level"], "robustness.level") < 1, "robustness.level is no level")
@@ -206,6 +210,11 @@ def confirm_claims(
     if failed is not None:
         claim = document["claim"].get(failed, "")
         raise InvalidCertificate(f"claim.{failed} = {claim} does not follow from the cells")
+    if "decision" in document:
+        level, rejects = Fraction(document["decision"]["level"]), document["decision"]["verdict"] == "reject"
+        least, most = p["inf_p"], p["sup_p"]
+        if least is None or most is None or not (most <= level if rejects else least > level):
+            raise InvalidCertificate("the decision does not follow from the bounds of p")
     if "estimates" in document:
         failed = confirm_estimates(law, _estimates(document["estimates"]), inside, gaps)
         if failed is not None:
