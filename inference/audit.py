@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from inference.case import Case, Extras, refuse_tie
+from inference.case import Case, refuse_tie
 from inference.decide import decide_line
 from inference.engines import Decided, Engine, require_engine
 from inference.hypothesis import Hypothesis, Selection
+from inference.inputs import read_inputs, require_real_input
 from inference.laws.p_value import Alternative
 from inference.migration import warn_ignored
 from inference.noise import Noise
 from inference.observe import observe
+from inference.options import Criterion, Extras, Mode, goal_of
 from inference.prepare import Audited, needed_outputs, prepare
 from inference.progress import reporter, shower
 from inference.randomisation import Drawn, Randomised
@@ -31,33 +33,22 @@ from inference.statistic import Asked, LawName, line_and_law
 from inference.truncation import TruncationSet, truncation_set
 from symbolic.errors import (
     EngineError,
-    InputError,
-    ModelError,
     NoHypothesisError,
     OptionError,
     enough_memory,
 )
 from symbolic.network import require_supported
 from symbolic.reading.arrays import (
-    REAL_TYPES,
     as_exact_array,
-    as_floats,
     fractions_of,
-    matches_graph_input,
-    rounded_to_graph_type,
 )
 from symbolic.reading.exact import exact_number
 from symbolic.reading.loading import load_model
-from symbolic.reading.static_shapes import free_inputs
 from symbolic.trial import try_out
 from verifier.cells import covering
-from verifier.goal import Goal
 from verifier.strategy import STRATEGIES, Strategy
 
 __all__ = ["SelectiveInferenceModel", "TruncationSet", "audit", "load", "truncation_set"]
-
-Mode = Literal["parametric", "exhaustive", "over_conditioning"]
-Criterion = Literal["precision", "decision"]
 
 
 def load(
@@ -123,7 +114,7 @@ class SelectiveInferenceModel:
             raise OptionError("give a model: a path or an onnx.ModelProto.")
         self.hypothesis, self.seed = hypothesis, seed
         self.loaded = load_model(model)
-        _require_real_input(self.loaded.proto, hypothesis.i_idx)
+        require_real_input(self.loaded.proto, hypothesis.i_idx)
         needed = needed_outputs(self.loaded.proto, hypothesis)
         require_supported(self.loaded.proto, needed)
         try_out(self.loaded.proto, needed or ())
@@ -229,7 +220,7 @@ class SelectiveInferenceModel:
         """
         if ignored:
             warn_ignored(**ignored)
-        goal = _goal(inference_mode, termination_criterion, precision, significance_level, max_iter)
+        goal = goal_of(inference_mode, termination_criterion, precision, significance_level, max_iter)
         require_engine(engine, smt_folder)
         if search_strategy not in STRATEGIES:
             raise OptionError(
@@ -242,7 +233,7 @@ class SelectiveInferenceModel:
             law,
         )
         extras = Extras.of(confidence_level, robustness)
-        arrays, reference = self._inputs(x)
+        arrays, reference = read_inputs(self.loaded.proto, self.hypothesis, x)
         started = time.perf_counter()
         moving = list(arrays)[self._tested_index(arrays)]
         parts = [arrays[moving]] if reference is None else [arrays[moving], reference]
@@ -337,7 +328,7 @@ class SelectiveInferenceModel:
         hypothesis = self.hypothesis
         if not isinstance(hypothesis, PresetHypothesis):
             raise OptionError(f"{type(hypothesis).__name__} marks no region of several parts.")
-        arrays, _ = self._inputs(x)
+        arrays, _ = read_inputs(self.loaded.proto, self.hypothesis, x)
         audited = self._audited(arrays, mask, options.get("inference_mode") == "over_conditioning")
         tested = fractions_of(arrays[audited.network.moving].reshape(-1))
         if options.get("randomisation") is not None:
@@ -354,34 +345,6 @@ class SelectiveInferenceModel:
         finally:
             self.hypothesis = hypothesis
         return found
-
-    def _inputs(self, x: Any) -> tuple[dict[str, NDArray[Any]], NDArray[Any] | None]:
-        """Arrays by input name, and the reference."""
-        wanted = free_inputs(self.loaded.proto.graph)
-        given: Any = x
-        reference = None
-        if self.hypothesis.takes_reference:
-            if not isinstance(x, (tuple, list)) or len(x) != 2:
-                raise InputError("ReferenceMeanDiff needs the pair (input, reference).")
-            given, other = x
-            reference = as_floats(as_exact_array(other, "reference"), "reference")
-        several = isinstance(given, (tuple, list)) and len(wanted) > 1
-        parts: Sequence[Any] = list(given) if several else [given]
-        if len(parts) != len(wanted):
-            names = ", ".join(value.name for value in wanted)
-            raise InputError(f"the model has {len(wanted)} inputs ({names}); give a list of as many arrays.")
-        arrays = {}
-        for value, part in zip(wanted, parts, strict=True):
-            array = as_floats(as_exact_array(part, value.name), value.name)
-            matches_graph_input(array, value)
-            rounded_to_graph_type(array, value.type.tensor_type.elem_type, value.name)  # in range, or refused
-            arrays[value.name] = array
-        tested = arrays[wanted[self.hypothesis.i_idx].name] if self.hypothesis.i_idx < len(wanted) else None
-        if reference is not None and tested is not None and reference.shape != tested.shape:
-            raise InputError(
-                f"the reference has shape {reference.shape}, but the input has shape {tested.shape}."
-            )
-        return arrays, reference
 
     def _tested_index(self, arrays: dict[str, NDArray[Any]]) -> int:
         """Which input moves."""
@@ -408,34 +371,3 @@ class SelectiveInferenceModel:
                 self.loaded, self.hypothesis, arrays, mask_array, self.seed, pattern
             )
         return self._prepared[key]
-
-
-def _require_real_input(model: onnx.ModelProto, i_idx: int) -> None:
-    """Refuse to move integers along a line."""
-    inputs = free_inputs(model.graph)
-    if not isinstance(i_idx, (int, np.integer)) or not 0 <= i_idx < len(inputs):
-        return  # said when there is an input
-    name, kind = inputs[i_idx].name, inputs[i_idx].type.tensor_type.elem_type
-    if kind not in REAL_TYPES:
-        known = {number: word for word, number in onnx.TensorProto.DataType.items()}
-        raise ModelError(
-            f"the model's input {name!r} is of {known.get(kind, 'an unknown type')}, and Gaussian noise is "
-            "of real numbers; give the model an input of floats."
-        )
-
-
-def _goal(mode: str, criterion: str, precision: object, alpha: object, most: int) -> Goal:
-    width = exact_number(precision, "precision", error=OptionError)
-    level = exact_number(alpha, "significance_level", error=OptionError)
-    if not 1e-300 < width < 1:
-        raise OptionError(f"precision is {precision}; it must be between 1e-300 and 1.")
-    if not 0 < level < 1:
-        raise OptionError(f"significance_level is {alpha}; it must be between 0 and 1.")
-    if isinstance(most, bool) or not isinstance(most, (int, np.integer)) or most < 1:
-        raise OptionError(f"max_iter is {most!r}; it must be a positive integer.")
-    if mode not in ("parametric", "exhaustive", "over_conditioning"):
-        raise OptionError(f"inference_mode is {mode!r}; choose parametric, exhaustive or over_conditioning.")
-    if criterion not in ("precision", "decision"):
-        raise OptionError(f"termination_criterion is {criterion!r}; choose precision or decision.")
-    stop: Any = "exhaustive" if mode == "exhaustive" else criterion
-    return Goal(stop, float(width), float(level), int(most))

@@ -25,6 +25,7 @@ from inference.laws.scale import ScaleRange, scale_range
 from inference.line import ExactLine
 from inference.noise import Noise
 from inference.observe import Observation, centre
+from inference.options import Extras
 from inference.prepare import PATTERN, Audited
 from inference.randomisation import Drawn, FissionLaw
 from inference.result import InferenceResult
@@ -32,7 +33,6 @@ from inference.runtime_agreement import compare
 from inference.score_hypotheses import BackMeanDiff
 from symbolic.errors import OptionError, TieError
 from symbolic.reading.arrays import rounded_to_graph_type
-from symbolic.reading.exact import exact_number
 from symbolic.reading.static_shapes import free_inputs
 from verifier.cells import Cell, covering
 from verifier.goal import Goal
@@ -69,32 +69,6 @@ def _at_an_end(cells: Sequence[Cell], unit: float) -> bool:
         if verdict == "outside" and near < AT_AN_END * unit:
             return True
     return False
-
-
-@dataclass(frozen=True)
-class Extras:
-    """What is certified beside p.
-
-    Attributes
-    ----------
-    level : Fraction or None
-        Of a confidence interval.
-    robustness : bool
-        The variance factors with the same decision.
-    """
-
-    level: Fraction | None
-    robustness: bool
-
-    @classmethod
-    def of(cls, confidence_level: Any, robustness: bool) -> Extras:
-        """Read the options."""
-        if confidence_level is None:
-            return cls(None, robustness)
-        level = exact_number(confidence_level, "confidence_level", error=OptionError)
-        if not 0 < level < 1:
-            raise OptionError(f"confidence_level is {confidence_level}; it must be between 0 and 1.")
-        return cls(level, robustness)
 
 
 @dataclass(frozen=True)
