@@ -356,7 +356,4 @@ def _freedom(count: int) -> int:
 
 
 def _source(used: str, freedom: int) -> str:
-    return (
-        f"Variance estimated from {used}, {freedom} degrees of freedom, independent of the audited input. "
-        "Exact t law used."
-    )
+    return f"Variance estimated from {used}, {freedom} degrees of freedom, independent of the audited input."
