@@ -26,8 +26,8 @@ class Agreement:
     Attributes
     ----------
     agrees : bool or None
-        Whether the selection is the certified one; None if the runtime gave none. Of an activation pattern that
-        is conditioned on, a branch may differ: where two units tie, rounding decides.
+        Whether the selection is the certified one; None if the runtime gave none. Of an activation pattern
+        that is conditioned on, a branch may differ: where two units tie, rounding decides.
     reason : str or None
         Why there is none, or where it or the pattern differs.
     """
