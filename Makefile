@@ -1,7 +1,7 @@
 # Needs: Python 3.11 or later with its venv module, and make. Everything else is installed into .venv.
 #
 #   make demo          audit a real network on a real scan, and re-check the certificate
-#   make test          ruff, mypy and the tests
+#   make test          ruff, mypy, the smallest study and the tests
 #   make lint          ruff and mypy alone
 #   make conformance   the ONNX standard's own node tests, counted
 #   make kernels       compile the loops of the sweep, which takes a minute, ahead of their first use
@@ -37,6 +37,9 @@ conformance: $(VENV)/.test
 test: $(VENV)/.test
 	@$(MAKE) --no-print-directory -j2 lint kernels
 	@$(MAKE) --no-print-directory conformance
+	@rm -rf $(VENV)/study
+	$(BIN)/sureline study benchmarks/study/smallest.toml --out $(VENV)/study --processes 2 > $(VENV)/study.txt; \
+	  code=$$?; tail -n 2 $(VENV)/study.txt; exit $$code
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 kernels: $(VENV)/.test
