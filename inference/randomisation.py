@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from inference.laws.normal import NormalLaw
 from inference.laws.p_value import Alternative
 from inference.noise import Noise
-from symbolic.errors import OptionError
+from symbolic.errors import NoiseError, OptionError
 from symbolic.reading.arrays import fractions_of
 from symbolic.reading.exact import exact_number
 from verifier.cells import Cell
@@ -125,7 +125,11 @@ def _times_root(noise: Noise, normal: NDArray[np.float64]) -> NDArray[np.float64
     blocks = normal.reshape(-1, len(array))
     if noise.kind == "diagonal":
         return np.asarray((blocks * np.sqrt(array)).reshape(-1))
-    return np.asarray((blocks @ np.linalg.cholesky(array).T).reshape(-1))
+    try:
+        root = np.linalg.cholesky(array)
+    except np.linalg.LinAlgError:
+        raise NoiseError("noise of a covariance without a Cholesky factor cannot be drawn.") from None
+    return np.asarray((blocks @ root.T).reshape(-1))
 
 
 class FissionLaw(NormalLaw):

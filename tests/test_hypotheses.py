@@ -305,6 +305,24 @@ def test_laws_from_audit_to_check(name: str, tmp_path: Path) -> None:
         sl.check(tmp_path / "audit")
 
 
+@pytest.mark.parametrize("name", ["margin", "berger-boos", "fission"])
+def test_no_sample_where_it_would_say_nothing(name: str, tmp_path: Path) -> None:
+    result = sl.load(convolutions(), sl.BackMeanDiff(0.3)).inference(X, 1, **LAWS[name])
+    result.certificate.save(tmp_path / "audit")
+    with pytest.raises(sl.UnusableCertificate):
+        sl.check(tmp_path / "audit", sample=10)
+
+
+@pytest.mark.parametrize("name", ["t", "randomised"])
+def test_a_sample_under_other_laws(name: str, tmp_path: Path) -> None:
+    result = sl.load(convolutions(), sl.BackMeanDiff(0.3)).inference(X, 1, **LAWS[name])
+    result.certificate.save(tmp_path / "audit")
+    report = sl.check(tmp_path / "audit", sample=50, seed=1)
+    assert report.sampled is not None and not report.valid
+    low, high = float(report.sampled.inf_p), float(report.sampled.sup_p)
+    assert low <= result.inf_p and result.sup_p <= high
+
+
 def test_fission_is_a_plain_test_of_independent_data() -> None:
     model = convolutions()
     result = sl.load(model, sl.BackMeanDiff(0.3)).inference(X, 1, randomisation=sl.Fission(1, 3))
