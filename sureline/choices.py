@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["Alternative", "Contrasts", "LawName", "Part", "Rule"]
+__all__ = ["Alternative", "Contrasts", "Engine", "LawName", "Mode", "Part", "Rule", "Stop"]
 
 
 class Rule(StrEnum):
@@ -38,3 +38,23 @@ class Alternative(StrEnum):
     two_sided = "two-sided"
     less = "less"
     greater = "greater"
+
+
+class Mode(StrEnum):
+    parametric = "parametric"
+    exhaustive = "exhaustive"
+    over_conditioning = "over-conditioning"
+
+
+class Engine(StrEnum):
+    auto = "auto"
+    search = "search"
+    sweep = "sweep"
+    z3 = "z3"
+    cvxpy = "cvxpy"
+    all = "all"
+
+
+class Stop(StrEnum):
+    precision = "precision"
+    decision = "decision"

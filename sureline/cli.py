@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -12,30 +11,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from sureline.calibrating import calibrate
-from sureline.choices import Alternative, Contrasts, LawName, Part, Rule
+from sureline.choices import Alternative, Contrasts, Engine, LawName, Mode, Part, Rule, Stop
 from sureline.studying import study
 
 __all__ = ["app", "main"]
-
-
-class Mode(StrEnum):
-    parametric = "parametric"
-    exhaustive = "exhaustive"
-    over_conditioning = "over-conditioning"
-
-
-class Engine(StrEnum):
-    auto = "auto"
-    search = "search"
-    sweep = "sweep"
-    z3 = "z3"
-    cvxpy = "cvxpy"
-    all = "all"
-
-
-class Stop(StrEnum):
-    precision = "precision"
-    decision = "decision"
 
 
 app = typer.Typer(

@@ -122,10 +122,20 @@ def _approximate(pyplot: Any, summary: Summary) -> Any:
     pairs = _pairs(summary)
     if not pairs:
         return None
+    across = min(3, len(pairs))
+    down = -(-len(pairs) // across)
     figure, axes = pyplot.subplots(
-        1, len(pairs), figsize=(3.6 * len(pairs), 3.8), squeeze=False, sharey=True, layout="constrained"
+        down,
+        across,
+        figsize=(3.6 * across, 3.6 * down),
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+        layout="constrained",
     )
-    for axis, (name, rows) in zip(axes[0], pairs.items(), strict=True):
+    for axis in axes.flat[len(pairs) :]:
+        axis.remove()
+    for axis, (name, rows) in zip(axes.flat, pairs.items(), strict=False):
         p, low, high, _ = np.array(rows).T
         flips = np.any([(p <= a) != (high <= a) for a in (0.05, 0.01)], axis=0)
         flips &= np.any([(high <= a) | (low > a) for a in (0.05, 0.01)], axis=0)
@@ -137,8 +147,9 @@ def _approximate(pyplot: Any, summary: Summary) -> Any:
         for level in (0.05, 0.01):
             axis.axhline(level, color="0.8", linewidth=0.6)
             axis.axvline(level, color="0.8", linewidth=0.6)
-        axis.set(xscale="log", yscale="log", xlabel="certified p", title=f"{name}: {int(flips.sum())} flips")
-    axes[0][0].set_ylabel("approximate p")
+        axis.set(xscale="log", yscale="log", title=f"{name}: {int(flips.sum())} flips")
+    figure.supxlabel("certified p")
+    figure.supylabel("approximate p")
     return figure
 
 
@@ -222,7 +233,9 @@ def _faults(pyplot: Any, summary: Summary) -> Any:
     axis.set_yticks(range(len(rows)), [fault for fault, _ in rows], fontsize="small")
     for (i, j), value in np.ndenumerate(grid):
         if not np.isnan(value):
-            axis.text(j, i, f"{value:.2g}", ha="center", va="center", fontsize="x-small")
+            dark = abs(np.log2(max(value, 1e-9))) > 1.5  # so that the number can be read on it
+            colour = "white" if dark else "black"
+            axis.text(j, i, f"{value:.2g}", ha="center", va="center", fontsize="x-small", color=colour)
     figure.colorbar(image, label="log2 of rejection rate / level")
     return figure
 
