@@ -139,7 +139,7 @@ def correlated_noise(
             f"correlation has shape {shape.shape}; samples of {values.shape[1]} numbers need a square one."
         )
     white, freedom = _whitened(values, shape, mean)
-    used = f"{len(values)} {what} of {values.shape[1]} numbers with a known correlation"
+    used = f"{len(values)} {what} of {values.shape[1]} numbers whose correlation is taken as known"
     return _correlated(shape, white, freedom, used, True)
 
 

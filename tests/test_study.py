@@ -26,7 +26,7 @@ from inference.study.drawn import Drawn, loaded, simulated
 from inference.study.noises import FAMILIES, noise_of
 from inference.study.running import read_draws, run
 from inference.study.summary import summarise
-from inference.study.truncated import confidence_interval, difference, log_mass, p_value
+from inference.study.truncated import difference, log_mass, p_value
 from symbolic.errors import InputError, OptionError
 
 TINY = """
@@ -187,10 +187,6 @@ def test_truncated_p_against_quadrature(seed: int) -> None:
 
     share = mass([intervals[0], (ends[2], z)]) / mass(intervals)
     assert p_value(intervals, z, sd, mean) == pytest.approx(2 * min(share, 1 - share), rel=1e-9)
-    low, high = confidence_interval(intervals, z, sd, 0.1)
-    for end in (low, high):
-        if math.isfinite(end):
-            assert p_value(intervals, z, sd, end) == pytest.approx(0.1, rel=1e-5)
 
 
 def test_masses_far_out_and_differences() -> None:

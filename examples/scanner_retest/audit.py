@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from data import NOISE_SAMPLE, PLACES, SIDE, Window, audited_windows, load_scans
+from data import NOISE_SAMPLE, PLACES, SIDE, Window, audited_windows, load_scans, noise
 from picture import picture
-from question import BANNER, BRIGHTER, MODEL, ask, load, planted, region
+from question import BRIGHTER, MODEL, ask, load, planted, region
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -127,7 +127,7 @@ def main() -> None:
     in_full(console, "unchanged", *unchanged[0])
     in_full(console, "lesion", *lesions[0])
     console.print("\n" + prose(CERTIFIED) + " " + OWN_RULE)
-    console.print(f"[bold]Noise[/bold]  {BANNER}")
+    console.print(f"[bold]Noise[/bold]  {noise(windows[0]).source}")
     console.print(prose(NOT_SAID) + "\n")
     drawn = picture(OUT / "picture.png", scans[0, :, :, MIDDLE], unchanged, lesions)
     console.print(f"Certificates{' and picture' if drawn else ''}: {OUT}")

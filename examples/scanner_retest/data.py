@@ -9,10 +9,12 @@ own noise.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 
 import numpy as np
+
+import sureline as sl
 
 __all__ = [
     "MARGIN",
@@ -22,9 +24,10 @@ __all__ = [
     "TRAINING_SLICES",
     "Window",
     "audited_windows",
-    "covariance",
+    "correlation",
     "lesion",
     "load_scans",
+    "noise",
     "quiet_windows",
 ]
 
@@ -39,9 +42,11 @@ TRAINING_SLICES = (3, 7, 11, 15, 19, 23)
 HEAD = 80.0
 """A window is inside the head if every pixel of the two neighbouring slices is at least this bright."""
 QUIET = 14.0
-"""Windows whose neighbours change more than this (root mean square) are left out: vessels pulse."""
-NOISE_SAMPLE = 1440
-"""Separate 3 x 3 squares of the training slices (noise_shape.py): they cannot vouch for p below 1/1440."""
+"""Windows that change more than this (root mean square) two slices away are left out: vessels pulse. The
+slices beside have no say, as the variance comes from them: without the large ones it would be too small."""
+SHAPE = " The correlation was measured on six other slices: the law is conditional on it."
+NOISE_SAMPLE = 1376
+"""Separate 3 x 3 squares of the training slices (noise_shape.py): they cannot vouch for p below 1/1376."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +59,16 @@ class Window:
         Position of its first pixel in the volume.
     scans:
         Follow-up and baseline, grey levels, float32 of shape (1, 2, SIDE, SIDE).
-    variance:
-        Variance of one pixel of follow-up minus baseline, from the same window of the two neighbouring
-        slices (288 pixels, which the contrast does not use), rounded to an eighth.
+    beside:
+        Follow-up minus baseline in the same window of the two neighbouring slices, float64 of shape
+        (2, SIDE * SIDE): the noise sample. Neither network nor contrast sees it.
     """
 
     slice_index: int
     row: int
     column: int
     scans: np.ndarray
-    variance: float
+    beside: np.ndarray
 
 
 def load_scans() -> np.ndarray:
@@ -82,35 +87,44 @@ def audited_windows(scans: np.ndarray) -> list[Window]:
 
 
 def quiet_windows(scans: np.ndarray, slice_indices: Sequence[int]) -> list[Window]:
-    """Windows of these slices inside the head and quiet, judged by the slices beside."""
+    """Windows of these slices inside the head and quiet, judged by the slices around."""
     windows = []
-    _, rows, columns, _ = scans.shape
+    _, rows, columns, slices = scans.shape
     for z in slice_indices:
+        around = [k for k in (z - 2, z + 2) if 0 <= k < slices]
         for i in range(0, rows - SIDE + 1, SIDE):
             for j in range(0, columns - SIDE + 1, SIDE):
-                beside = scans[:, i : i + SIDE, j : j + SIDE, [z - 1, z + 1]]
-                variance = float(np.mean((beside[0] - beside[1]) ** 2))
-                if beside.mean(axis=(0, 3)).min() < HEAD or variance > QUIET**2:
+                column = scans[:, i : i + SIDE, j : j + SIDE]
+                brightness = column[..., [z - 1, z + 1]].mean(axis=(0, 3))
+                change = column[0] - column[1]
+                if brightness.min() < HEAD or np.mean(change[..., around] ** 2) > QUIET**2:
                     continue
-                here = scans[None, :, i : i + SIDE, j : j + SIDE, z].astype(np.float32)
-                windows.append(Window(z, i, j, here, round(8 * variance) / 8))
+                beside = change[..., [z - 1, z + 1]].reshape(-1, 2).T
+                windows.append(Window(z, i, j, column[None, ..., z].astype(np.float32), beside))
     return windows
 
 
-def covariance(variance: float, *, correlated: bool = True) -> np.ndarray:
-    """Covariance of the noise in both scans of a window, float64 of shape (288, 288), follow-up first.
+def correlation() -> np.ndarray:
+    """Correlation of the change between the pixels of a window, float64 of shape (144, 144).
 
-    Its shape was measured on the training slices: neighbouring pixels correlate 1/8 down a column and 5/16
+    It was measured on the training slices: neighbouring pixels correlate 1/8 down a column and 5/16
     along a row and not beyond, and 1/128 of the variance is common to a whole window (the brightness of a
-    slice drifts from one volume to the next). The two scans are independent and share the variance equally;
-    only their difference reaches the network and the contrast, so another split would give the same
-    p-value. ``correlated=False`` forgets all this, to show what that does.
+    slice drifts from one volume to the next).
     """
     eye, beside = np.eye(SIDE), np.eye(SIDE, k=1) + np.eye(SIDE, k=-1)
-    one_scan = np.kron(eye, eye)
-    if correlated:
-        one_scan = np.kron(eye + beside / 8, eye + beside * 5 / 16) + 1 / 128
-    return np.kron(np.eye(2), one_scan) * variance / 2
+    return np.asarray(np.kron(eye + beside / 8, eye + beside * 5 / 16) + 1 / 128)
+
+
+def noise(window: Window, *, correlated: bool = True) -> sl.EstimatedNoise:
+    """Covariance of the noise in both scans of a window, shape (288, 288), follow-up first.
+
+    The two scans are independent and share the variance equally; only their difference reaches the network
+    and the contrast, so another split would give the same p-value. ``correlated=False`` forgets the
+    correlation, to show what that does.
+    """
+    shape = correlation() if correlated else np.eye(SIDE**2)
+    change = sl.correlated_noise(window.beside, shape, mean="zero", what="neighbouring slices")
+    return replace(change, shape=np.kron(np.eye(2), shape) / 2, source=change.source + SHAPE)
 
 
 def lesion(row: float, column: float, radius: float) -> np.ndarray:

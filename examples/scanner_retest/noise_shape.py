@@ -2,21 +2,21 @@
 
     python examples/scanner_retest/noise_shape.py
 
-Prints the correlation of two pixels by their distance (``data.covariance`` holds the rounded result), and how
-often the mean of a 3 x 3 square is as large as the normal law with that covariance says.
+Prints the correlation of two pixels by their distance (``data.correlation`` holds the rounded result), and
+how often the mean of a 3 x 3 square is as large as the normal law with that covariance says.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from data import QUIET, SIDE, TRAINING_SLICES, covariance, load_scans, quiet_windows
+from data import QUIET, SIDE, TRAINING_SLICES, load_scans, noise, quiet_windows
 from scipy.ndimage import binary_erosion, uniform_filter
 from scipy.stats import norm
 
 REACH = 4
 
 
-def correlation(scans: np.ndarray) -> np.ndarray:
+def measured(scans: np.ndarray) -> np.ndarray:
     """Correlation by distance, shape (REACH + 1, REACH + 1): pixels down, pixels along."""
     change, brightness = scans[0] - scans[1], scans.mean(axis=0)
     product = np.zeros((REACH + 1, REACH + 1))
@@ -43,7 +43,7 @@ def square_means(scans: np.ndarray) -> np.ndarray:
         square = np.zeros((SIDE, SIDE))
         square[3:6, 3:6] = 1 / 9
         eta = np.concatenate([square.ravel(), -square.ravel()])
-        sd = np.sqrt(eta @ covariance(window.variance) @ eta)
+        sd = np.sqrt(eta @ noise(window).var @ eta)
         change = (window.scans[0, 0] - window.scans[0, 1]).astype(np.float64)
         means.append(change.reshape(SIDE // 3, 3, SIDE // 3, 3).mean(axis=(1, 3)).ravel() / sd)
     return np.concatenate(means)
@@ -52,7 +52,7 @@ def square_means(scans: np.ndarray) -> np.ndarray:
 def main() -> None:
     scans = load_scans()
     print(f"rows: 0 to {REACH} pixels down a column; columns: 0 to {REACH} pixels along a row")
-    print(np.array2string(correlation(scans), precision=3, suppress_small=True))
+    print(np.array2string(measured(scans), precision=3, suppress_small=True))
     means = square_means(scans)
     print(f"{means.size} squares of 3 x 3: mean {means.mean():+.3f}, standard deviation {means.std():.3f}")
     for level in (0.05, 0.01, 0.001):

@@ -5,26 +5,22 @@ H0: at the nine pixels that the network points at, follow-up and baseline have t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from data import MARGIN, PLACES, SIDE, Window, covariance, lesion
+from data import MARGIN, PLACES, SIDE, Window, lesion, noise
 
 import sureline as sl
 
-__all__ = ["BANNER", "BRIGHTER", "MODEL", "ask", "contrast", "load", "planted", "region"]
+__all__ = ["BRIGHTER", "MODEL", "ask", "contrast", "load", "planted", "region"]
 
 MODEL = Path(__file__).with_name("model.onnx")
 BRIGHTER = 30
 """Grey levels by which a planted lesion is brighter in the follow-up; the windows have a median of 480."""
 MOST = 5000
 """Evaluations after which a hard search ends; its bounds are then valid, and a little wider."""
-BANNER = (
-    "Variance estimated from the same window of the two neighbouring slices (288 correlated pixels, about "
-    "230 degrees of freedom), independent of the audited window. Value inserted as known: the certificate "
-    "is conditional on it."
-)
 
 
 def region(place: np.ndarray) -> np.ndarray:
@@ -49,12 +45,11 @@ def load() -> sl.SelectiveInferenceModel:
 
 def ask(test: sl.SelectiveInferenceModel, window: Window, *, correlated: bool = True) -> sl.InferenceResult:
     """Audit one window."""
-    noise = covariance(window.variance, correlated=correlated)
-    return test.inference(window.scans, var=noise, noise_source=BANNER, max_iter=MOST)
+    return test.inference(window.scans, var=noise(window, correlated=correlated), max_iter=MOST)
 
 
 def planted(window: Window, row: int, column: int, brighter: float = BRIGHTER) -> Window:
     """The window with a lesion three pixels wide painted into the follow-up, centred on one of the places."""
     scans = window.scans.copy()
     scans[0, 0] += np.float32(brighter) * lesion(row + MARGIN, column + MARGIN, radius=1.5).astype(np.float32)
-    return Window(window.slice_index, window.row, window.column, scans, window.variance)
+    return replace(window, scans=scans)

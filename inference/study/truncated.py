@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import log_ndtr, logsumexp
 
-__all__ = ["Intervals", "confidence_interval", "difference", "log_mass", "p_value"]
+__all__ = ["Intervals", "difference", "log_mass", "p_value"]
 
 Intervals = Sequence[tuple[float, float]]
-FARTHEST = 60.0
-"""Standard deviations beyond which an end of a confidence interval counts as infinite."""
 
 
 def log_mass(lo: float, hi: float) -> float:
@@ -48,29 +45,6 @@ def p_value(intervals: Intervals, z: float, sd: float, mean: float = 0.0) -> flo
     if whole == -math.inf:
         return 1.0
     return min(1.0, 2 * math.exp(min(left, right) - whole))
-
-
-def confidence_interval(intervals: Intervals, z: float, sd: float, alpha: float) -> tuple[float, float]:
-    """Means that a two-sided test at alpha does not reject; an end beyond 60 sd is infinite."""
-
-    def excess(target: float) -> Callable[[float], float]:
-        def above(step: float) -> float:
-            left, right = _tails(intervals, z, z + step * sd, sd)
-            whole = np.logaddexp(left, right)
-            if whole == -math.inf:  # so far out that one side has all of it
-                return (1.0 if step < 0 else 0.0) - target
-            return math.exp(left - whole) - target  # P(Z <= z) falls as the mean grows
-
-        return above
-
-    ends = []
-    for target, far in ((1 - alpha / 2, -FARTHEST), (alpha / 2, FARTHEST)):
-        function = excess(target)
-        if function(-FARTHEST) * function(FARTHEST) > 0:
-            ends.append(math.copysign(math.inf, far))
-        else:
-            ends.append(z + sd * float(brentq(function, -FARTHEST, FARTHEST, xtol=1e-9)))
-    return ends[0], ends[1]
 
 
 def _overlap(one: Intervals, other: Intervals) -> list[tuple[float, float]]:

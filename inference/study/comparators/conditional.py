@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+from inference.laws.estimates import estimates
+from inference.result import InferenceResult
 from inference.study.comparators.base import Answer, Comparator
 from inference.study.drawn import Drawn
-from inference.study.truncated import confidence_interval
+from symbolic.errors import OptionError
 
 __all__ = ["Exact", "OverConditioning"]
+
+LEVEL = Fraction(95, 100)
+
+
+def _answer(result: InferenceResult, seconds: float) -> Answer:
+    """Upper bound of p, and the certified interval: what is undecided makes it wider."""
+    found = [(float(a), float(b)) for a, b in result.truncated_intervals]
+    try:
+        interval = estimates(result.law, result.cell_list, LEVEL).interval
+    except OptionError:  # a length has no mean
+        interval = None
+    return Answer(result.sup_p, result.inf_p, found, interval, seconds=seconds)
 
 
 class Exact(Comparator):
@@ -15,9 +31,7 @@ class Exact(Comparator):
     name = "exact"
 
     def answer(self, drawn: Drawn) -> Answer:
-        result = drawn.result
-        interval = confidence_interval(drawn.exact, drawn.stat, drawn.sd, 0.05) if drawn.exact else None
-        return Answer(result.sup_p, result.inf_p, drawn.exact, interval, seconds=drawn.seconds)
+        return _answer(drawn.result, drawn.seconds)
 
 
 class OverConditioning(Comparator):
@@ -27,6 +41,4 @@ class OverConditioning(Comparator):
 
     def answer(self, drawn: Drawn) -> Answer:
         result = drawn.test.inference(drawn.x, drawn.variance, inference_mode="over_conditioning")
-        found = [(float(a), float(b)) for a, b in result.truncated_intervals]
-        interval = confidence_interval(found, drawn.stat, drawn.sd, 0.05) if found else None
-        return Answer(result.sup_p, result.inf_p, found, interval, seconds=result.seconds)
+        return _answer(result, result.seconds)
