@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 Record = dict[str, Any]
@@ -97,6 +98,13 @@ def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
 
     return "\n".join([form(headers), "|" + "|".join("-" * (w + 2) for w in widths) + "|", *map(form, rows)])
+
+
+def replace_results(page: Path, name: str, text: str) -> None:
+    """Put text between the marks "<!-- results: NAME -->" and "<!-- end of results -->" of a page."""
+    begin, end = f"<!-- results: {name} -->", "<!-- end of results -->"
+    head, rest = page.read_text().split(begin)
+    page.write_text(f"{head}{begin}\n{text.rstrip()}\n{end}{rest.split(end, 1)[1]}")
 
 
 def verdict(pairs: dict[str, list[Pair]]) -> str:

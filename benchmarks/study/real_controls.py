@@ -1,4 +1,4 @@
-"""Real inputs in which nothing happened, for a study: windows of two scans of one head (examples/scanner_retest)."""
+"""Windows of two scans of one head in which nothing happened: a real control of a study."""
 
 from __future__ import annotations
 
