@@ -1,11 +1,11 @@
 """Do p-values, intervals and estimates of every law hold what they promise? Ten thousand audits of each.
 
-A small ReLU network marks pixels of pure noise, and every null hypothesis is true. sup_p must reject at 5, 1 and
-0.1 % as often as it says, the 95 % interval must cover the true contrast, and half of the median-unbiased
-estimates must lie below it; then the same with a planted block, where the null is false and interval and
-estimate must still hold. The variance of the t and F laws is estimated anew in every draw, from noise of its
-own. Nothing is dropped: a draw that fails counts as a rejection and as not covered. `--docs FILE` replaces the
-table in FILE between its marks, `--picture FILE` draws the p-values.
+A small ReLU network marks pixels of pure noise, and every null hypothesis is true. sup_p must reject at 5, 1
+and 0.1 % as often as it says, the 95 % interval must cover the true contrast, and half of the
+median-unbiased estimates must lie below it; then the same with a planted block, where the null is false and
+interval and estimate must still hold. The variance of the t and F laws is estimated anew in every draw, from
+noise of its own. Nothing is dropped: a draw that fails counts as a rejection and as not covered. `--docs
+FILE` replaces the table in FILE between its marks, `--picture FILE` draws the p-values.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Sureline, si4onnx with sicore, and autosi on the networks of hard_networks.py, against the exact answers.
 
 Every run is a process of its own with one thread, in the environment of its tool. `--docs FILE` replaces the
-tables in FILE between the marks "<!-- results: exact-vs-approximate -->" and "<!-- end of results -->".
+tables in FILE between its marks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from catalogue import CACHE
 from flint import ctx
 from hard_networks import HardCase, Interval, cases, mass
 from sides import HERE, ONE_THREAD
-from summary import markdown
+from summary import markdown, replace_results
 
 Record = dict[str, Any]
 RELATIVE = 1e-3
@@ -32,7 +32,6 @@ FAR = 1e9
 """In standard deviations: a half-line may be cut here."""
 LINE_TOOLS = {"sureline": "Sureline", "z3": "Sureline, engine z3", "si4onnx": "si4onnx", "autosi": "autosi"}
 CERTIFIED = ("sureline", "z3")
-BEGIN, END = "<!-- results: exact-vs-approximate -->", "<!-- end of results -->"
 
 
 def arguments() -> argparse.Namespace:
@@ -185,8 +184,7 @@ def main() -> None:
 
         draw(found, options.picture, read)
     if options.docs:
-        head, rest = options.docs.read_text().split(BEGIN)
-        options.docs.write_text(f"{head}{BEGIN}\n{text}{END}{rest.split(END)[1]}")
+        replace_results(options.docs, "exact-vs-approximate", text)
 
 
 if __name__ == "__main__":

@@ -101,8 +101,8 @@ def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def replace_results(page: Path, name: str, text: str) -> None:
-    """Put text between the marks "<!-- results: NAME -->" and "<!-- end of results -->" of a page."""
-    begin, end = f"<!-- results: {name} -->", "<!-- end of results -->"
+    """Put text between the marks "<!-- results: NAME -->" and "<!-- /results: NAME -->" of a page."""
+    begin, end = f"<!-- results: {name} -->", f"<!-- /results: {name} -->"
     head, rest = page.read_text().split(begin)
     page.write_text(f"{head}{begin}\n{text.rstrip()}\n{end}{rest.split(end, 1)[1]}")
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from flint import arb, arb_series, ctx
 
-from verifier.check.claims.laws.families import End, Normal, ball
+from verifier.check.claims.laws.families import End, Normal, ball, gamma_below
 from verifier.check.claims.laws.law import PRECISIONS, Bounds, Cells, Law, holds
 
 __all__ = ["BergerBoos", "confirm_berger_boos", "confirm_factors"]
@@ -74,12 +74,14 @@ def confirm_berger_boos(
 def _covers(claim: BergerBoos) -> bool:
     """Whether the factors miss the variance with a probability of gamma at most, nu s**2 / sigma**2 being
     chi-square with nu degrees of freedom."""
+    if not 0 < claim.low < 1 < claim.high:
+        return False
     before = ctx.prec
     try:
         for precision in PRECISIONS:
             ctx.prec = precision
             half = ball(claim.nu) / 2
-            missed = (half / ball(claim.high)).gamma_lower(half, regularized=1)
+            missed = gamma_below(half / ball(claim.high), claim.nu / 2)
             missed += (half / ball(claim.low)).gamma_upper(half, regularized=1)
             if missed <= ball(claim.gamma):
                 return True

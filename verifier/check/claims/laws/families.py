@@ -10,9 +10,20 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from flint import acb, arb, fmpq
+from flint import acb, arb, ctx, fmpq
 
-__all__ = ["Chi", "Family", "Fisher", "Normal", "Randomised", "Student", "ball", "mass", "sides"]
+__all__ = [
+    "Chi",
+    "Family",
+    "Fisher",
+    "Normal",
+    "Randomised",
+    "Student",
+    "ball",
+    "gamma_below",
+    "mass",
+    "sides",
+]
 
 End = Fraction | float
 """Rational, or minus or plus infinity."""
@@ -87,7 +98,7 @@ class Chi:
         return z > 0 and z * z * self.square > self.rank
 
     def below(self, z: Fraction) -> arb:
-        return arb(0) if z <= 0 else self._half(z).gamma_lower(arb(self.rank) / 2, regularized=1)
+        return arb(0) if z <= 0 else gamma_below(self._half(z), Fraction(self.rank, 2))
 
     def beyond(self, z: Fraction) -> arb:
         return arb(1) if z <= 0 else self._half(z).gamma_upper(arb(self.rank) / 2, regularized=1)
@@ -166,6 +177,30 @@ def _product(side: int, gap: arb, turn: arb, lo: arb, hi: arb) -> arb:
     found = acb.integral(integrand, acb(lo), acb(hi), abs_tol=arb(2) ** -100_000, use_heap=True).real
     value: arb = found / (2 * arb.pi().sqrt())
     return value.max(arb(0))
+
+
+def gamma_below(x: arb, shape: Fraction) -> arb:
+    """The mass that a gamma law of this shape, scale 1, has below x, 0 < x < shape + 1.
+
+    It is density(x) x / shape times a sum of positive terms that starts with 1; the ratio of a term to the
+    one before, x / (shape + n), falls with n. So less than (last term) q / (1 - q) is missing, q being the
+    next ratio.
+    """
+    a = ball(shape)
+    terms = total = arb(1)
+    n = 1
+    while True:
+        q = x / (a + n)
+        if not q < 1:
+            return arb(0).union(arb(1))
+        missing = terms * q / (1 - q)
+        if n % 16 == 0 and missing < total * arb(2) ** -ctx.prec:
+            break
+        terms = terms * q
+        total = total + terms
+        n += 1
+    density = ((a - 1) * x.log() - x - a.lgamma()).exp()
+    return density * x / a * (total + arb(0).union(missing))
 
 
 def _beta(x: Fraction, a: Fraction, b: Fraction) -> arb:
