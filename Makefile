@@ -7,6 +7,8 @@
 #   make kernels       compile the loops of the sweep, which takes a minute, ahead of their first use
 #   make bench          compare with si4onnx, in an environment of its own (.venv-bench)
 #   make exact-vs-approximate   networks built so that float tools fail, in the same environment
+#   make laws-against-sicore    p-values of thousands of random truncation sets, in the same environment
+#   make coverage       ten thousand audits under each law: levels, intervals, estimates
 #   make study          compare methods over thousands of draws, for about an hour; make calibration the null alone
 #   make clean          remove what the other targets made
 
@@ -20,7 +22,8 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test lint kernels conformance bench exact-vs-approximate study calibration clean
+.PHONY: demo test lint kernels conformance bench exact-vs-approximate laws-against-sicore study calibration \
+  coverage clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -57,6 +60,13 @@ bench: $(VENV)-bench/.bench
 exact-vs-approximate: $(VENV)-bench/.autosi
 	$(VENV)-bench/bin/python benchmarks/exact_vs_approximate.py --docs docs/exact-vs-approximate.md \
 	  --picture docs/pictures/exact_vs_approximate.png
+
+laws-against-sicore: $(VENV)-bench/.autosi $(VENV)/.test
+	$(BIN)/python benchmarks/laws_against_sicore.py --sicore-python $(VENV)-bench/bin/python \
+	  --docs docs/laws-against-sicore.md
+
+coverage: $(VENV)/.test
+	$(BIN)/python benchmarks/coverage.py --docs benchmarks/README.md --picture benchmarks/data/coverage.png
 
 clean:
 	rm -rf $(VENV) $(VENV)-bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -27,8 +27,8 @@ NAMED: dict[str, Case] = {
     },
     "holes narrower than 1e-10": {
         "law": "normal",
-        "stat": 1.0 + 2**-38,
-        "intervals": [[1.0, 1.0 + 2**-37], [1.0 + 2**-34, 1.0 + 2**-34 + 2**-37]],
+        "stat": 1.0 + 2**-35,
+        "intervals": [[1.0, 1.0 + 2**-34], [1.0 + 2**-33, 1.0 + 2**-33 + 2**-34]],
     },
     "a far tail": {"law": "normal", "stat": 8.0, "intervals": [[-1.0, math.inf]], "alternative": "greater"},
     "a farther tail": {
