@@ -27,7 +27,7 @@ MOST = 5000
 def noise() -> sl.EstimatedNoise:
     """Covariance of a healthy cell less the mean of the noise cells: variation between cells, not of the sensor."""
     sample = noise_cells().reshape(len(noise_cells()), -1)
-    return sl.low_rank_noise(sample, RANK, what="healthy cells")
+    return sl.low_rank_noise(sample, RANK)
 
 
 def load() -> sl.SelectiveInferenceModel:
