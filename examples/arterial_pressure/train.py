@@ -39,7 +39,9 @@ def main() -> Path:
     rng = np.random.default_rng(SEED)
     seen, places = simulate(rng, beats()[1][:REFERENCE] - mean_beat(), COUNT)
     projected = seen @ left_over() / SD
-    net = MLPClassifier(hidden_layer_sizes=(HIDDEN,), random_state=SEED, max_iter=25, batch_size=256, learning_rate_init=2e-3)
+    net = MLPClassifier(
+        hidden_layer_sizes=(HIDDEN,), random_state=SEED, max_iter=25, batch_size=256, learning_rate_init=2e-3
+    )
     print("Training the network, about a minute ...", flush=True)
     net.fit(projected, places)
     layers = list(zip(net.coefs_, net.intercepts_, strict=True))

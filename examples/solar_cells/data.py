@@ -1,7 +1,7 @@
 """Electroluminescence images of solar cells, from the package elpv-dataset.
 
-The images (S. Deitsch and others; licence CC BY-NC-SA 4.0) are fetched when needed. They are not part of this project,
-nor is anything made from them: the network that is trained on them stays in examples/.cache.
+The images (S. Deitsch and others; licence CC BY-NC-SA 4.0) are fetched when needed. They are not part of
+this project, nor is anything made from them: the network that is trained on them stays in examples/.cache.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FOLDER = CACHE / "solar_cells"
 SIDE = 20
 """An image of 300 x 300 grey levels becomes SIDE x SIDE means of 15 x 15."""
 TRAINING, NOISE = 200, 200
-"""Healthy cells that the network learns from, and others that mean and covariance come from; the rest is audited."""
+"""Healthy cells for the network, and others for mean and covariance; the rest is audited."""
 RANK = 20
 """Common factors of the covariance between cells; what they leave is independent between pixels."""
 

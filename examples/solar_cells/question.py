@@ -1,11 +1,12 @@
 """The question that is asked of the network, fixed before any audited cell is looked at.
 
-H0: the pixels that the network marks as too dark are, against the rest of the cell, as bright as in the healthy
-population.
+H0: the pixels that the network marks as too dark are, against the rest of the cell, as bright as in the
+healthy population.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -25,9 +26,10 @@ MOST = 5000
 
 @cache
 def noise() -> sl.EstimatedNoise:
-    """Covariance of a healthy cell less the mean of the noise cells: variation between cells, not of the sensor."""
+    """Variation between healthy cells, not of the sensor; of a cell less the mean of the noise cells."""
     sample = noise_cells().reshape(len(noise_cells()), -1)
-    return sl.low_rank_noise(sample, RANK)
+    found = sl.low_rank_noise(sample, RANK)
+    return replace(found, shape=found.shape * (1 + 1 / len(sample)))  # the mean is estimated, too
 
 
 def load() -> sl.SelectiveInferenceModel:

@@ -28,7 +28,9 @@ def main() -> Path:
     from sklearn.neural_network import MLPRegressor
 
     deviations = (training_cells() - noise_cells().mean(axis=0)).reshape(len(training_cells()), -1) / SCALE
-    net = MLPRegressor(hidden_layer_sizes=(HIDDEN,), random_state=SEED, max_iter=2000, learning_rate_init=2e-3, alpha=1e-2)
+    net = MLPRegressor(
+        hidden_layer_sizes=(HIDDEN,), random_state=SEED, max_iter=2000, learning_rate_init=2e-3, alpha=1e-2
+    )
     print("Training the network, about a minute ...", flush=True)
     net.fit(deviations, deviations)
     left = np.sqrt(np.mean((net.predict(deviations) - deviations) ** 2)) * SCALE
