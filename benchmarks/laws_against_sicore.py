@@ -37,6 +37,8 @@ VERIFIED = 40
 CLOSE, NEAR = 1e-9, 1e-3
 SMALL = 1e-12
 """Differences below this are in the last digits of 1 - p, which sicore computes with."""
+LEAST = 1e-300
+"""Below it p is beyond the range of normal doubles."""
 VARIANCES, ADDED, ABOVE, SCORE = (10.0, 0.1), 10.0, 8.0, np.array([1.0, -0.5])
 """Of the two pixels of `run_sicore.rate`."""
 
@@ -121,7 +123,7 @@ def compare(python: str, kind: str, count: int, console: Console) -> tuple[list[
         for c, (low, high) in zip(cases[:VERIFIED], ours, strict=False)
         if not low <= truth(c) <= high
     ]
-    widest = max((high - low) / high for low, high in ours if high)
+    widest = max((high - low) / high for low, high in ours if high > LEAST)
     counts = [f"{classes.count(c)}" for c in ("close", "near", "small", "wrong", "no number")]
     wrong = [abs(s - high) for s, (_, high), c in zip(theirs, ours, classes, strict=True)
              if c == "wrong" and isinstance(s, float)]  # fmt: skip
