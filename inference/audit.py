@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -18,6 +19,7 @@ from inference.decide import decide_line
 from inference.engines import Decided, Engine, require_engine
 from inference.hypothesis import Hypothesis, Selection
 from inference.inputs import read_inputs, require_real_input
+from inference.laws.law import Law
 from inference.laws.p_value import Alternative
 from inference.migration import warn_ignored
 from inference.noise import Noise
@@ -29,6 +31,7 @@ from inference.randomisation import Drawn, Randomised
 from inference.result import InferenceResult
 from inference.score_hypotheses import EMPTY, PresetHypothesis
 from inference.searching import SearchOptions
+from inference.sharpening import sharpened
 from inference.statistic import Asked, LawName, line_and_law
 from inference.truncation import TruncationSet, truncation_set
 from symbolic.errors import (
@@ -258,14 +261,12 @@ class SelectiveInferenceModel:
         contrast = self.hypothesis.contrast(seen.observed[: audited.primary], audited.mask, len(tested))
         noisy = [v for part in parts for v in fractions_of(part.reshape(-1))]
         line, null_law = line_and_law(noisy, contrast, noise, asked, drawn)
+        extras.require(null_law)
         show = shower(progress)
-        low, high = null_law.support
         options = SearchOptions(
             law=null_law,
             goal=goal,
             reach=null_law.reach,
-            lo=low,
-            hi=high,
             budget=budget,
             progress=reporter(show),
             show=show,
@@ -290,8 +291,16 @@ class SelectiveInferenceModel:
         )
         if drawn is not None and drawn.fission:
             return case.result(Decided(covering(()), 0, "exhaustive"), goal, started)
+
+        def decided(law: Law) -> Decided:
+            low, high = law.support
+            chosen = replace(options, law=law, reach=law.reach, lo=low, hi=high)
+            return decide_line(audited, arrays, tested, line.beta[: len(tested)], seen, chosen)
+
         try:
-            found = decide_line(audited, arrays, tested, line.beta[: len(tested)], seen, options)
+            found = decided(null_law)
+            if extras.level is not None and engine != "all":
+                found = sharpened(found, null_law, extras.level, decided)
         except EngineError as error:
             error.certificates = {
                 engine: case.result(one, goal, started).certificate for engine, one in error.found.items()

@@ -16,10 +16,8 @@ from scipy.stats import chi2
 from inference.certificate import Certificate, Parts
 from inference.engines import Decided
 from inference.hypothesis import Contrast, Hypothesis
-from inference.laws.composite import CompositeLaw
 from inference.laws.estimates import Estimates, estimates
 from inference.laws.law import Law, sqrt_float
-from inference.laws.normal import NormalLaw
 from inference.laws.p_value import PValue
 from inference.laws.scale import ScaleRange, scale_range
 from inference.line import ExactLine
@@ -27,11 +25,11 @@ from inference.noise import Noise
 from inference.observe import Observation, centre
 from inference.options import Extras
 from inference.prepare import PATTERN, Audited
-from inference.randomisation import Drawn, FissionLaw
+from inference.randomisation import Drawn
 from inference.result import InferenceResult
 from inference.runtime_agreement import compare
 from inference.score_hypotheses import BackMeanDiff
-from symbolic.errors import OptionError, TieError
+from symbolic.errors import TieError
 from symbolic.reading.arrays import rounded_to_graph_type
 from symbolic.reading.static_shapes import free_inputs
 from verifier.cells import Cell, covering
@@ -139,21 +137,11 @@ class Case:
     def _estimates(self, found: Decided) -> Estimates | None:
         if self.extras.level is None:
             return None
-        if isinstance(self.law, CompositeLaw):
-            raise OptionError(
-                "confidence_level and null_margin do not go together: read the interval instead."
-            )
         return estimates(self.law, found.cells, self.extras.level, self.law.alternative)
 
     def _factors(self, found: Decided, alpha: Fraction) -> ScaleRange | None:
         if not self.extras.robustness:
             return None
-        if type(self.law) not in (NormalLaw, FissionLaw):
-            raise OptionError(
-                "robustness asks for which variances the decision is the same: it goes with the normal "
-                "law of "
-                "one contrast (the t law does not depend on the variance)."
-            )
         return scale_range(self.law, found.cells, alpha)  # type: ignore[arg-type]
 
     def _score_map(self) -> NDArray[Any] | None:

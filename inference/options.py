@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from inference.laws.composite import CompositeLaw
+from inference.laws.estimates import with_null
+from inference.laws.law import Law
 from symbolic.errors import OptionError
 from symbolic.reading.exact import exact_number
 from verifier.goal import Goal
@@ -42,6 +45,21 @@ class Extras:
         if not 0 < level < 1:
             raise OptionError(f"confidence_level is {confidence_level}; it must be between 0 and 1.")
         return cls(level, robustness)
+
+    def require(self, law: Law) -> None:
+        """Raise OptionError before the search for what does not go with the law."""
+        if self.level is not None:
+            if isinstance(law, CompositeLaw):
+                raise OptionError(
+                    "confidence_level and null_margin do not go together: read the interval instead."
+                )
+            with_null(law)
+        plain = law.family in ("normal", "fission") and not isinstance(law, CompositeLaw)
+        if self.robustness and not plain:
+            raise OptionError(
+                "robustness asks for which variances the decision is the same: it goes with the normal law "
+                "of one contrast (the t law does not depend on the variance)."
+            )
 
 
 def goal_of(mode: str, criterion: str, precision: object, alpha: object, most: int) -> Goal:

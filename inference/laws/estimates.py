@@ -88,7 +88,8 @@ def with_null(law: Law) -> Callable[[Fraction], Law]:
     Raises
     ------
     OptionError
-        For laws of a length, which have no mean to estimate, and t laws with less than 2 degrees of freedom.
+        For laws of a length, which have no mean to estimate, for the Berger-Boos bound, whose variance is
+        known to an interval only, and for t laws with less than 2 degrees of freedom.
     """
     if isinstance(law, StudentLaw):
         if law.degrees_of_freedom < 2:
@@ -99,9 +100,13 @@ def with_null(law: Law) -> Callable[[Fraction], Law]:
         return lambda null: RandomisedLaw(
             law.stat, law.tested, law.variance, law.factor, law.scale, null, "two-sided"
         )
-    if isinstance(law, NormalLaw):
+    if law.family in ("normal", "fission") and isinstance(law, NormalLaw):
         return lambda null: NormalLaw(law.stat, law.variance, law.scale, null, "two-sided")
-    raise OptionError(f"the {law.family} law has no mean to estimate.")
+    if law.family == "berger-boos":
+        raise OptionError(
+            "the Berger-Boos bound is one of p; for an interval take the t law, which accounts for the scale."
+        )
+    raise OptionError(f"the {law.family} law has no mean to estimate: ask for no confidence_level.")
 
 
 def estimates(law: Law, cells: Sequence[Cell], level: Fraction, alternative: str = "two-sided") -> Estimates:

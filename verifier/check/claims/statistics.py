@@ -216,6 +216,9 @@ def confirm_claims(
         if least is None or most is None or not (most <= level if rejects else least > level):
             raise InvalidCertificate("the decision does not follow from the bounds of p")
     if "estimates" in document:
+        # under Berger-Boos the variance is known to an interval only, which no estimate here accounts for
+        if document["law"]["family"] not in ("normal", "fission", "t", "randomised-normal"):
+            raise InvalidCertificate("estimates do not go with the law")
         failed = confirm_estimates(law, _estimates(document["estimates"]), inside, gaps)
         if failed is not None:
             raise InvalidCertificate(f"estimates.{failed} does not follow from the cells")
