@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sureline.choices import Alternative, Rule
+from sureline.choices import POST_HELP, RULE_HELP, Alternative, Contrasts, Rule
 
 if TYPE_CHECKING:
     from inference.calibrate import CalibrationReport
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["calibrate"]
 
 _question = partial(typer.Option, rich_help_panel="The question")
+_region = partial(typer.Option, rich_help_panel="Which region")
 _inputs = partial(typer.Option, rich_help_panel="The inputs")
 _result = partial(typer.Option, rich_help_panel="What comes out")
 
 _VAR = "Variance of the noise: a number, or an array file with variances or a covariance matrix."
-_RULE = "back, neighbor or reference, as of sureline audit."
-_POST = "Step from the model's output to the score, as of sureline audit; may be repeated."
+_DF = "V was estimated, from data other than the inputs, on so many degrees of freedom."
 _INPUTS = "Replicates, placebo inputs or untouched regions: an array of shape (replicates, ...)."
 _REFERENCES = "What RULE reference compares with: one array, or one per input."
 _EFFECT = "Added to every input: the positive control. Default: none, the negative control."
@@ -32,9 +32,11 @@ _ALPHA = "Levels of the rejection rates; may be repeated. Default: 0.05, 0.01 an
 def calibrate(
     model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="The network.")],
     var: Annotated[str, _question(metavar="V", help=_VAR)],
-    threshold: Annotated[str, _question(metavar="T", help="The region is where the score exceeds T.")],
-    hypothesis: Annotated[Rule, _question(metavar="RULE", help=_RULE)] = Rule.back,
-    post: Annotated[list[str] | None, _question(metavar="STEP", help=_POST)] = None,
+    threshold: Annotated[
+        str | None, _question(metavar="T", help="The region is where the score exceeds T.")
+    ] = None,
+    hypothesis: Annotated[Rule, _question(metavar="RULE", help=RULE_HELP)] = Rule.back,
+    post: Annotated[list[str] | None, _question(metavar="STEP", help=POST_HELP)] = None,
     normalize: Annotated[bool, _question("--normalize", help="Scale the score to [0, 1] first.")] = False,
     mask: Annotated[
         Path | None, _question(metavar="M.npy", help="Only elements where M is true count.")
@@ -42,9 +44,30 @@ def calibrate(
     neighborhood_range: Annotated[
         int | None, _question(metavar="N", help="Width of the surroundings of RULE neighbor; default 1.")
     ] = None,
+    lower: Annotated[str | None, _question(metavar="T", help="Of RULE two-thresholds.")] = None,
+    first: Annotated[int, _question(metavar="N", help="Label of the region of RULE labels.")] = 1,
+    second: Annotated[
+        int | None, _question(metavar="N", help="What it is compared with; default: the rest.")
+    ] = None,
+    reference_scale: Annotated[
+        str,
+        _question(metavar="C", help="Variance of the reference in units of V: 1/M of a mean of M."),
+    ] = "1",
+    top: Annotated[
+        int | None, _region(metavar="K", help="The K greatest scores, in place of --threshold.")
+    ] = None,
+    signed: Annotated[bool, _region("--signed", help="Also scores below -T, and which is which.")] = False,
+    component: Annotated[int | None, _region(metavar="N", help="Only this connected component.")] = None,
+    channel: Annotated[int | None, _region(metavar="N", help="Only this channel.")] = None,
+    sign: Annotated[str | None, _region(metavar="S", help="Only this sign, + or -, of --signed.")] = None,
+    contrasts: Annotated[
+        Contrasts,
+        _region(metavar="WHAT", help="mean; or channels or elements, all tested together (chi, F)."),
+    ] = Contrasts.mean,
+    df: Annotated[str | None, _question(metavar="N", help=_DF)] = None,
     alternative: Annotated[
-        Alternative, _question(metavar="A", help="two-sided, less or greater, in the sense of SciPy.")
-    ] = Alternative.two_sided,
+        Alternative | None, _question(metavar="A", help="two-sided, less or greater, as of sureline audit.")
+    ] = None,
     null_value: Annotated[
         str, _question(metavar="V", help="The difference under H0, in units of the input.")
     ] = "0",
@@ -84,8 +107,10 @@ def calibrate(
     from inference.audit import load
     from inference.calibrate import calibrate as run
     from inference.uniformity import LEVELS
+    from sureline.question import Question
     from symbolic.errors import OptionError
     from symbolic.reading.array_files import read_raw_array
+    from symbolic.reading.loading import load_model
 
     if (inputs is None) == (mean is None):
         raise OptionError("give either --inputs, or --mean with --replicates.")
@@ -93,8 +118,27 @@ def calibrate(
         raise OptionError("--hypothesis reference with --inputs needs --reference R.npy.")
     if reference is not None and (hypothesis is not Rule.reference or inputs is None):
         raise OptionError("--reference goes with --hypothesis reference and --inputs.")
-    asked = _hypothesis(model, hypothesis, threshold, post, normalize, neighborhood_range, output_name)
-    test = load(model, asked, seed=seed)
+    if df is not None and inputs is None:
+        raise OptionError("--df goes with --inputs: the noise simulated around --mean has variance V.")
+    question = Question(
+        rule=hypothesis.value,
+        threshold=threshold,
+        normalize=normalize,
+        post=tuple(post or ()),
+        neighborhood_range=neighborhood_range,
+        output_name=output_name,
+        lower=lower,
+        first=first,
+        second=second,
+        top=top,
+        signed=signed,
+        component=component,
+        channel=channel,
+        sign=sign,
+        contrasts=contrasts.value,
+        reference_scale=reference_scale,
+    )
+    test = load(model, question.hypothesis(load_model(model).proto), seed=seed)
     given: Any = None
     if inputs is not None:
         given = read_raw_array(inputs)
@@ -114,7 +158,8 @@ def calibrate(
             processes=processes,
             progress=progress,
             mask=None if mask is None else read_raw_array(mask),
-            alternative=alternative.value,
+            alternative=None if alternative is None else alternative.value,
+            degrees_of_freedom=df,
             null_value=null_value,
             precision=precision,
         )
@@ -129,41 +174,6 @@ def calibrate(
         _show(report)
     if report.holds is False:
         raise typer.Exit(1)
-
-
-def _hypothesis(
-    model: Path,
-    rule: Rule,
-    threshold: str,
-    post: list[str] | None,
-    normalize: bool,
-    neighborhood_range: int | None,
-    output_name: str | None,
-) -> Any:
-    """The hypothesis of `sureline audit` in the same words."""
-    import inference.score_hypotheses
-    from inference.operators import operator_from_text
-    from symbolic.errors import OptionError
-    from symbolic.reading.loading import load_model
-
-    if neighborhood_range is not None and rule is not Rule.neighbor:
-        raise OptionError("--neighborhood-range needs --hypothesis neighbor.")
-    extra = {} if neighborhood_range is None else {"neighborhood_range": neighborhood_range}
-    names = [value.name for value in load_model(model).proto.graph.output]
-    if output_name is not None and output_name not in names:
-        raise OptionError(
-            f"--output-name: the model has no output {output_name!r}; it has {', '.join(names)}."
-        )
-    kind = {"back": "BackMeanDiff", "neighbor": "NeighborMeanDiff", "reference": "ReferenceMeanDiff"}
-    if rule.value not in kind:
-        raise OptionError(f"calibrate takes --hypothesis {', '.join(kind)}; for {rule.value} use Python.")
-    return getattr(inference.score_hypotheses, kind[rule.value])(
-        threshold,
-        o_idx=0 if output_name is None else names.index(output_name),
-        post_process=[operator_from_text(text) for text in post or ()],
-        use_norm=normalize,
-        **extra,
-    )
 
 
 def _variance(text: str) -> Any:

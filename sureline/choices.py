@@ -4,7 +4,29 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["Alternative", "Contrasts", "Engine", "LawName", "Mode", "Part", "Rule", "Stop"]
+__all__ = [
+    "POST_HELP",
+    "RULE_HELP",
+    "Alternative",
+    "Contrasts",
+    "Engine",
+    "LawName",
+    "Mode",
+    "Part",
+    "Rule",
+    "Stop",
+]
+
+RULE_HELP = (
+    "back, neighbor or reference: compare the region's mean with the rest, its surroundings, or --reference; "
+    "two-thresholds: with where the score is below --lower; labels: where label --first is the greatest "
+    "score with "
+    "--second; change-point: the series before the place of the greatest score with the rest."
+)
+POST_HELP = (
+    "Step from the model's output to the score, in order; may be repeated: "
+    "input-diff, neg, abs, average:SIZE, gaussian:SIZE:SIGMA, l1-norm."
+)
 
 
 class Rule(StrEnum):

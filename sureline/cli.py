@@ -11,7 +11,18 @@ from typing import Annotated, NoReturn
 import typer
 
 from sureline.calibrating import calibrate
-from sureline.choices import Alternative, Contrasts, Engine, LawName, Mode, Part, Rule, Stop
+from sureline.choices import (
+    POST_HELP,
+    RULE_HELP,
+    Alternative,
+    Contrasts,
+    Engine,
+    LawName,
+    Mode,
+    Part,
+    Rule,
+    Stop,
+)
 from sureline.studying import study
 
 __all__ = ["app", "main"]
@@ -55,12 +66,6 @@ _VAR = (
     "Variance of the noise: a number (0.1 is exactly one tenth), "
     "or an array file with variances or a covariance matrix."
 )
-_RULE = (
-    "back, neighbor or reference: compare the region's mean with the rest, its surroundings, or --reference; "
-    "two-thresholds: with where the score is below --lower; labels: where label --first is the greatest "
-    "score with "
-    "--second; change-point: the series before the place of the greatest score with the rest."
-)
 _LAW = (
     "normal, t or berger-boos. Default: t if --df is given (F of several contrasts), else normal. normal "
     "with --df "
@@ -70,10 +75,6 @@ _DF = "V was estimated, from data that the contrast does not use, on so many deg
 _RANDOMISE = "Select at the input plus noise of SCALE times V, and test the input given that selection."
 _FISSION = "The same, but test the part of the input that is independent of the selection."
 _EACH = "component, channel or sign: audit every part of the region, and adjust the p-values (Holm)."
-_POST = (
-    "Step from the model's output to the score, in order; may be repeated: "
-    "input-diff, neg, abs, average:SIZE, gaussian:SIZE:SIGMA, l1-norm."
-)
 _ENGINE = "auto, search, sweep, z3 or cvxpy: what decides the line; all: every one that can, compared."
 _ENDS = "Ends of the truncation set as exact rationals; default: exact up to 100,000 units."
 _STOP = "precision: p is known to --precision; decision: it is known on which side of --alpha p is."
@@ -87,8 +88,8 @@ def audit(
     threshold: Annotated[
         str | None, _question(metavar="T", help="The region is where the score exceeds T.")
     ] = None,
-    hypothesis: Annotated[Rule, _question(metavar="RULE", help=_RULE)] = Rule.back,
-    post: Annotated[list[str] | None, _question(metavar="STEP", help=_POST)] = None,
+    hypothesis: Annotated[Rule, _question(metavar="RULE", help=RULE_HELP)] = Rule.back,
+    post: Annotated[list[str] | None, _question(metavar="STEP", help=POST_HELP)] = None,
     normalize: Annotated[bool, _question("--normalize", help="Scale the score to [0, 1] first.")] = False,
     mask: Annotated[
         Path | None, _question(metavar="M.npy", help="Only elements where M is true count.")
@@ -175,20 +176,14 @@ def audit(
 ) -> None:
     """Audit the region that a network marks in one input, and certify the p-value."""
     from sureline import bars, many, printing, running
+    from sureline.question import Question
 
-    request = running.Request(
-        model=model,
-        input=input,
-        var=var,
-        threshold=threshold,
+    question = Question(
         rule=hypothesis.value,
+        threshold=threshold,
         normalize=normalize,
         post=tuple(post or ()),
-        mask=mask,
-        reference=reference,
         neighborhood_range=neighborhood_range,
-        other_inputs=tuple(other_inputs or ()),
-        test_input=test_input,
         output_name=output_name,
         lower=lower,
         first=first,
@@ -199,6 +194,17 @@ def audit(
         channel=channel,
         sign=sign,
         contrasts=contrasts.value,
+        reference_scale=reference_scale,
+    )
+    request = running.Request(
+        model=model,
+        input=input,
+        var=var,
+        question=question,
+        mask=mask,
+        reference=reference,
+        other_inputs=tuple(other_inputs or ()),
+        test_input=test_input,
         each=None if each is None else each.value,
         alternative=None if alternative is None else alternative.value,
         null_value=null_value,
@@ -206,7 +212,6 @@ def audit(
         law=None if law is None else law.value,
         df=df,
         noise_source=noise_source,
-        reference_scale=reference_scale,
         randomise=randomise,
         fission=fission,
         noise_seed=noise_seed,

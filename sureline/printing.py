@@ -167,8 +167,8 @@ def show_audit(result: InferenceResult, request: Request) -> None:
 
 def _asked(request: Request) -> str:
     """The contrast in words."""
-    words = _CONTRASTS[request.rule]
-    return words if request.contrasts == "mean" else f"of all {request.contrasts}, {words}"
+    words = _CONTRASTS[request.question.rule]
+    return words if request.question.contrasts == "mean" else f"of all {request.question.contrasts}, {words}"
 
 
 def _noise(result: InferenceResult, request: Request) -> str:

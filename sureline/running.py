@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sureline.question import Question
 from symbolic.errors import EngineError, OptionError
 from symbolic.reading.array_files import read_raw_array
 from symbolic.reading.exact import exact_number
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
     from inference.result import InferenceResult
 
 __all__ = ["Description", "Request", "audit", "describe"]
-
-SCORES = {
-    "back": "BackMeanDiff",
-    "neighbor": "NeighborMeanDiff",
-    "reference": "ReferenceMeanDiff",
-    "two-thresholds": "TwoThresholdMeanDiff",
-}
-LABELS = {"labels": "LabelMeanDiff", "change-point": "ChangePoint"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,25 +33,11 @@ class Request:
     model: Path
     input: Path
     var: str
-    threshold: str | None
-    rule: str
-    normalize: bool
-    post: tuple[str, ...]
+    question: Question
     mask: Path | None
     reference: Path | None
-    neighborhood_range: int | None
     other_inputs: tuple[str, ...]
     test_input: str | None
-    output_name: str | None
-    lower: str | None
-    first: int
-    second: int | None
-    top: int | None
-    signed: bool
-    component: int | None
-    channel: int | None
-    sign: str | None
-    contrasts: str
     each: str | None
     alternative: str | None
     null_value: str
@@ -66,7 +45,6 @@ class Request:
     law: str | None
     df: str | None
     noise_source: str | None
-    reference_scale: str
     randomise: str | None
     fission: str | None
     noise_seed: int
@@ -84,8 +62,6 @@ class Request:
 
     def __post_init__(self) -> None:
         for text, option in (
-            (self.threshold, "--threshold"),
-            (self.lower, "--lower"),
             (self.null_value, "--null-value"),
             (self.null_margin, "--null-margin"),
             (self.precision, "--precision"),
@@ -94,23 +70,11 @@ class Request:
             (self.confidence, "--confidence"),
             (self.randomise, "--randomise"),
             (self.fission, "--fission"),
-            (self.reference_scale, "--reference-scale"),
         ):
             if text is not None:
                 exact_number(text, option, error=OptionError)
-        if (self.rule == "reference") != (self.reference is not None):
+        if (self.question.rule == "reference") != (self.reference is not None):
             raise OptionError("--hypothesis reference and --reference R.npy go together.")
-        if self.neighborhood_range is not None and self.rule != "neighbor":
-            raise OptionError("--neighborhood-range needs --hypothesis neighbor.")
-        if (self.lower is not None) != (self.rule == "two-thresholds"):
-            raise OptionError("--hypothesis two-thresholds and --lower T go together.")
-        if self.rule in LABELS:
-            if self.threshold is not None or self.top is not None or self.post or self.normalize:
-                raise OptionError(
-                    f"--hypothesis {self.rule} takes no --threshold, --top, --post or --normalize."
-                )
-        elif (self.threshold is None) == (self.top is None):
-            raise OptionError("give --threshold T, or --top K, and not both.")
         if self.randomise is not None and self.fission is not None:
             raise OptionError("give --randomise or --fission, and not both.")
 
@@ -153,7 +117,7 @@ def audit(request: Request, progress: Any) -> list[InferenceResult]:
         "progress": progress or False,
     }
     mask = None if request.mask is None else read_raw_array(request.mask)
-    test = load(request.model, _hypothesis(request, model, i_idx), seed=request.seed)
+    test = load(request.model, request.question.hypothesis(model, i_idx), seed=request.seed)
     variance = _variance(request.var)
     try:
         if request.each is not None:
@@ -171,38 +135,6 @@ def audit(request: Request, progress: Any) -> list[InferenceResult]:
                 request.out if request.each is None else request.out / f"{request.each}-{k}"
             )
     return results
-
-
-def _hypothesis(request: Request, model: onnx.ModelProto, i_idx: int) -> Any:
-    """What the words of the command line ask."""
-    from inference import label_hypotheses, score_hypotheses
-    from inference.operators import operator_from_text
-
-    ports = {"i_idx": i_idx, "o_idx": _output_index(request, model)}
-    if request.rule == "labels":
-        return label_hypotheses.LabelMeanDiff(request.first, request.second, **ports)
-    if request.rule == "change-point":
-        return label_hypotheses.ChangePoint(**ports)
-    extra: dict[str, Any] = {}
-    if request.neighborhood_range is not None:
-        extra["neighborhood_range"] = request.neighborhood_range
-    if request.lower is not None:
-        extra["lower"] = request.lower
-    if request.rule == "reference":
-        extra["reference_scale"] = request.reference_scale
-    return getattr(score_hypotheses, SCORES[request.rule])(
-        request.threshold,
-        post_process=[operator_from_text(text) for text in request.post],
-        use_norm=request.normalize,
-        top=request.top,
-        signed=request.signed,
-        component=request.component,
-        channel=request.channel,
-        sign=request.sign,
-        contrasts=request.contrasts,
-        **ports,
-        **extra,
-    )
 
 
 def _variance(text: str) -> Any:
@@ -239,17 +171,6 @@ def _inputs(request: Request, model: onnx.ModelProto) -> tuple[Any, int]:
     if request.reference is not None:
         given = (given, read_raw_array(request.reference))
     return given, names.index(tested)
-
-
-def _output_index(request: Request, model: onnx.ModelProto) -> int:
-    names = [value.name for value in model.graph.output]
-    if request.output_name is None:
-        return 0
-    if request.output_name not in names:
-        raise OptionError(
-            f"--output-name: the model has no output {request.output_name!r}; it has {', '.join(names)}."
-        )
-    return names.index(request.output_name)
 
 
 @dataclass(frozen=True)

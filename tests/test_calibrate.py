@@ -157,3 +157,55 @@ def test_the_command(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, words)
     assert "negative control" in shown.stdout
     assert isinstance(CliRunner().invoke(app, words[:-4]).exception, OptionError)
+
+
+def run_command(*words: str) -> Any:
+    app = typer.Typer()
+    app.command()(command)
+    return CliRunner().invoke(app, [*words, "--json"])
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        ["--top", "3"],
+        ["--threshold", "0.5", "--hypothesis", "two-thresholds", "--lower", "0"],
+        ["--threshold", "0.5", "--contrasts", "elements"],
+        ["--threshold", "0.5", "--alternative", "greater"],
+        ["--threshold", "0.25", "--signed", "--sign", "+"],
+    ],
+)
+def test_the_command_takes_the_questions_of_an_audit(tmp_path: Path, question: list[str]) -> None:
+    """The same p-values as `sureline audit` gives, one by one."""
+    from sureline.cli import app as whole
+
+    net, places = tmp_path / "net.onnx", tmp_path / "x.npy"
+    onnx.save(dense(size=SIZE), net)
+    x = np.random.default_rng(5).normal(size=(4, 1, SIZE)).astype(np.float32)
+    np.save(places, x)
+    done = run_command(str(net), "--var", "1.5", "--df", "6", "--inputs", str(places), *question)
+    assert done.exit_code in (0, 1), done.output
+    found = json.loads(done.stdout)
+    p = []
+    for one in x:
+        np.save(tmp_path / "one.npy", one)
+        words = [str(net), str(tmp_path / "one.npy"), "--var", "1.5", "--df", "6", *question, "--json"]
+        audited = CliRunner().invoke(whole, ["audit", *words])
+        if audited.exit_code == 0:
+            p.append(json.loads(audited.stdout)["sup_p"])
+    assert found["inputs"] == 4 and len(p) >= 2
+    assert [value for value in found["p_values"] if value is not None] == p
+
+
+def test_options_that_do_not_go_together(tmp_path: Path) -> None:
+    onnx.save(dense(size=SIZE), tmp_path / "net.onnx")
+    np.save(tmp_path / "mean.npy", np.zeros((1, SIZE)))
+    words = [str(tmp_path / "net.onnx"), "--var", "1", "--mean", str(tmp_path / "mean.npy")]
+    for more, says in (
+        (["--threshold", "1", "--df", "3"], "--df goes with --inputs"),
+        ([], "--threshold T, or --top K"),
+        (["--threshold", "1", "--lower", "0"], "two-thresholds and --lower T go together"),
+        (["--hypothesis", "change-point", "--threshold", "1"], "takes no --threshold"),
+    ):
+        failure = run_command(*words, "--replicates", "2", *more).exception
+        assert isinstance(failure, OptionError) and says in str(failure)
