@@ -5,15 +5,19 @@ and 0.1 % as often as it says, the 95 % interval must cover the true contrast, a
 median-unbiased estimates must lie below it; then the same with a planted block, where the null is false and
 interval and estimate must still hold. The variance of the t and F laws is estimated anew in every draw, from
 noise of its own. Nothing is dropped: a draw that fails counts as a rejection and as not covered. `--docs
-FILE` replaces the table in FILE between its marks, `--picture FILE` draws the p-values.
+FILE` replaces the table in FILE between its marks, `--picture FILE` draws the p-values, `--draws FOLDER`
+keeps every draw, and a second call goes on from there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cache, partial
 from pathlib import Path
@@ -132,6 +136,23 @@ def draw(law: str, height: float, seed: int) -> Kept:
     )
 
 
+def draws_of(law: str, height: float, count: int, processes: int, folder: Path | None) -> list[Kept]:
+    """All draws of a line of the table, in order of their seeds."""
+    path = folder / f"{law}_{height:g}.jsonl" if folder else None
+    known = {}
+    if path and path.exists():
+        known = {d.pop("seed"): Kept(**d) for d in map(json.loads, path.read_text().splitlines())}
+    missing = [seed for seed in range(count) if seed not in known]
+    jobs = as_they_come(partial(draw, law, height), missing, processes)
+    with path.open("a") if path else nullcontext() as file:
+        for seed, kept in track(jobs, f"{law}, {height:g}", len(missing), disable=not sys.stdout.isatty()):
+            known[seed] = kept
+            if file:
+                file.write(json.dumps({"seed": seed, **asdict(kept)}) + "\n")
+                file.flush()
+    return [known[seed] for seed in range(count)]
+
+
 def percent(count: int, total: int) -> str:
     """Share with its Clopper-Pearson interval."""
     low, high = clopper_pearson(count, total, CONFIDENCE)
@@ -177,6 +198,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--laws", nargs="+", choices=LAWS, default=list(LAWS))
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--draws", type=Path, help="existing folder that keeps every draw")
     parser.add_argument("--docs", type=Path, help="page whose table is replaced")
     parser.add_argument("--picture", type=Path, help="PNG of the p-values")
     return parser.parse_args()
@@ -189,9 +211,7 @@ def main() -> None:
     for law in given.laws:
         for height in (0.0,) if law in ("chi", "F") else (0.0, HEIGHT):
             count = given.repetitions // FEWER if height or law == "randomised" else given.repetitions
-            jobs = as_they_come(partial(draw, law, height), range(count), given.processes)
-            shown = track(jobs, f"{law}, {height:g}", count, console=console, disable=not console.is_terminal)
-            draws = [kept for _, kept in sorted(shown, key=lambda pair: pair[0])]
+            draws = draws_of(law, height, count, given.processes, given.draws)
             rows.append(row(law, height, draws))
             console.print("  ".join(rows[-1]), highlight=False)
             if not height:
