@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from inference.case import Case, refuse_tie
 from inference.decide import decide_line
 from inference.engines import Decided, Engine, require_engine
+from inference.estimated_noise import EstimatedNoise
 from inference.hypothesis import Hypothesis, Selection
 from inference.inputs import read_inputs, require_real_input
 from inference.laws.law import Law
 from inference.laws.p_value import Alternative
 from inference.migration import warn_ignored
 from inference.noise import Noise
+from inference.noise_provenance import require_usable
 from inference.observe import observe
 from inference.options import Criterion, Extras, Mode, goal_of
 from inference.prepare import Audited, needed_outputs, prepare
@@ -35,6 +37,7 @@ from inference.sharpening import sharpened
 from inference.statistic import Asked, LawName, line_and_law
 from inference.truncation import TruncationSet, truncation_set
 from symbolic.errors import (
+    BudgetError,
     EngineError,
     NoHypothesisError,
     OptionError,
@@ -133,7 +136,7 @@ class SelectiveInferenceModel:
         inference_mode: Mode = "parametric",
         termination_criterion: Criterion = "precision",
         precision: float | str | Fraction = 1e-6,
-        significance_level: float | str | Fraction = 0.05,
+        significance_level: float | str | Fraction = "0.05",
         max_iter: int = 100_000,
         alternative: Alternative | None = None,
         null_value: float | str | Fraction = 0,
@@ -197,7 +200,8 @@ class SelectiveInferenceModel:
         robustness : bool
             Also certify for which factors of the variance the decision at ``significance_level`` is the same.
         budget : int
-            Bytes of working memory beyond the weights.
+            Bytes of working memory beyond the weights; where they do not allow for one evaluation, p is
+            enclosed by [0, 1].
         engine : "auto", "search", "sweep", "z3", "cvxpy" or "all"
             What decides the line; "all" runs every engine that can and compares them.
         search_strategy : "mass", "pi1", "pi2" or "pi3"
@@ -247,10 +251,20 @@ class SelectiveInferenceModel:
             second=self.hypothesis.scale_of_reference,
             source=noise_source,
         )
+        if isinstance(var, EstimatedNoise):
+            require_usable(var, parts)
+            if degrees_of_freedom is not None and var.degrees_of_freedom is not None:
+                raise OptionError(
+                    "degrees_of_freedom are given twice: the estimate of the noise holds them already."
+                )
         if degrees_of_freedom is not None:
             noise = noise.estimated(degrees_of_freedom)
         drawn = None
         if randomisation is not None:
+            if not isinstance(randomisation, Randomised):
+                raise OptionError(
+                    f"randomisation is {randomisation!r}; give sureline.Randomised or sureline.Fission."
+                )
             drawn = Drawn.of(randomisation, noise, parts)
             arrays = arrays | {moving: drawn.audited[0]}
             reference = None if reference is None else drawn.audited[1]
@@ -288,6 +302,7 @@ class SelectiveInferenceModel:
             inference_mode,
             drawn,
             extras,
+            var.sample if isinstance(var, EstimatedNoise) else None,
         )
         if drawn is not None and drawn.fission:
             return case.result(Decided(covering(()), 0, "exhaustive"), goal, started)
@@ -298,7 +313,10 @@ class SelectiveInferenceModel:
             return decide_line(audited, arrays, tested, line.beta[: len(tested)], seen, chosen)
 
         try:
-            found = decided(null_law)
+            try:
+                found = decided(null_law)
+            except BudgetError:  # nothing can be looked at: p is somewhere in [0, 1]
+                return case.result(Decided(covering(()), 0, "budget"), goal, started)
             if extras.level is not None and engine != "all":
                 found = sharpened(found, null_law, extras.level, decided)
         except EngineError as error:

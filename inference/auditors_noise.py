@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
+from inference.covariance import LowRankCovariance, dense_sparse
 from inference.noise import Noise
 from symbolic.errors import NoiseError, OptionError
 from symbolic.reading.arrays import as_exact_array, as_floats
@@ -31,7 +33,7 @@ class AuditorsNoise:
     ----------
     x : ndarray of float64
         The input plus the noise, rounded to doubles once.
-    var : Fraction or ndarray
+    var : Fraction, ndarray, sparse matrix or LowRankCovariance
         Sigma + tau**2 I, in the kind of Sigma.
     variance : Fraction
         tau**2.
@@ -42,7 +44,7 @@ class AuditorsNoise:
     """
 
     x: NDArray[np.float64]
-    var: Fraction | NDArray[Any]
+    var: Any
     variance: Fraction
     seed: int
     source: str
@@ -79,16 +81,24 @@ def auditors_noise(x: ArrayLike, var: Any, variance: Any, seed: int) -> Auditors
     values = as_floats(as_exact_array(x, "x"), "x").astype(np.float64)
     known = Noise.of(var, values.size)
     normal = np.random.default_rng(int(seed)).standard_normal(values.shape)
-    total: Fraction | NDArray[Any]
+    total: Any
     if known.value is not None:
         total = known.value + added
     else:
-        array = np.asarray(known.array, dtype=np.float64)
-        # float sums: Sigma + tau**2 I is read as the rationals that they are
-        total = array + float(added) if array.ndim == 1 else array + float(added) * np.eye(len(array))
+        total = _with_diagonal(known, float(added))
     source = (
         f"Auditor's noise of variance {float(added):.6g}, drawn from seed {int(seed)}, was added to the "
         "input before "
         "the selection; this costs power."
     )
     return AuditorsNoise(values + np.sqrt(float(added)) * normal, total, added, int(seed), source)
+
+
+def _with_diagonal(known: Noise, added: float) -> Any:
+    """Sigma + tau**2 I in the kind of Sigma: float sums, read as the rationals that they are."""
+    array = np.asarray(known.array, dtype=np.float64)
+    if known.kind == "low-rank":
+        return LowRankCovariance(array[:, 0] + added, array[:, 1:])
+    if known.kind == "sparse":
+        return dense_sparse(array) + added * sparse.eye_array(known.size, format="csr")
+    return array + added if known.kind == "diagonal" else array + added * np.eye(known.size)

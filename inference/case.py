@@ -22,6 +22,8 @@ from inference.laws.p_value import PValue
 from inference.laws.scale import ScaleRange, scale_range
 from inference.line import ExactLine
 from inference.noise import Noise
+from inference.noise_provenance import sample_warnings
+from inference.noise_sample import NoiseSample
 from inference.observe import Observation, centre
 from inference.options import Extras
 from inference.prepare import PATTERN, Audited
@@ -85,6 +87,13 @@ class Case:
     mode: str
     drawn: Drawn | None
     extras: Extras
+    sample: NoiseSample | None = None
+
+    @property
+    def inserted(self) -> bool:
+        """Whether an estimated variance is inserted as if it were known."""
+        estimated = self.sample is not None or self.noise.degrees_of_freedom is not None
+        return estimated and self.law.family not in ("t", "f", "berger-boos")
 
     @property
     def named(self) -> list[tuple[str, NDArray[Any]]]:
@@ -96,9 +105,9 @@ class Case:
         found = replace(found, cells=covering(found.cells))  # beyond what was searched there is no claim
         p = self.law.p_value(found.cells)
         estimated = self._estimates(found)
-        factors = self._factors(found, Fraction(goal.alpha))
-        decided = p.decision(Fraction(goal.alpha)) if goal.stop == "decision" else "undecided"
-        decision = None if decided == "undecided" else (Fraction(goal.alpha), decided)
+        factors = self._factors(found, goal.alpha)
+        decided = p.decision(goal.alpha) if goal.stop == "decision" else "undecided"
+        decision = None if decided == "undecided" else (goal.alpha, decided)
         certificate = Certificate(
             replace(self._parts(found, p), estimates=estimated, robustness=factors, decision=decision)
         )
@@ -106,6 +115,7 @@ class Case:
             stat=self._stat(),
             p=p,
             law=self.law,
+            noise=self.noise,
             estimates=estimated,
             scale_range=factors,
             line=self.line,
@@ -167,15 +177,24 @@ class Case:
                 )
         if isinstance(self.hypothesis, BackMeanDiff):
             messages += self._structured()
+        if self.inserted:
+            messages.append(
+                "the variance was estimated, and is inserted as known: p is conditional on it, and rejects "
+                "too often if it is too small."
+            )
+        if self.sample is not None:
+            messages += sample_warnings(self.sample, p.sup_p)
         if _at_an_end(found.cells, self.law.sd / float(self.line.scale)):
             messages.append(
-                "the observed input lies on a tie: it is an end of the truncation set, so p is 0 or nearly "
-                "so. With continuous noise that never happens; with data on a grid p means nothing: change "
-                "the threshold, or add noise of known variance to the input."
+                "the observed input lies on a tie, or within 2e-11 standard deviations of one: there the "
+                "truncation set ends, so p is 0 or nearly so. With continuous noise that never happens; with "
+                "data on a grid p means nothing: change the threshold, or add noise of known variance to the "
+                "input."
             )
         elif found.ended_by == "budget":
             messages.append(
-                "the search ended at max_iter before its goal; the bounds are valid but wider than asked for."
+                "the search ended at its budget (max_iter, or memory) before its goal; the bounds are valid "
+                "but wider than asked for."
             )
         elif goal.stop == "precision" and not goal.narrow(p.inf_p, p.sup_p):
             messages.append(
@@ -189,12 +208,8 @@ class Case:
         if outside is None or outside.size != x.size or outside.sum() < 3:
             return []
         values = x.reshape(-1)[outside.reshape(-1)]
-        array = self.noise.array
-        if array is None:
-            variance = float(self.noise.value or 0)
-        else:
-            every = np.asarray(array if array.ndim == 1 else np.diag(array), dtype=np.float64)
-            variance = float(every[outside.reshape(-1)].max())
+        every = self.noise.variances
+        variance = float(every[outside.reshape(-1)].max() if len(every) > 1 else every[0])
         ratio = float(np.var(values, ddof=1)) / variance
         if not chi2.logsf(ratio * (len(values) - 1), len(values) - 1) < STRUCTURED:
             return []

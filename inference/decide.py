@@ -18,6 +18,7 @@ from inference.searching import FAR, SearchOptions, by_bounds_or_sweep
 from symbolic.pieces.line import Binding, RationalLine
 from symbolic.pieces.program import Staircase
 from verifier.cells import Cell, covering, within
+from verifier.goal import Stop
 from verifier.search import SearchResult
 
 __all__ = ["decide_line"]
@@ -110,10 +111,13 @@ def decide_line(
             part = max(options.lo, -far), min(options.hi, far)
         if not part[0] < part[1]:
             return Decided(within(covering(()), options.lo, options.hi), 0, "exhaustive", (), engine)
-        exact = exact_set(engine, program, line, observed, part, options.show, options.smt_folder)
+        exact = exact_set(
+            engine, program, line, observed, part, options.show, options.smt_folder, options.goal.max_cells
+        )
         found = within(covering(exact.cells), options.lo, options.hi)
         ends = end_points(found, dict(exact.ends))
-        return Decided(found, len(exact.cells), "exhaustive", ends, engine)
+        ended: Stop = "budget" if any(cell.verdict == "gap" for cell in exact.cells) else "exhaustive"
+        return Decided(found, len(exact.cells), ended, ends, engine)
 
     return all_engines(run) if options.engine == "all" else run(options.engine)
 

@@ -12,6 +12,7 @@ from fractions import Fraction
 from itertools import islice
 from math import inf
 
+from inference.digits import at_least
 from symbolic.errors import ModelError
 from symbolic.network import Network
 from symbolic.pieces.line import Binding, LinePiece, RationalLine, line_piece
@@ -200,4 +201,5 @@ def summary(ends: Sequence[EndPoint]) -> str:
     widest = max((float(end.hi - end.lo) for end in ends), default=0.0)
     if exact == len(ends):
         return f"{exact}, all exact rationals" if ends else "none"
-    return f"{exact} exact rationals, {len(ends) - exact} within brackets of at most {widest:.2g}"
+    wide = f"the widest {at_least(widest, 2)} in units of the statistic"
+    return f"{exact} exact rationals, {len(ends) - exact} in brackets ({wide})"

@@ -110,14 +110,17 @@ def exact_set(
     part: tuple[End, End],
     progress: Callable[[str], None] | None = None,
     smt_folder: str | os.PathLike[str] | None = None,
+    most: int | None = None,
 ) -> ExactSet:
-    """Run an exact engine on a part of the line."""
+    """Run an exact engine on a part of the line, for so many pieces or segments."""
     program.require_exact()
     program.require_held()
     fits(engine, program)
     module = import_module(EXACT[engine])
     more = {"smt_folder": smt_folder} if engine == "z3" else {}
-    found: ExactSet = module.truncation_set(program, line, observed, *part, progress=progress, **more)
+    found: ExactSet = module.truncation_set(
+        program, line, observed, *part, progress=progress, most=most, **more
+    )
     return found
 
 

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular, toeplitz
 
+from inference.covariance import LowRankCovariance
 from inference.noise_measures import as_sample
 from inference.noise_sample import NoiseSample
-from symbolic.errors import InputError, NoiseError, OptionError
+from symbolic.errors import NoiseError, OptionError
 
 __all__ = [
     "EstimatedNoise",
@@ -27,7 +28,6 @@ __all__ = [
     "iid_noise",
     "low_rank_noise",
     "noise_outside",
-    "require_disjoint",
     "spatial_ar_noise",
 ]
 
@@ -41,7 +41,7 @@ class EstimatedNoise:
 
     Attributes
     ----------
-    shape : ndarray or None
+    shape : ndarray, LowRankCovariance or None
         R: a matrix, variances of a diagonal one, or None for the identity.
     variance : Fraction
         s**2.
@@ -53,17 +53,21 @@ class EstimatedNoise:
         R was not estimated.
     sample : NoiseSample
         Diagnostics of the residuals, whitened if the noise is correlated.
+    recorded : ndarray or None
+        The numbers that it was estimated from; audits refuse an input that they are part of. None where that
+        is declared.
     """
 
-    shape: Floats | None
+    shape: Floats | LowRankCovariance | None
     variance: Fraction
     degrees_of_freedom: int | None
     source: str
     correlation_known: bool
     sample: NoiseSample
+    recorded: Floats | None = None
 
     @property
-    def var(self) -> Fraction | Floats:
+    def var(self) -> Fraction | Floats | LowRankCovariance:
         """s**2 R, as audits take it."""
         return self.variance if self.shape is None else float(self.variance) * self.shape
 
@@ -110,9 +114,10 @@ def iid_noise(
         None,
         _square(residuals, freedom),
         freedom,
-        _source(used, freedom),
+        _source(used, freedom, mean),
         True,
-        NoiseSample.of(residuals, recorded=values),
+        NoiseSample.of(residuals, recorded=values, centred=means == 0),
+        values,
     )
 
 
@@ -140,7 +145,7 @@ def correlated_noise(
         )
     white, freedom = _whitened(values, shape, mean)
     used = f"{len(values)} {what} of {values.shape[1]} numbers whose correlation is taken as known"
-    return _correlated(shape, white, freedom, used, True)
+    return _correlated(shape, white, _source(used, freedom, mean), freedom, True, values)
 
 
 def ar1_noise(
@@ -163,7 +168,8 @@ def ar1_noise(
     phi = correlation if correlation is not None else _lag_one(values[0][None], 1, mean)
     white, freedom = _whitened(values, toeplitz(_phi(phi) ** np.arange(values.size)), mean)
     used = f"a series of {values.size} numbers with correlation {phi:.4g}"
-    return _correlated(toeplitz(_phi(phi) ** np.arange(_length(size))), white, freedom, used, known)
+    shape = toeplitz(_phi(phi) ** np.arange(_length(size)))
+    return _correlated(shape, white, _source(used, freedom, mean), freedom, known, values)
 
 
 def spatial_ar_noise(
@@ -186,6 +192,9 @@ def spatial_ar_noise(
     mean : "constant" or "zero"
     """
     values = as_sample(patches, "the patches")
+    if np.ndim(shape) != 1 or len(shape) != 2:
+        raise OptionError(f"shape is {shape!r}; give the height and the width of the audited input.")
+    height, width = (_length(n) for n in shape)
     if values.ndim != 3:
         raise NoiseError(f"patches has shape {values.shape}; give (patches, height, width).")
     known = correlations is not None
@@ -201,8 +210,8 @@ def spatial_ar_noise(
         f"{len(values)} patches of {values.shape[1]} x {values.shape[2]} pixels with correlations "
         f"{phi:.4g} and {psi:.4g}"
     )
-    height, width = (_length(n) for n in shape)
-    return _correlated(of(height, width), white, freedom, used, known)
+    source = _source(used, freedom, mean)
+    return _correlated(of(height, width), white, source, freedom, known, values)
 
 
 def low_rank_noise(samples: ArrayLike, rank: int) -> EstimatedNoise:
@@ -229,19 +238,19 @@ def low_rank_noise(samples: ArrayLike, rank: int) -> EstimatedNoise:
     centred = flat - flat.mean(axis=0)
     _, sizes, directions = np.linalg.svd(centred / np.sqrt(len(flat) - 1), full_matrices=False)
     factors = directions[:count].T * sizes[:count]
-    common = factors @ factors.T
-    own = np.maximum((centred**2).sum(axis=0) / (len(flat) - 1) - np.diag(common), 0.0)
+    own = np.maximum((centred**2).sum(axis=0) / (len(flat) - 1) - (factors**2).sum(axis=1), 0.0)
     if not (own > 0).any():
         raise NoiseError("the samples do not vary beyond their factors; choose a smaller rank.")
     own = np.maximum(own, own[own > 0].min())  # so that the matrix is definite
-    shape = common + np.diag(own)
     source = (
-        f"Covariance of rank {count} plus diagonal estimated from {len(flat)} units, independent of the "
-        "audited "
-        "input. All of it is estimated, so it is inserted as known: the certificate is conditional on it."
+        f"Covariance of rank {count} plus diagonal estimated from {len(flat)} units, declared independent of "
+        "the audited input. All of it is estimated, so it is inserted as known: the certificate is "
+        "conditional on it."
     )
     residuals = (centred - centred @ directions[:count].T @ directions[:count]) / np.sqrt(own)
-    return EstimatedNoise((shape + shape.T) / 2, Fraction(1), None, source, False, NoiseSample.of(residuals))
+    sample = NoiseSample.of(residuals)
+    covariance = LowRankCovariance(own, factors)
+    return EstimatedNoise(covariance, Fraction(1), None, source, False, sample, values)
 
 
 def noise_outside(x: ArrayLike, outside: ArrayLike) -> EstimatedNoise:
@@ -268,41 +277,28 @@ def noise_outside(x: ArrayLike, outside: ArrayLike) -> EstimatedNoise:
     residuals = sample - sample.mean()
     source = (
         f"Variance estimated from {sample.size} elements of the audited input itself (overlapping with "
-        "it), as if "
-        "their mean were constant. The network saw them: the value is inserted as known, and the "
-        "certificate is "
-        "conditional on it."
+        "it), as if their mean were constant. The network saw them, so that the covariance is not "
+        "independent of the selection, as the law assumes: the value is inserted as known, and the "
+        "certificate is conditional on it."
     )
     return EstimatedNoise(
         None, _square(residuals, freedom), None, source, True, NoiseSample.of(residuals, recorded=sample)
     )
 
 
-def require_disjoint(used: ArrayLike, contrast: ArrayLike) -> None:
-    """Refuse a noise sample that shares elements with the contrast.
-
-    Raises
-    ------
-    NoiseError
-        With the number of elements in both.
-    """
-    both = np.asarray(used, dtype=bool), np.asarray(contrast) != 0
-    if both[0].shape != both[1].shape:
-        raise InputError(f"the shapes differ: {both[0].shape} and {both[1].shape}.")
-    shared = int((both[0] & both[1]).sum())
-    if shared:
-        raise NoiseError(f"{shared} elements of the noise sample belong to the contrast; take others.")
-
-
-def _correlated(shape: Floats, white: Floats, freedom: int, used: str, known: bool) -> EstimatedNoise:
-    source = _source(used, freedom)
+def _correlated(
+    shape: Floats, white: Floats, source: str, freedom: int, known: bool, recorded: Floats
+) -> EstimatedNoise:
     if not known:
         source += " The correlation was estimated, too: the law is conditional on it."
-    return EstimatedNoise(shape, _square(white, freedom), freedom, source, known, NoiseSample.of(white))
+    square = _square(white, freedom)
+    return EstimatedNoise(shape, square, freedom, source, known, NoiseSample.of(white), recorded)
 
 
 def _whitened(values: Floats, shape: Floats, mean: Mean) -> tuple[Floats, int]:
     """Residuals as of independent noise, and their degrees of freedom."""
+    if not np.array_equal(shape, shape.T):
+        raise NoiseError("the correlation is not symmetric.")
     try:
         root = np.linalg.cholesky(shape)
     except np.linalg.LinAlgError:
@@ -355,5 +351,9 @@ def _freedom(count: int) -> int:
     return int(count)
 
 
-def _source(used: str, freedom: int) -> str:
-    return f"Variance estimated from {used}, {freedom} degrees of freedom, independent of the audited input."
+def _source(used: str, freedom: int, mean: Mean) -> str:
+    known = " whose mean is declared zero" if mean == "zero" else ""
+    return (
+        f"Variance estimated from {used}{known}, {freedom} degrees of freedom, declared independent of the "
+        "audited input."
+    )

@@ -1,23 +1,30 @@
-"""The declared noise of the input: a scalar, diagonal or full covariance, kept exactly."""
+"""The declared noise of the input: its covariance, in one of five kinds, kept exactly."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
+from inference.covariance import (
+    LowRankCovariance,
+    dense_sparse,
+    require_definite,
+    sparse_entries,
+    sparse_times,
+)
 from symbolic.errors import NoiseError
 from symbolic.reading.arrays import as_exact_array, fractions_of
 from symbolic.reading.exact import exact_number
 
-__all__ = ["DEFINITENESS_TOLERANCE", "Noise"]
+__all__ = ["Noise"]
 
-DEFINITENESS_TOLERANCE = Fraction(1, 10**12)
-"""Relative to the largest variance: Sigma plus this much of the identity must be positive definite."""
 ROWS_AT_ONCE = 256
 
 
@@ -27,12 +34,13 @@ class Noise:
 
     Attributes
     ----------
-    kind : "scalar", "diagonal" or "full"
+    kind : "scalar", "diagonal", "full", "low-rank" or "sparse"
         One variance, one per element, or a matrix.
     value : Fraction or None
         The scalar variance, exactly.
     array : ndarray or None
-        The diagonal or the matrix as given; each entry is the rational it is.
+        The diagonal or the matrix as given; each entry is the rational it is. Of a matrix of low rank plus
+        diagonal (d, F), shape (n, 1 + k); of a sparse one (i, j, value) of its upper triangle, shape (m, 3).
     source : str or None
         Where the variance comes from, in the user's words.
     degrees_of_freedom : Fraction or None
@@ -41,12 +49,18 @@ class Noise:
         The covariance of the second of two halves (input and reference) is so many times that of the first.
     """
 
-    kind: Literal["scalar", "diagonal", "full"]
+    kind: Literal["scalar", "diagonal", "full", "low-rank", "sparse"]
     value: Fraction | None
     array: NDArray[Any] | None
     source: str | None = None
     degrees_of_freedom: Fraction | None = None
     second: Fraction = Fraction(1)
+
+    def __str__(self) -> str:
+        size = f"variance {float(self.value):.6g}" if self.value is not None else f"{self.kind} covariance"
+        nu = self.degrees_of_freedom
+        known = "inserted as known" if nu is None else f"estimated on {nu} degrees of freedom"
+        return f"{size}, {known}. {self.source or 'Where it comes from is not stated.'}"
 
     @classmethod
     def of(
@@ -62,7 +76,7 @@ class Noise:
 
         Parameters
         ----------
-        var : number, str, Fraction, array_like or EstimatedNoise
+        var : number, str, Fraction, array_like, SciPy sparse matrix, LowRankCovariance or EstimatedNoise
             A scalar, ``size`` variances, or a ``size`` x ``size`` matrix; or what an estimator returned,
             with its degrees of freedom and its source.
         size : int
@@ -80,9 +94,10 @@ class Noise:
             wrong length.
         """
         if second != 1:
-            if np.ndim(var) and np.shape(var)[0] == size:
+            half = cls.of(var, size, halves=halves, source=source)
+            if half.size == size:
                 raise NoiseError("reference_scale needs the variances of the input alone.")
-            return replace(cls.of(var, size, halves=halves, source=source), second=second)
+            return replace(half, second=second)
         if hasattr(var, "degrees_of_freedom"):
             known = cls.of(var.var, size, halves=halves, source=source or var.source)
             freedom = var.degrees_of_freedom
@@ -92,12 +107,22 @@ class Noise:
             if value <= 0:
                 raise NoiseError(f"var is {value}; a variance must be positive.")
             return cls("scalar", value, None, source)
+        sizes = (size // 2, size) if halves else (size,)
+        if isinstance(var, LowRankCovariance):
+            return cls("low-rank", None, var.table, source)._fitting(sizes)
+        if sparse.issparse(var):
+            entries = sparse_entries(var)
+            require_definite(dense_sparse(entries))
+            return cls("sparse", None, entries, source)._fitting(sizes)
         array = as_exact_array(var, "var")
         if array.size == 1:
             return cls.of(fractions_of(array.reshape(1))[0], size, halves=halves, source=source)
-        sizes = (size // 2, size) if halves else (size,)
         if array.ndim == 2 and array.shape[0] == array.shape[1] and array.shape[0] in sizes:
-            _require_definite(array)
+            if not np.array_equal(array, array.T):
+                raise NoiseError("the covariance matrix is not symmetric; symmetrise it before the audit.")
+            if not (np.diag(array) > 0).all():
+                raise NoiseError("the covariance matrix has a variance that is not positive.")
+            require_definite(array)
             return cls("full", None, array, source)
         if array.size in sizes and (array.ndim != 2 or array.size != array.shape[0] ** 2):
             flat = array.reshape(-1)
@@ -109,6 +134,59 @@ class Noise:
             f"var has shape {array.shape}; give a number, {lengths} variances, or a square matrix of that "
             "size."
         )
+
+    def _fitting(self, sizes: Sequence[int]) -> Noise:
+        if self.size in sizes:
+            return self
+        lengths = " or ".join(str(s) for s in sizes)
+        raise NoiseError(f"var is a covariance of {self.size} elements; it must be one of {lengths}.")
+
+    @property
+    def size(self) -> int:
+        """Elements that the covariance is of; 1 of a scalar."""
+        if self.array is None:
+            return 1
+        return int(self.array[:, 1].max()) + 1 if self.kind == "sparse" else len(self.array)
+
+    @property
+    def variances(self) -> NDArray[np.float64]:
+        """The diagonal, in float64."""
+        if self.array is None:
+            return np.array([float(self.value or 0)])
+        array = self.array.astype(np.float64)
+        if self.kind == "low-rank":
+            return np.asarray(array[:, 0] + np.square(array[:, 1:]).sum(axis=1))
+        if self.kind == "sparse":
+            return np.asarray(dense_sparse(array).diagonal())
+        return array if self.kind == "diagonal" else np.diag(array)
+
+    def drawn(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+        """One draw of so many elements, in blocks of the covariance's size.
+
+        Raises
+        ------
+        NoiseError
+            A matrix without a Cholesky factor.
+        """
+        normal = rng.standard_normal(size)
+        if self.array is None:
+            return np.asarray(np.sqrt(float(self.value or 0)) * normal)
+        array, blocks = self.array.astype(np.float64), normal.reshape(-1, self.size)
+        if self.kind == "diagonal":
+            return np.asarray((blocks * np.sqrt(array)).reshape(-1))
+        if self.kind == "low-rank":
+            common = rng.standard_normal((len(blocks), array.shape[1] - 1)) @ array[:, 1:].T
+            return np.asarray((blocks * np.sqrt(array[:, 0]) + common).reshape(-1))
+        return np.asarray((blocks @ self._root.T).reshape(-1))
+
+    @cached_property
+    def _root(self) -> NDArray[np.float64]:
+        """The Cholesky factor of a full or sparse matrix."""
+        array = np.asarray(self.array, dtype=np.float64)
+        try:
+            return np.linalg.cholesky(dense_sparse(array).toarray() if self.kind == "sparse" else array)
+        except np.linalg.LinAlgError:
+            raise NoiseError("noise of a covariance without a Cholesky factor cannot be drawn.") from None
 
     def estimated(self, degrees_of_freedom: Any) -> Noise:
         """The same covariance, its scale being estimated on so many degrees of freedom."""
@@ -130,12 +208,18 @@ class Noise:
         array = self.array
         if array is None:
             raise NoiseError("the covariance has no entries.")
-        size = array.shape[0]
+        size = self.size
         result: list[Fraction] = []
         for start in range(0, len(eta), size):  # one block, or the two halves
             part = eta[start : start + size]
             if self.kind == "diagonal":
                 result += [v * e for v, e in zip(fractions_of(array), part, strict=True)]
+            elif self.kind == "sparse":
+                result += sparse_times(array, part)
+            elif self.kind == "low-rank":
+                own = [v * e for v, e in zip(fractions_of(array[:, 0]), part, strict=True)]
+                common = _matrix_times(array[:, 1:], _matrix_times(array[:, 1:].T, part))
+                result += [a + b for a, b in zip(own, common, strict=True)]
             else:
                 result += _matrix_times(array, part)
         return result
@@ -144,13 +228,13 @@ class Noise:
 def _matrix_times(matrix: NDArray[Any], eta: Sequence[Fraction]) -> list[Fraction]:
     used = [k for k, e in enumerate(eta) if e]
     if not used:
-        return [Fraction(0)] * len(eta)
+        return [Fraction(0)] * len(matrix)
     columns = np.ascontiguousarray(matrix[:, used])
     weights = [eta[k] for k in used]
     common = int(np.lcm.reduce(np.array([w.denominator for w in weights], dtype=object)))
     whole = np.array([int(w * common) for w in weights], dtype=object)
     result: list[Fraction] = []
-    for first in range(0, len(eta), ROWS_AT_ONCE):
+    for first in range(0, len(matrix), ROWS_AT_ONCE):
         block = columns[first : first + ROWS_AT_ONCE]
         entries = fractions_of(block.reshape(-1))
         shared = max(e.denominator for e in entries)  # powers of two: the largest is common
@@ -160,19 +244,3 @@ def _matrix_times(matrix: NDArray[Any], eta: Sequence[Fraction]) -> list[Fractio
         sums = table.reshape(block.shape).dot(whole)
         result += [Fraction(int(s), shared * common) for s in sums]
     return result
-
-
-def _require_definite(matrix: NDArray[Any]) -> None:
-    if not np.array_equal(matrix, matrix.T):
-        raise NoiseError("the covariance matrix is not symmetric; symmetrise it before the audit.")
-    floats = matrix.astype(np.float64)
-    diagonal = np.diag(floats)
-    if not (diagonal > 0).all():
-        raise NoiseError("the covariance matrix has a variance that is not positive.")
-    shift = float(DEFINITENESS_TOLERANCE) * diagonal.max()
-    try:
-        np.linalg.cholesky(floats + shift * np.eye(len(floats)))
-    except np.linalg.LinAlgError:
-        raise NoiseError(
-            "the covariance matrix is not positive definite (tolerance 1e-12 of its largest variance)."
-        ) from None

@@ -20,6 +20,7 @@ from inference.noise_measures import (
     share_expected,
     too_many,
 )
+from symbolic.errors import NoiseError
 
 __all__ = ["NoiseSample"]
 
@@ -99,7 +100,12 @@ class NoiseSample:
 
     @classmethod
     def of(
-        cls, values: ArrayLike, *, recorded: ArrayLike | None = None, independent: bool = True
+        cls,
+        values: ArrayLike,
+        *,
+        recorded: ArrayLike | None = None,
+        independent: bool = True,
+        centred: bool = False,
     ) -> NoiseSample:
         """Examine a sample.
 
@@ -112,13 +118,20 @@ class NoiseSample:
             read off them.
         independent : bool
             The noise is claimed to be independent, so correlated neighbours are worth a warning.
+        centred : bool
+            The noise is claimed to have mean zero, so another mean is worth a warning.
 
         Raises
         ------
         NoiseError
-            Fewer than two numbers, a constant sample, or one that is not finite.
+            Fewer than two numbers, a constant sample, one that is not finite, or ``recorded`` of another
+            size.
         """
         sample = as_sample(values, "the noise sample")
+        if recorded is not None and np.size(recorded) != sample.size:
+            raise NoiseError(
+                f"the recorded sample has {np.size(recorded)} numbers, the noise sample {sample.size}."
+            )
         raw = (sample if recorded is None else as_sample(recorded, "the recorded sample")).ravel()
         size, sd, raw_sd = sample.size, float(sample.std(ddof=1)), float(raw.std(ddof=1))
         step, exact = lattice_step(raw, raw_sd)
@@ -158,6 +171,8 @@ class NoiseSample:
         words += found._shape_words()
         if independent:
             words += found._neighbour_words()
+        if centred:
+            words += found._mean_words()
         object.__setattr__(found, "warnings", tuple(words))
         return found
 
@@ -209,6 +224,11 @@ class NoiseSample:
         from inference.noise_picture import draw_sample
 
         return draw_sample(self, path)
+
+    @property
+    def wants_noise(self) -> bool:
+        """Whether auditor's noise is called for."""
+        return self.step_over_sd > VISIBLE or self._odd_shape
 
     def advice(self) -> str:
         """Whether auditor's noise is called for, and how much of it."""
@@ -286,6 +306,15 @@ class NoiseSample:
         if self.shape_p < SUSPICIOUS and not words and self.step_over_sd <= VISIBLE:
             words.append(f"The shape is not Gaussian ({self.shape_test} test, p = {self.shape_p:.2g}).")
         return words
+
+    def _mean_words(self) -> list[str]:
+        away = self.mean / self.sd * np.sqrt(self.size)
+        if 2 * stats.t.sf(abs(away), self.size - 1) >= SUSPICIOUS:
+            return []
+        return [
+            f"The mean is {self.mean:.4g}, {abs(away):.1f} standard errors from the zero that was declared: "
+            "subtract it, or say that it is constant."
+        ]
 
     def _neighbour_words(self) -> list[str]:
         axes = range(self.values.ndim)

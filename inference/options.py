@@ -58,7 +58,8 @@ class Extras:
         if self.robustness and not plain:
             raise OptionError(
                 "robustness asks for which variances the decision is the same: it goes with the normal law "
-                "of one contrast (the t law does not depend on the variance)."
+                "of one contrast, without null_margin and without noise that was added (the t law does not "
+                "depend on the variance)."
             )
 
 
@@ -77,4 +78,4 @@ def goal_of(mode: str, criterion: str, precision: object, alpha: object, most: i
     if criterion not in ("precision", "decision"):
         raise OptionError(f"termination_criterion is {criterion!r}; choose precision or decision.")
     stop: Any = "exhaustive" if mode == "exhaustive" else criterion
-    return Goal(stop, float(width), float(level), int(most))
+    return Goal(stop, float(width), level, int(most))

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from inference.audit import SelectiveInferenceModel
+from inference.digits import at_least, at_most
 from inference.laws.p_value import Decision
 from inference.result import InferenceResult
 from symbolic.errors import OptionError
@@ -44,7 +45,7 @@ class OtherNoise:
     def __str__(self) -> str:
         width = max(len(name) for name in self.results)
         lines = [
-            f"{name:<{width}}  p in [{result.inf_p:.6g}, {result.sup_p:.6g}]  {decision}"
+            f"{name:<{width}}  p in [{at_most(result.inf_p)}, {at_least(result.sup_p)}]  {decision}"
             for (name, result), decision in zip(self.results.items(), self.decisions.values(), strict=True)
         ]
         verdict = "the same decision under all" if self.agree else "NOT the same decision under all"
@@ -76,6 +77,8 @@ def under_other_noise(
     **options
         Of every audit.
     """
+    if not isinstance(covariances, Mapping):
+        raise OptionError("covariances should be a mapping from names to covariances.")
     if not covariances:
         raise OptionError("covariances is empty; name at least one.")
     level = exact_number(significance_level, "significance_level", error=OptionError)

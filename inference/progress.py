@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from inference.digits import at_least, at_most
+
 __all__ = ["reporter", "shower"]
 
 
@@ -35,6 +37,6 @@ def reporter(show: Callable[[str], None] | None) -> Callable[[float, float, int]
         return None
 
     def report(inf_p: float, sup_p: float, evaluations: int) -> None:
-        show(f"p in [{inf_p:.4g}, {sup_p:.4g}], {evaluations} cells looked at")
+        show(f"p in [{at_most(inf_p, 4)}, {at_least(sup_p, 4)}], {evaluations} cells looked at")
 
     return report

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from inference.laws.normal import NormalLaw
 from inference.laws.p_value import Alternative
 from inference.noise import Noise
-from symbolic.errors import NoiseError, OptionError
+from symbolic.errors import OptionError
 from symbolic.reading.arrays import fractions_of
 from symbolic.reading.exact import exact_number
 from verifier.cells import Cell
@@ -95,8 +95,7 @@ class Drawn:
     def of(cls, given: Randomised, noise: Noise, parts: Sequence[NDArray[Any]]) -> Drawn:
         """Draw omega from the seed."""
         size = sum(part.size for part in parts)
-        normal = np.random.default_rng(given.seed).standard_normal(size)
-        omega = np.sqrt(float(given.factor)) * _times_root(noise, normal)
+        omega = np.sqrt(float(given.factor)) * noise.drawn(np.random.default_rng(given.seed), size)
         omega[parts[0].size :] *= np.sqrt(float(noise.second))
         added, start = [], 0
         for part in parts:
@@ -115,21 +114,6 @@ class Drawn:
             return own
         moved = sum((e * (w - v) for e, v, w in zip(eta, first, shown, strict=True) if e), Fraction(0))
         return own - moved / self.factor
-
-
-def _times_root(noise: Noise, normal: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A root of Sigma times standard normal numbers."""
-    if noise.kind == "scalar" and noise.value is not None:
-        return np.asarray(np.sqrt(float(noise.value)) * normal)
-    array = np.asarray(noise.array, dtype=np.float64)
-    blocks = normal.reshape(-1, len(array))
-    if noise.kind == "diagonal":
-        return np.asarray((blocks * np.sqrt(array)).reshape(-1))
-    try:
-        root = np.linalg.cholesky(array)
-    except np.linalg.LinAlgError:
-        raise NoiseError("noise of a covariance without a Cholesky factor cannot be drawn.") from None
-    return np.asarray((blocks @ root.T).reshape(-1))
 
 
 class FissionLaw(NormalLaw):

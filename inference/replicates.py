@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symbolic.errors import InputError, NoiseError, OptionError
+from inference.noise import Noise
+from symbolic.errors import InputError, OptionError
 
 __all__ = ["Replicates", "listed", "with_effect"]
 
@@ -24,15 +25,14 @@ class Replicates:
     Attributes
     ----------
     mean : ndarray
-    root : ndarray
-        Standard deviation (one, or one per element), or a Cholesky factor of the covariance.
+    law : Noise
     count, seed : int
     pair : bool
         Each replicate is a pair of independent copies (input and reference).
     """
 
     mean: Floats
-    root: Floats
+    law: Noise
     count: int
     seed: int
     pair: bool
@@ -51,28 +51,11 @@ class Replicates:
             raise InputError("the mean must be an array of numbers.") from None
         if not centre.size or not np.isfinite(centre).all():
             raise InputError("the mean must be an array of finite numbers.")
-        try:
-            variance = np.asarray(float(var) if np.ndim(var) == 0 else var, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise NoiseError("var must be a number, variances or a covariance matrix.") from None
-        n = centre.size
-        if variance.ndim == 2 and variance.shape == (n, n) and n > 1:
-            try:
-                root: Floats = np.linalg.cholesky(variance).astype(np.float64)
-                return cls(centre, root, count, seed, pair)
-            except np.linalg.LinAlgError:
-                raise NoiseError("the covariance is not positive definite.") from None
-        if variance.size not in (1, n) or not (np.isfinite(variance).all() and (variance > 0).all()):
-            raise NoiseError(
-                f"var must be a positive number, {n} positive variances or a {n} x {n} covariance."
-            )
-        return cls(centre, np.sqrt(variance.reshape(-1)), count, seed, pair)
+        return cls(centre, Noise.of(var, centre.size), count, seed, pair)
 
     def noise(self, rng: np.random.Generator) -> Floats:
         """One draw of the noise, of the mean's shape."""
-        drawn = rng.standard_normal(self.mean.size)
-        scaled = self.root @ drawn if self.root.ndim == 2 else self.root * drawn
-        return np.asarray(scaled.reshape(self.mean.shape))
+        return self.law.drawn(rng, self.mean.size).reshape(self.mean.shape)
 
     def one(self, k: int) -> Any:
         """Replicate k: float32 numbers, so that no runtime rounds them."""

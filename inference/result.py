@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.certificate import Certificate
+from inference.digits import at_least, at_most
 from inference.ends import EndPoint, summary
 from inference.engines import Comparison
 from inference.laws.estimates import Estimates
@@ -20,6 +21,7 @@ from inference.laws.p_value import Alternative, Decision, PValue
 from inference.laws.scale import ScaleRange
 from inference.laws.scipy_laws import scipy_law
 from inference.line import ExactLine
+from inference.noise import Noise
 from inference.runtime_agreement import Agreement
 from symbolic.exactness import Exactness
 from verifier.cells import Cell, End, joined
@@ -43,6 +45,8 @@ class InferenceResult:
         The enclosure; ``p_value`` is its upper end.
     law : Law
         The null law of the statistic, before the truncation.
+    noise : Noise
+        The declared covariance, and where it comes from.
     estimates : Estimates or None
         Confidence interval and point estimates, if ``confidence_level`` was given.
     scale_range : ScaleRange or None
@@ -81,6 +85,7 @@ class InferenceResult:
     stat: float
     p: PValue
     law: Law
+    noise: Noise
     estimates: Estimates | None
     scale_range: ScaleRange | None
     line: ExactLine
@@ -200,13 +205,19 @@ class InferenceResult:
         lines = [
             f"stat                 {self.stat:.6g}   (sd {self.sd:.6g}, {self.law.family}, "
             f"{self.alternative})",
-            f"selective p-value    {self.p_value:.6g}   certified in [{self.inf_p:.9g}, {self.sup_p:.9g}]",
-            f"naive p-value        {self.naive_p_value():.6g}   (not valid after selection)",
+            f"selective p-value    {at_least(self.sup_p)}   certified in [{at_most(self.inf_p, 9)}, "
+            f"{at_least(self.sup_p, 9)}]",
+            *(
+                []
+                if self.law.family == "fission"  # what is tested has no part in the selection
+                else [f"naive p-value        {self.naive_p_value():.6g}   (not valid after selection)"]
+            ),
             f"truncation set       {intervals}{f' and {more} more' if more > 0 else ''}",
             f"end points           {summary(self.end_points)}",
             f"cells                {self.cells} ({self.search_count} evaluated, ended by {self.ended_by}, "
             f"{self.seconds:.3g} s)",
             f"network              {self.exactness}",
+            f"noise                {self.noise}",
         ]
         if self.estimates is not None:
             lines += str(self.estimates).split("\n")

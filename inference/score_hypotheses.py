@@ -86,7 +86,7 @@ class PresetHypothesis(Hypothesis):
         if self.sign not in (None, "+", "-"):
             raise OptionError(f"sign is {self.sign!r}; choose '+' or '-'.")
         if self.sign is not None and not self.signed:
-            raise OptionError("sign belongs to a signed selection: add signed=True.")
+            raise OptionError("sign belongs to a signed selection (signed=True, --signed).")
         if (self.signed or self.top is not None) and self.use_norm:
             raise OptionError("use_norm goes with a plain threshold, not with top or signed.")
         if self.signed and (self.threshold is None or exact_number(self.threshold, "threshold") < 0):
@@ -139,7 +139,9 @@ class PresetHypothesis(Hypothesis):
         if by == "sign" and self.signed:
             signs: tuple[Literal["+", "-"], ...] = ("+", "-")
             return [replace(self, sign=s) for s, mine in zip(signs, observed, strict=False) if mine.any()]
-        raise OptionError(f"by is {by!r}; choose component, channel, or (of a signed selection) sign.")
+        raise OptionError(
+            f"a region has no parts by {by!r}: choose component or channel, or sign (signed=True, --signed)."
+        )
 
     def _marked(self, observed: Sequence[NDArray[Any]]) -> Bools:
         """Everything that is selected."""

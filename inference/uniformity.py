@@ -171,7 +171,7 @@ class UniformityReport:
             "dkw_band": self.band,
             "ks_distance": self.ks_distance,
             "kolmogorov_smirnov_p": self.kolmogorov_smirnov,
-            "cramer_von_mises_p": self.cramer_von_mises,
+            "cramer_von_mises_p": None if math.isnan(self.cramer_von_mises) else self.cramer_von_mises,
             "anderson_darling_p": self.anderson_darling,
         }
 

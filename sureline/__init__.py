@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from inference.audit import SelectiveInferenceModel, audit, load, truncation_set
     from inference.auditors_noise import auditors_noise
     from inference.calibrate import CalibrationReport, calibrate
+    from inference.covariance import LowRankCovariance
     from inference.estimated_noise import (
         EstimatedNoise,
         ar1_noise,
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
         iid_noise,
         low_rank_noise,
         noise_outside,
-        require_disjoint,
         spatial_ar_noise,
     )
     from inference.hypothesis import Hypothesis, Selection
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from inference.laws.scale import ScaleRange
     from inference.migration import NN, SyntheticDataset, thresholding, truncated_interval
+    from inference.noise_provenance import require_disjoint
     from inference.noise_sample import NoiseSample
     from inference.operators import (
         Abs,
@@ -102,6 +103,7 @@ __all__ = [
     "InvalidCertificate",
     "L1Norm",
     "LabelMeanDiff",
+    "LowRankCovariance",
     "LinearRegion",
     "LinearRegions",
     "ModelError",
@@ -164,6 +166,8 @@ _HOME = {
     "inference.adjust": ("adjust",),
     "inference.auditors_noise": ("auditors_noise",),
     "inference.calibrate": ("CalibrationReport", "calibrate"),
+    "inference.covariance": ("LowRankCovariance",),
+    "inference.noise_provenance": ("require_disjoint",),
     "inference.estimated_noise": (
         "EstimatedNoise",
         "ar1_noise",
@@ -171,7 +175,6 @@ _HOME = {
         "iid_noise",
         "low_rank_noise",
         "noise_outside",
-        "require_disjoint",
         "spatial_ar_noise",
     ),
     "inference.hypothesis": ("Hypothesis", "Selection"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sureline.choices import POST_HELP, RULE_HELP, Alternative, Contrasts, Rule
+from sureline.choices import POST_HELP, RULE_HELP, Alternative, Contrasts, LawName, Mode, Rule
 
 if TYPE_CHECKING:
     from inference.calibrate import CalibrationReport
@@ -65,12 +65,24 @@ def calibrate(
         _region(metavar="WHAT", help="mean; or channels or elements, all tested together (chi, F)."),
     ] = Contrasts.mean,
     df: Annotated[str | None, _question(metavar="N", help=_DF)] = None,
+    law: Annotated[
+        LawName | None, _question(metavar="LAW", help="normal, t or berger-boos, as of sureline audit.")
+    ] = None,
     alternative: Annotated[
         Alternative | None, _question(metavar="A", help="two-sided, less or greater, as of sureline audit.")
     ] = None,
     null_value: Annotated[
         str, _question(metavar="V", help="The difference under H0, in units of the input.")
     ] = "0",
+    null_margin: Annotated[
+        str, _question(metavar="D", help="H0 allows the difference to be so far from --null-value.")
+    ] = "0",
+    mode: Annotated[
+        Mode, _question(metavar="MODE", help="parametric, exhaustive or over-conditioning.")
+    ] = Mode.parametric,
+    max_iter: Annotated[
+        int, _question(metavar="N", help="Evaluations after which a search ends with wider, valid bounds.")
+    ] = 100_000,
     alpha: Annotated[list[float] | None, _question(metavar="A", help=_ALPHA)] = None,
     output_name: Annotated[
         str | None, _question(metavar="NAME", help="Which output is the score; default: the first.")
@@ -161,6 +173,10 @@ def calibrate(
             alternative=None if alternative is None else alternative.value,
             degrees_of_freedom=df,
             null_value=null_value,
+            null_margin=null_margin,
+            law=None if law is None else law.value,
+            inference_mode=mode.value.replace("-", "_"),
+            max_iter=max_iter,
             precision=precision,
         )
     if plot is not None:
@@ -214,7 +230,9 @@ def _show(report: CalibrationReport) -> None:
     good = {True: "bold green", False: "bold red", None: "cyan"}[report.holds]
     says = {
         True: "No rejection rate is above its level beyond chance.",
-        False: "This analysis does not hold its level on these inputs.",
+        False: "The null hypothesis is false on these inputs: this is no negative control."
+        if report.null_false
+        else "This analysis does not hold its level on these inputs.",
         None: "A positive control: the rates are its power." if report.rates else "Nothing was tested.",
     }[report.holds]
     console = Console()

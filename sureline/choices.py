@@ -15,6 +15,7 @@ __all__ = [
     "Part",
     "Rule",
     "Stop",
+    "Strategy",
 ]
 
 RULE_HELP = (
@@ -80,3 +81,10 @@ class Engine(StrEnum):
 class Stop(StrEnum):
     precision = "precision"
     decision = "decision"
+
+
+class Strategy(StrEnum):
+    mass = "mass"
+    pi1 = "pi1"
+    pi2 = "pi2"
+    pi3 = "pi3"

@@ -22,6 +22,7 @@ from sureline.choices import (
     Part,
     Rule,
     Stop,
+    Strategy,
 )
 from sureline.studying import study
 
@@ -164,6 +165,12 @@ def audit(
     ] = Mode.parametric,
     stop: Annotated[Stop, _search(metavar="WHEN", help=_STOP)] = Stop.precision,
     precision: Annotated[str, _search(metavar="W", help="Wanted width of the bounds of p.")] = "1e-6",
+    max_iter: Annotated[
+        int, _search(metavar="N", help="Evaluations after which the search ends with wider, valid bounds.")
+    ] = 100_000,
+    strategy: Annotated[
+        Strategy, _search(metavar="S", help="What is looked at first: mass, pi1, pi2 or pi3.")
+    ] = Strategy.mass,
     engine: Annotated[Engine, _search(metavar="ENGINE", help=_ENGINE)] = Engine.auto,
     exact_ends: Annotated[
         bool | None, _search("--exact-ends/--bracketed-ends", help=_ENDS, show_default=False)
@@ -220,6 +227,8 @@ def audit(
         mode=mode.value.replace("-", "_"),
         stop=stop.value,
         precision=precision,
+        max_iter=max_iter,
+        strategy=strategy.value,
         engine=engine.value,
         exact_ends=exact_ends,
         smt=smt,

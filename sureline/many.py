@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from inference.digits import at_least
+
 if TYPE_CHECKING:
     from inference.result import InferenceResult
     from sureline.running import Request
@@ -27,6 +29,7 @@ def show(results: list[InferenceResult], request: Request) -> None:
     from rich.table import Table
 
     from inference.adjust import adjust
+    from sureline import words
     from sureline.printing import bounds
 
     found = adjust(results, "holm", alpha=request.level)
@@ -41,12 +44,17 @@ def show(results: list[InferenceResult], request: Request) -> None:
         "Holm",
     ):
         table.add_column(name, justify="right")
-    for k, (result, adjusted) in enumerate(zip(results, found.adjusted, strict=True)):
+    for result, adjusted in zip(results, found.adjusted, strict=True):
         low, high = bounds(result.inf_p, result.sup_p, result.log_inf_p, result.log_sup_p)
         size, stat, naive = int(result.roi.sum()), f"{result.stat:.6g}", f"{result.naive_p_value():.3g}"
-        table.add_row(str(k), str(size), stat, low, high, naive, f"{adjusted:.6g}")
+        part = str(result.certificate.document["hypothesis"][request.each])
+        table.add_row(part, str(size), stat, low, high, naive, at_least(adjusted))
     console = Console()
     console.print(table)
     console.print(
         f"Adjusted p-values at most {request.alpha} are established. {found.condition}", highlight=False
     )
+    console.print(f"Noise: {words.noise(results[0], request)}", highlight=False)
+    for text in dict.fromkeys(w for result in results for w in result.warnings):
+        console.print(f"Warning: {text}", style="yellow", highlight=False)
+    console.print(words.caution(results[0]), style="dim", highlight=False)

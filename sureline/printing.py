@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
+
+from inference.digits import at_least, at_most
+from sureline import words
 
 if TYPE_CHECKING:
     from inference.ends import EndPoint
@@ -27,19 +30,6 @@ __all__ = [
     "show_sampled",
 ]
 
-_ALTERNATIVES = {
-    "two-sided": "at least this extreme, in the equal-tailed sense,",
-    "less": "this small or smaller",
-    "greater": "this large or larger",
-}
-_CONTRASTS = {
-    "back": "the mean of the input inside the region minus its mean outside",
-    "neighbor": "the mean of the input inside the region minus its mean in the surroundings",
-    "reference": "the mean over the region of input minus reference",
-    "two-thresholds": "the mean of the input where the score is high minus its mean where it is low",
-    "labels": "the mean of the input under one label minus its mean under the other",
-    "change-point": "the mean of the series before the change minus its mean from there on",
-}
 _VERDICTS = {"reject": "established", "accept": "not established", "undecided": "undecided"}
 
 
@@ -98,19 +88,15 @@ def _finite(value: Any) -> float | None:
 
 def bounds(inf_p: float, sup_p: float, log_inf_p: float, log_sup_p: float) -> tuple[str, str]:
     """Return the two bounds as text with seven digits, rounded outward."""
-    return _text(inf_p, log_inf_p, ROUND_FLOOR), _text(sup_p, log_sup_p, ROUND_CEILING)
+    return _text(inf_p, log_inf_p, at_most), _text(sup_p, log_sup_p, at_least)
 
 
-def _text(p: float, log_p: float, rounding: str) -> str:
+def _text(p: float, log_p: float, digits: Callable[[float, int], str]) -> str:
     if p >= 1e-300 or log_p == -math.inf:
-        return _digits(Decimal(p), rounding)
+        return digits(p, 7)
+    rounding = ROUND_FLOOR if digits is at_most else ROUND_CEILING
     tens = Context(prec=7, rounding=rounding).create_decimal_from_float(log_p / math.log(10))
     return f"10^{tens:f}" if tens > -100000 else f"10^({tens:e})"
-
-
-def _digits(p: Decimal, rounding: str) -> str:
-    rounded = Context(prec=7, rounding=rounding).plus(p)
-    return format(float(rounded), ".7g") if rounded == 0 or rounded >= Decimal("1e-300") else f"{rounded:e}"
 
 
 def show_audit(result: InferenceResult, request: Request) -> None:
@@ -122,18 +108,12 @@ def show_audit(result: InferenceResult, request: Request) -> None:
     from inference.ends import summary
 
     inf_p, sup_p = bounds(result.inf_p, result.sup_p, result.log_inf_p, result.log_sup_p)
-    alpha = request.level
-    decision = result.decision(alpha)
+    decision = result.decision(request.level)
     colour = {"reject": "bold green", "accept": "bold", "undecided": "bold yellow"}[decision]
-    null = "zero" if Fraction(request.null_value) == 0 else request.null_value
-    if Fraction(request.null_margin) != 0:
-        null = f"within {request.null_margin} of {null}"
+    said, within = words.question(result, request, inf_p, sup_p)
     answer = Text.assemble(
-        f"If {_asked(request)} were truly {null}, a network that marks exactly this region "
-        f"would show a difference {_ALTERNATIVES[result.alternative]} with probability between ",
-        (inf_p, "bold"),
-        " and ",
-        (sup_p, "bold"),
+        said,
+        (within, "bold"),
         f", given the noise model below. At the level {request.alpha} the difference is ",
         (_VERDICTS[decision], colour),
         ".",
@@ -141,11 +121,9 @@ def show_audit(result: InferenceResult, request: Request) -> None:
     size, total = int(result.roi.sum()), int(result.roi.size)
     rows = [
         ("p-value", f"{sup_p} (the upper bound; valid whatever stopped the search)"),
-        (
-            "naive p-value",
-            f"{_short(result.naive_p_value())} (ignores that the network chose the region; not valid)",
-        ),
-        ("difference", _short(result.stat)),
+        *_if("naive p-value", words.naive(result)),
+        *_if("decision", words.decision(result, request)),
+        ("difference", words.difference(result)),
         ("region", f"{size} of {total} elements"),
         (
             "proof",
@@ -155,50 +133,19 @@ def show_audit(result: InferenceResult, request: Request) -> None:
         ("network", str(result.exactness)),
         *((f"engine {one.engine}", _compared(one)) for one in result.compared),
         ("runtime", _RUNTIME[result.runtime_agrees]),
-        ("noise", _noise(result, request)),
+        ("noise", words.noise(result, request)),
         *_more(result),
         ("certificate", str(request.out) if request.out else "not written (give --out FOLDER)"),
     ]
     parts: list[Any] = [answer, Padding(_table(rows), (1, 0))]
     parts += [Padding(Text(f"Warning: {text}", style="yellow"), (0, 0, 1, 0)) for text in result.warnings]
-    parts.append(Text(_CAUTION, style="dim"))
+    parts.append(Text(words.caution(result), style="dim"))
     _panel(Group(*parts), "Sureline audit", colour)
 
 
-def _asked(request: Request) -> str:
-    """The contrast in words."""
-    words = _CONTRASTS[request.question.rule]
-    return words if request.question.contrasts == "mean" else f"of all {request.question.contrasts}, {words}"
-
-
-def _noise(result: InferenceResult, request: Request) -> str:
-    """The law of the noise, and what it rests on (the words are those of the field)."""
-    source = f" Source: {request.noise_source}." if request.noise_source else ""
-    words = {
-        "t": "exact t law used.",
-        "f": "exact F law used.",
-        "berger-boos": "the greatest p over a confidence set of the variance, plus 0.001.",
-    }
-    if request.df is None:
-        added = {
-            "randomised-normal": f" Noise of {request.randomise} times the variance (seed "
-            f"{request.noise_seed}) was "
-            "added before the selection.",
-            "fission": f" Noise of {request.fission} times the variance (seed {request.noise_seed}) was "
-            "added before "
-            "the selection and taken from what is tested.",
-        }.get(result.law.family, "")
-        known = f"normal, variance {request.var}, inserted as known: the p-value is conditional on it."
-        return known + added + source
-    how = words.get(result.law.family, "value inserted as known: the certificate is conditional on it.")
-    return f"variance {request.var} estimated on {request.df} degrees of freedom; {how}{source}"
-
-
-_LONG = (
-    "Intervals of this type can be very long (their expected length is typically infinite without "
-    "randomisation; "
-    "Kivaranovic and Leeb); a long interval means that the data say little."
-)
+def _if(name: str, value: str | None) -> list[tuple[str, str]]:
+    """A row, if there is something to show."""
+    return [] if value is None else [(name, value)]
 
 
 def _more(result: InferenceResult) -> list[tuple[str, str]]:
@@ -206,13 +153,14 @@ def _more(result: InferenceResult) -> list[tuple[str, str]]:
     rows = []
     found = result.estimates
     if found is not None:
-        low, high = found.interval
-        rows.append((f"{100 * float(found.level):g} % interval", f"{_short(low)} to {_short(high)}. {_LONG}"))
-        rows.append(("median-unbiased", str(found.median_unbiased)))
+        low, high = (f(e) for f, e in zip((at_most, at_least), found.interval, strict=True))
+        level = f"{100 * float(found.level):g} % interval"
+        rows.append((level, f"{low} to {high}. {found.caveats.interval}"))
+        rows.append(("estimate", f"{found.median_unbiased}. {found.caveats.median_unbiased}"))
         if found.maximum_likelihood is not None:
-            rows.append(("likeliest", f"{found.maximum_likelihood} (selective maximum likelihood)"))
+            rows.append(("likeliest", f"{found.maximum_likelihood}. {found.caveats.maximum_likelihood}"))
     if result.scale_range is not None:
-        factors = f"[{float(result.scale_range.low):.4g}, {float(result.scale_range.high):.4g}]"
+        factors = result.scale_range.factors
         rows.append(("robustness", f"the decision holds for any variance factor in {factors}"))
     return rows
 
@@ -224,13 +172,6 @@ def _compared(one: Comparison) -> str:
     return f"agrees: {one.cells} cells, {one.exact_ends} exact ends, {one.seconds:.2f} s"
 
 
-_CAUTION = (
-    "This does not say that the network is accurate, that the region is the cause of anything, or that "
-    "another input would give the same result. A large p-value is not evidence of no difference. "
-    "Proved: the set of inputs on the line with the same selection, for the stored weights in real "
-    "arithmetic, and the bounds of p under the stated law. Not proved: the law, its variance, and that "
-    "training did not use this input."
-)
 _RUNTIME = {
     True: "ONNX Runtime makes the same selection",
     False: "ONNX Runtime makes ANOTHER selection than real arithmetic",
@@ -278,8 +219,7 @@ def show_sampled(report: CheckReport) -> None:
 
 
 def _between(inf_p: str, sup_p: str) -> str:
-    low, high = (_digits(Decimal(p), r) for p, r in ((inf_p, ROUND_FLOOR), (sup_p, ROUND_CEILING)))
-    return f"between {low} and {high}"
+    return f"between {at_most(Decimal(inf_p), 7)} and {at_least(Decimal(sup_p), 7)}"
 
 
 def _kinds(report: CheckReport) -> str:

@@ -59,6 +59,8 @@ class Question:
                 exact_number(text, option, error=OptionError)
         if self.neighborhood_range is not None and self.rule != "neighbor":
             raise OptionError("--neighborhood-range needs --hypothesis neighbor.")
+        if (self.first != 1 or self.second is not None) and self.rule != "labels":
+            raise OptionError("--first and --second need --hypothesis labels.")
         if (self.lower is not None) != (self.rule == "two-thresholds"):
             raise OptionError("--hypothesis two-thresholds and --lower T go together.")
         if self.rule in LABELS:

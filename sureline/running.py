@@ -53,6 +53,8 @@ class Request:
     mode: str
     stop: str
     precision: str
+    max_iter: int
+    strategy: str
     engine: str
     exact_ends: bool | None
     smt: Path | None
@@ -77,6 +79,8 @@ class Request:
             raise OptionError("--hypothesis reference and --reference R.npy go together.")
         if self.randomise is not None and self.fission is not None:
             raise OptionError("give --randomise or --fission, and not both.")
+        if self.noise_seed and self.randomise is None and self.fission is None:
+            raise OptionError("--noise-seed needs --randomise or --fission.")
 
     @property
     def level(self) -> Fraction:
@@ -101,6 +105,8 @@ def audit(request: Request, progress: Any) -> list[InferenceResult]:
         "inference_mode": request.mode,
         "termination_criterion": request.stop,
         "precision": request.precision,
+        "max_iter": request.max_iter,
+        "search_strategy": request.strategy,
         "engine": request.engine,
         "exact_ends": request.exact_ends,
         "smt_folder": request.smt,

@@ -71,5 +71,5 @@ def _show(found: object, out: Path, count: int) -> None:
         console.print(table)
     for name, why in found.left_out.items():
         console.print(f"left out: {name} ({why})")
-    console.print("\n".join(found.findings) or "Nothing contradicts the calibration.", markup=False)
+    console.print("\n".join(found.says), markup=False)
     console.print(f"{out}: draws.jsonl, summary.json, summary.md, {count} figures", markup=False)

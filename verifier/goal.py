@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 __all__ = ["Goal", "Stop"]
@@ -21,7 +22,7 @@ class Goal:
         The width of the p enclosure, alpha on one side of it, or nothing left but brackets.
     precision : float
         Absolute width of the p enclosure; below p = 1e-3 also one per cent relative.
-    alpha : float
+    alpha : Fraction
         Level of the decision.
     max_cells : int
         Evaluations after which the search ends with what it has.
@@ -29,7 +30,7 @@ class Goal:
 
     stop: Literal["precision", "decision", "exhaustive"] = "precision"
     precision: float = 1e-6
-    alpha: float = 0.05
+    alpha: Fraction = Fraction(1, 20)
     max_cells: int = 100_000
 
     def reached(self, inf_p: float, sup_p: float) -> bool:

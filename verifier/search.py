@@ -351,8 +351,8 @@ def segments_at_once(network: Network, budget: int) -> int:
     need = elements * BYTES_PER_ELEMENT
     if need > budget:
         raise BudgetError(
-            f"one segment of this network needs about {need / 2**20:.0f} MiB of working memory, more "
-            f"than the budget of {budget / 2**20:.0f} MiB; raise the budget."
+            f"one segment of this network needs about {need / 2**20:.2g} MiB of working memory, more "
+            f"than the budget of {budget / 2**20:.2g} MiB; raise the budget."
         )
     return int(min(64, max(1, budget // need), max(1, 2**20 // elements)))
 

@@ -104,6 +104,7 @@ class CompositeLaw(Law):
                 low = arb(1)
             if upper(at_first[1]) >= half and lower(at_last[0]) <= half:
                 high = arb(1)
-            return rounded(low, high, max((e[2] for e in ends), key=float))
+            gaps_at_p = max(ends, key=lambda e: float(e[1]))[2]  # under the null that gives p
+            return rounded(low, high, gaps_at_p)
         finally:
             ctx.prec = saved

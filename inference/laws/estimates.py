@@ -16,6 +16,8 @@ import numpy as np
 from flint import arb, ctx
 from scipy.optimize import brentq
 
+from inference.digits import at_least, at_most
+from inference.laws.caveats import Caveats, caveats_of
 from inference.laws.law import MOST_BITS, Law, Runs, ball
 from inference.laws.normal import NormalLaw
 from inference.laws.p_value import shares
@@ -40,7 +42,7 @@ class Bracket:
     hi: float
 
     def __str__(self) -> str:
-        return f"between {self.lo:.6g} and {self.hi:.6g}"
+        return f"between {at_most(self.lo)} and {at_least(self.hi)}"
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Estimates:
     maximum_likelihood : Bracket or None
         The mean that maximises the likelihood given the selection; None where the law has no such estimate
         here (t law).
+    caveats : Caveats
+        What to keep in mind about each of them.
     """
 
     level: Fraction
@@ -65,6 +69,7 @@ class Estimates:
     upper: Bracket
     median_unbiased: Bracket
     maximum_likelihood: Bracket | None
+    caveats: Caveats
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -74,11 +79,12 @@ class Estimates:
     def __str__(self) -> str:
         low, high = self.interval
         lines = [
-            f"{100 * float(self.level):g} % interval  [{low:.6g}, {high:.6g}]",
-            f"median-unbiased  {self.median_unbiased}",
+            f"{100 * float(self.level):g} % interval  [{at_most(low)}, {at_least(high)}]. "
+            f"{self.caveats.interval}",
+            f"median-unbiased  {self.median_unbiased}. {self.caveats.median_unbiased}",
         ]
         if self.maximum_likelihood is not None:
-            lines.append(f"max. likelihood  {self.maximum_likelihood}")
+            lines.append(f"max. likelihood  {self.maximum_likelihood}. {self.caveats.maximum_likelihood}")
         return "\n".join(lines)
 
 
@@ -138,6 +144,7 @@ def estimates(law: Law, cells: Sequence[Cell], level: Fraction, alternative: str
             nothing[1] if alternative == "greater" else line.quantile(tail),
             line.quantile(Fraction(1, 2)),
             line.likeliest(law) if isinstance(law, (NormalLaw, RandomisedLaw)) else None,
+            caveats_of(law.family),
         )
     finally:
         ctx.prec = saved

@@ -41,7 +41,7 @@ class NormalLaw(Law):
         try:
             self.at = ratio_float(stat - null, self.sd)
         except OverflowError:
-            raise OptionError("null_value is too many standard deviations away from the statistic.") from None
+            raise OptionError("stat is too many standard deviations away from null_value.") from None
         self.step = ratio_float(scale, self.sd)
 
     def spec(self) -> dict[str, Any]:

@@ -246,6 +246,8 @@ def _count(value: int, name: str) -> int:
 
 def _cells(stat: Fraction, intervals: Intervals, scale: Fraction) -> list[Cell]:
     """The set as cells of t, z = stat + scale t; everything else is outside."""
+    if not isinstance(intervals, Iterable):
+        raise InputError(f"intervals is {intervals!r}; give pairs (lo, hi).")
     pairs: list[tuple[End, End]] = []
     for pair in intervals:
         try:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from flint import arb, ctx
 from scipy.stats import chi2
 
+from inference.digits import at_least, at_most
 from inference.laws.law import FIRST_BITS, Runs, ball, ratio_float, sqrt_float
 from inference.laws.normal import NormalLaw
 from inference.laws.p_value import NOTHING, PValue, rounded
@@ -52,7 +53,14 @@ class ScaleRange:
     high: Fraction
 
     def __str__(self) -> str:
-        return f"{self.decision} for every variance factor in [{float(self.low):.6g}, {float(self.high):.6g}]"
+        return f"{self.decision} for every variance factor in {self.factors}"
+
+    @property
+    def factors(self) -> str:
+        """The range in few digits, rounded inward, and where it is not its end but that of the search."""
+        ends = [e for e in (self.low, self.high) if e in (1 / FARTHEST, FARTHEST)]
+        more = f" (not followed beyond {' and '.join(map(str, ends))})" if ends else ""
+        return f"[{at_least(self.low)}, {at_most(self.high)}]{more}"
 
 
 def scale_range(law: NormalLaw, cells: Sequence[Cell], level: Fraction) -> ScaleRange | None:

@@ -63,7 +63,7 @@ class StudentLaw(Law):
             self.at = ratio_float(stat - null, radius)
             self.nu = float(degrees_of_freedom)
         except OverflowError:
-            raise OptionError("null_value is too many standard deviations away from the statistic.") from None
+            raise OptionError("stat is too many standard deviations away from null_value.") from None
         self.step = ratio_float(scale, radius)
 
     def spec(self) -> dict[str, Any]:

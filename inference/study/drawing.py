@@ -17,7 +17,7 @@ from inference.study.configuration import Configuration, Part
 from inference.study.constructed import VARIANCE, constructed
 from inference.study.drawn import Drawn, loaded, simulated
 from inference.study.truncated import difference
-from symbolic.errors import NoHypothesisError, OptionError
+from symbolic.errors import InputError, NoHypothesisError, NoiseError, OptionError
 
 __all__ = ["Job", "draw", "jobs_of"]
 
@@ -68,6 +68,8 @@ def draw(study: Configuration, job: Job) -> Record:
     except OptionError:
         raise  # the configuration's fault
     except Exception as problem:
+        if part.kind == "draws" and isinstance(problem, (InputError, NoiseError)):
+            raise  # likewise: a wrong shape, or a wrong variance
         return record | {
             "outcome": "failed",
             "seconds": time.perf_counter() - start,

@@ -15,6 +15,11 @@ from inference.uniformity import dkw_band, excess, plotting
 __all__ = ["figures"]
 
 SHOWN = ("exact", "naive")
+ENOUGH = 100
+"""Null draws from which on a condition has panels of its own."""
+ACROSS = 4
+LEAST = 1e-8
+"""Of p in the pictures."""
 VALID_ONLY = ("variance", "plug-in", "t")
 """Comparators that are faults on purpose: they have a figure of their own."""
 
@@ -42,7 +47,21 @@ def figures(summary: Summary, folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def _nulls(summary: Summary) -> list[Condition]:
-    return [c for c in summary.conditions if c.is_null and len(c.methods["exact"].p) > 1]
+    """Conditions with true nulls, those with enough draws to show a distribution if there are any."""
+    nulls = [c for c in summary.conditions if c.is_null and len(c.methods["exact"].p) > 1]
+    return [c for c in nulls if len(c.methods["exact"].p) >= ENOUGH] or nulls
+
+
+def _panels(pyplot: Any, count: int, width: float, height: float, **options: Any) -> tuple[Any, list[Any]]:
+    """A figure with so many panels, at most four in a row."""
+    across = min(ACROSS, count)
+    down = -(-count // across)
+    figure, axes = pyplot.subplots(
+        down, across, figsize=(width * across, height * down), squeeze=False, layout="constrained", **options
+    )
+    for axis in axes.flat[count:]:
+        axis.remove()
+    return figure, list(axes.flat[:count])
 
 
 def _is_fault(name: str) -> bool:
@@ -54,27 +73,19 @@ def _ecdf(pyplot: Any, summary: Summary) -> Any:
     conditions = _nulls(summary)
     if not conditions:
         return None
-    figure, axes = pyplot.subplots(
-        2,
-        len(conditions),
-        figsize=(4.2 * len(conditions), 6),
-        squeeze=False,
-        sharex=True,
-        layout="constrained",
-    )
-    for k, c in enumerate(conditions):
+    figure, axes = _panels(pyplot, 2 * len(conditions), 4.2, 3, sharex=True)
+    pairs = [(c, names) for c in conditions for names in (SHOWN[:1], SHOWN)]
+    for axis, (c, names) in zip(axes, pairs, strict=True):
         band = dkw_band(len(c.methods["exact"].p), summary.study.confidence)
-        for row, names in enumerate((SHOWN[:1], SHOWN)):
-            axis = axes[row][k]
-            axis.axhspan(-band, band, color="0.9")
-            axis.axhline(0, color="0.5", linewidth=0.8)
-            for name in names:
-                if name in c.methods and len(c.methods[name].p):
-                    axis.plot(*excess(c.methods[name].p), linewidth=1, color=_colour(name), label=name)
-            axis.legend(fontsize="small")
-        axes[0][k].set_title(f"{c.part}: {c.network}", fontsize="small")
-        axes[1][k].set_xlabel("p")
-    axes[0][0].set_ylabel("share at or below p, minus p")
+        axis.axhspan(-band, band, color="0.9")
+        axis.axhline(0, color="0.5", linewidth=0.8)
+        for name in names:
+            if name in c.methods and len(c.methods[name].p):
+                axis.plot(*excess(c.methods[name].p), linewidth=1, color=_colour(name), label=name)
+        axis.legend(fontsize="small")
+        axis.set_title(f"{c.name} ({len(c.methods['exact'].p)} draws)", fontsize="small")
+    figure.supxlabel("p")
+    figure.supylabel("share at or below p, minus p")
     return figure
 
 
@@ -83,33 +94,29 @@ def _levels(pyplot: Any, summary: Summary) -> Any:
     conditions = _nulls(summary)
     if not conditions:
         return None
-    figure, axes = pyplot.subplots(
-        1,
-        len(conditions),
-        figsize=(4.2 * len(conditions), 4),
-        squeeze=False,
-        sharey=True,
-        layout="constrained",
-    )
-    for axis, c in zip(axes[0], conditions, strict=True):
+    figure, axes = _panels(pyplot, len(conditions), 4.2, 3.6, sharex=True, sharey=True)
+    for axis, c in zip(axes, conditions, strict=True):
         for name, m in c.methods.items():
             if len(m.p) and not _is_fault(name):
                 p = np.sort(m.p)
                 axis.step(np.maximum(p, 1e-6), np.arange(1, len(p) + 1) / len(p), where="post",
                           label=name, color=_colour(name), linewidth=1)  # fmt: skip
         axis.plot([1e-4, 1], [1e-4, 1], color="0.5", linewidth=0.8)
-        axis.set(xscale="log", yscale="log", xlim=(1e-4, 1), ylim=(1e-4, 1.1), xlabel="nominal level")
-        axis.set_title(f"{c.part}: {c.network}", fontsize="small")
-    axes[0][0].set_ylabel("rejection rate")
-    _legend(axes[0][-1])
+        axis.set(xscale="log", yscale="log", xlim=(1e-4, 1), ylim=(1e-4, 1.1))
+        axis.set_title(f"{c.name} ({len(c.methods['exact'].p)} draws)", fontsize="small")
+        _legend(axis)
+    figure.supxlabel("nominal level")
+    figure.supylabel("rejection rate")
     return figure
 
 
-def _pairs(summary: Summary) -> dict[str, list[tuple[float, float, float, float]]]:
+def _pairs(summary: Summary, constructed: bool = True) -> dict[str, list[tuple[float, float, float, float]]]:
     """By approximate method: p, certified bounds, and passes, of every draw."""
     found: dict[str, list[tuple[float, float, float, float]]] = {}
     for c in summary.conditions:
         for record in c.records:
+            if "known_p" in record and not constructed:
+                continue
             for name, answer in record.get("answers", {}).items():
                 if name.partition(":")[0] in ("grid", "adaptive", "monte-carlo", "si4onnx") and "p" in answer:
                     row = (answer["p"], record["inf_p"], record["sup_p"], answer.get("passes") or np.nan)
@@ -122,40 +129,28 @@ def _approximate(pyplot: Any, summary: Summary) -> Any:
     pairs = _pairs(summary)
     if not pairs:
         return None
-    across = min(3, len(pairs))
-    down = -(-len(pairs) // across)
-    figure, axes = pyplot.subplots(
-        down,
-        across,
-        figsize=(3.6 * across, 3.6 * down),
-        squeeze=False,
-        sharex=True,
-        sharey=True,
-        layout="constrained",
-    )
-    for axis in axes.flat[len(pairs) :]:
-        axis.remove()
-    for axis, (name, rows) in zip(axes.flat, pairs.items(), strict=False):
+    figure, axes = _panels(pyplot, len(pairs), 3.6, 3.6, sharex=True, sharey=True)
+    for axis, (name, rows) in zip(axes, pairs.items(), strict=True):
         p, low, high, _ = np.array(rows).T
         flips = np.any([(p <= a) != (high <= a) for a in (0.05, 0.01)], axis=0)
         flips &= np.any([(high <= a) | (low > a) for a in (0.05, 0.01)], axis=0)
         for mask, colour in ((~flips, "C0"), (flips, "C3")):
             axis.plot(
-                np.maximum(high[mask], 1e-8), np.maximum(p[mask], 1e-8), ".", markersize=3, color=colour
+                np.maximum(high[mask], LEAST), np.maximum(p[mask], LEAST), ".", markersize=3, color=colour
             )
-        axis.plot([1e-8, 1], [1e-8, 1], color="0.5", linewidth=0.8)
+        axis.plot([LEAST, 1], [LEAST, 1], color="0.5", linewidth=0.8)
         for level in (0.05, 0.01):
             axis.axhline(level, color="0.8", linewidth=0.6)
             axis.axvline(level, color="0.8", linewidth=0.6)
         axis.set(xscale="log", yscale="log", title=f"{name}: {int(flips.sum())} flips")
-    figure.supxlabel("certified p")
-    figure.supylabel("approximate p")
+    figure.supxlabel("certified p (red: the decision at 5 or 1 % is another one)")
+    figure.supylabel(f"approximate p ({LEAST:g} stands for less)")
     return figure
 
 
 def _cost(pyplot: Any, summary: Summary) -> Any:
     """Error against cost: each method's distance from the certified bounds, and its forward passes."""
-    pairs = _pairs(summary)
+    pairs = _pairs(summary, constructed=False)
     if not pairs:
         return None
     figure, axis = pyplot.subplots(figsize=(6, 4.2), layout="constrained")
@@ -168,7 +163,7 @@ def _cost(pyplot: Any, summary: Summary) -> Any:
         axis.plot(cost, middle, "o", label=name, color=_colour(name))
     exact = [
         (r["answers"]["exact"].get("passes") or np.nan, max(1e-16, r["sup_p"] - r["inf_p"]))
-        for c in summary.conditions for r in c.records if "answers" in r
+        for c in summary.conditions for r in c.records if "answers" in r and "known_p" not in r
     ]  # fmt: skip
     cost, width = np.nanmedian(np.array(exact), axis=0)
     axis.plot(cost, width, "*", markersize=12, color="C0", label="certified (width of its bounds)")
@@ -209,34 +204,42 @@ def _power(pyplot: Any, summary: Summary) -> Any:
 
 def _faults(pyplot: Any, summary: Summary) -> Any:
     """Rejection rates at 5 and 1 % under what the analysis got wrong."""
-    rows: dict[tuple[str, str], dict[str, float]] = {}
+    rows: dict[str, dict[str, tuple[float, bool]]] = {}
     for c in summary.conditions:
         if c.effect or c.noise == "real":
             continue
         for name, m in c.methods.items():
             if m.report is None or not (_is_fault(name) or (name == "exact" and c.noise != "normal")):
                 continue
-            fault = name if _is_fault(name) else c.noise
+            fault = f"{name if _is_fault(name) else c.noise} ({m.report.repetitions})"
             for level in (0.05, 0.01):
-                column = f"{c.network}\n{100 * level:g} %"
-                rows.setdefault((fault, ""), {})[column] = m.report.rate(level).rate / level
+                column, found = f"{c.network}\n{100 * level:g} %", m.report.rate(level)
+                rows.setdefault(fault, {})[column] = found.rate / level, not found.holds
     if not rows:
         return None
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-    grid = np.array([[row.get(name, np.nan) for name in columns] for row in rows.values()])
+    none = (np.nan, False)
+    grid = np.array([[row.get(name, none)[0] for name in columns] for row in rows.values()])
+    clear = np.array([[row.get(name, none)[1] for name in columns] for row in rows.values()])
     figure, axis = pyplot.subplots(
         figsize=(2.5 + 1.2 * len(columns), 1.5 + 0.28 * len(rows)), layout="constrained"
     )
     shown = np.log2(np.maximum(grid, 1 / 16))
     image = axis.imshow(shown, cmap="RdBu_r", vmin=-2.5, vmax=2.5, aspect="auto")
     axis.set_xticks(range(len(columns)), columns, fontsize="small")
-    axis.set_yticks(range(len(rows)), [fault for fault, _ in rows], fontsize="small")
+    axis.set_yticks(range(len(rows)), list(rows), fontsize="small")
     for (i, j), value in np.ndenumerate(grid):
         if not np.isnan(value):
             dark = abs(np.log2(max(value, 1e-9))) > 1.5  # so that the number can be read on it
             colour = "white" if dark else "black"
-            axis.text(j, i, f"{value:.2g}", ha="center", va="center", fontsize="x-small", color=colour)
-    figure.colorbar(image, label="log2 of rejection rate / level")
+            words = {"fontsize": "x-small", "color": colour, "weight": "bold" if clear[i, j] else "normal"}
+            axis.text(j, i, f"{value:.2g}" + "*" * bool(clear[i, j]), ha="center", va="center", **words)
+    confidence = f"{summary.study.confidence:.0%}"
+    figure.suptitle(f"Rejection rate / level (number of draws)\n*: the {confidence} interval is without 1",
+                    fontsize="small")  # fmt: skip
+    figure.colorbar(image, label="rejection rate / level").set_ticks(
+        [-2, -1, 0, 1, 2], labels=["1/4", "1/2", "1", "2", "4"]
+    )
     return figure
 
 
@@ -277,9 +280,9 @@ def _legend(axis: Any) -> None:
 
 
 _COLOURS = {
-    "exact": "C0", "naive": "C3", "over-conditioning": "C1", "bonferroni": "C7", "permutation": "C5",
+    "exact": "C0", "naive": "C3", "over-conditioning": "C1", "bonferroni": "k", "permutation": "C5",
     "data-thinning": "C8", "randomised": "C2", "grid:21": "C9", "grid:101": "C6", "grid:1001": "C4",
-    "adaptive": "k", "monte-carlo": "0.6", "si4onnx": "C1",
+    "adaptive": "#393b79", "adaptive:101": "#9c9ede", "monte-carlo": "#bd9e39", "si4onnx": "C1",
 }  # fmt: skip
 
 

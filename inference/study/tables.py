@@ -29,7 +29,7 @@ def markdown(summary: Summary) -> str:
         "nothing to test and is counted apart; nothing is discarded.",
         "",
     ]
-    lines += [f"- {text}" for text in summary.findings] or ["Nothing contradicts the calibration."]
+    lines += [f"- {text}" for text in summary.says]
     lines += [""] + [f"- left out: {name} ({why})" for name, why in summary.left_out.items()]
     for title, heads, rows in tables(summary):
         lines += ["", f"## {title}", "", _row(heads), _row(["---"] * len(heads)), *map(_row, rows)]

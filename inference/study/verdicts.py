@@ -37,7 +37,11 @@ def findings(conditions: Sequence[Condition], adjusted: dict[str, float], confid
     nulls = [c for c in conditions if c.is_null and len(c.methods)]
     for c in conditions:
         if c.failed:
-            wrong.append(f"{c.name}: {c.failed} draws failed (counted as rejections).")
+            said = next(
+                (r["message"] for r in c.records if r.get("message") and r["outcome"] == "failed"), ""
+            )
+            first = f" The first: {said}" if said else ""
+            wrong.append(f"{c.name}: {c.failed} draws failed (counted as rejections).{first}")
         if c.refused:
             wrong.append(f"{c.name}: the checker refused {c.refused} certificates.")
         for record in c.records:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from fractions import Fraction
 from typing import Any
 
 from verifier.check.claims.certificate import Certificate
@@ -75,10 +77,6 @@ def _cautions(document: dict[str, Any]) -> list[str]:
     notes = []
     if law["family"] in ("normal", "chi") and noise["degrees_of_freedom"] is not None:
         notes.append("the estimated variance is inserted as known: the certificate is conditional on it")
-    if "decision" in document:
-        entry = document["decision"]
-        relation = "at most" if entry["verdict"] == "reject" else "more than"
-        notes.append(f"decision: p is {relation} {entry['level']}, whatever the gaps hold")
     if "randomisation" in document:
         entry = document["randomisation"]
         notes.append(
@@ -89,20 +87,66 @@ def _cautions(document: dict[str, Any]) -> list[str]:
     return notes
 
 
+def _further(document: dict[str, Any]) -> list[str]:
+    """What was claimed beside p, and confirmed too: numbers in few digits, rounded away from the claim."""
+    notes = []
+    if "decision" in document:
+        entry = document["decision"]
+        relation = "at most" if entry["verdict"] == "reject" else "more than"
+        notes.append(f"confirmed: p is {relation} {entry['level']}, whatever the gaps hold")
+    if "estimates" in document:
+        entry = document["estimates"]
+        low, high = _down(entry["lower"][0]), _up(entry["upper"][1])
+        notes.append(f"confirmed: confidence interval of level {entry['level']}: {low} to {high}")
+        for name in ("median_unbiased", "maximum_likelihood"):
+            if entry[name] is not None:
+                words = name.replace("_", " " if name.startswith("max") else "-")
+                notes.append(f"confirmed: {words} estimate {_bracket(entry[name])}")
+    if "robustness" in document:
+        entry = document["robustness"]
+        relation = "at most" if entry["decision"] == "reject" else "more than"
+        low, high = _up(entry["factors"][0]), _down(entry["factors"][1])
+        notes.append(
+            f"confirmed: p is {relation} {entry['level']} for every variance factor from {low} to {high}"
+        )
+    return notes
+
+
+def _bracket(ends: list[str]) -> str:
+    return f"between {_down(ends[0])} and {_up(ends[1])}"
+
+
+def _down(number: str) -> str:
+    return _decimal(number, ROUND_FLOOR)
+
+
+def _up(number: str) -> str:
+    return _decimal(number, ROUND_CEILING)
+
+
+def _decimal(number: str, rounding: str) -> str:
+    """Six digits of an exact number."""
+    if number.endswith("inf"):
+        return number
+    exact, context = Fraction(number), Context(prec=6, rounding=rounding, Emin=-999_999, Emax=999_999)
+    found = context.divide(Decimal(exact.numerator), Decimal(exact.denominator))
+    return f"{found.normalize(context):g}"
+
+
 def report(
     certificate: Certificate, model_checked: bool, input_checked: bool, sampled: Sampled | None
 ) -> CheckReport:
     """The report on a certificate of which everything, or a sample of the cells, was confirmed."""
     document, claim = certificate.document, certificate.document["claim"]
     rederived = "eta" not in document["hypothesis"]
-    notes = [_question(document), *_cautions(document)]
+    notes = [_question(document), *_further(document), *_cautions(document)]
     if not rederived:
         notes.append("eta as supplied by the user (not re-derived)")
     if not model_checked:
         notes.append("the model inside the audited graph was not compared with a model file (--model)")
     if not input_checked:
         notes.append("the input was not compared with an input file (--input)")
-    if document["noise"]["kind"] == "full":
+    if document["noise"]["kind"] in ("full", "sparse"):
         notes.append("the covariance is positive definite up to 1e-12 of its largest variance")
     if sampled is not None and sampled.foreseeable:
         notes.append(

@@ -67,6 +67,7 @@ def truncation_set(
     *,
     progress: Callable[[str], None] | None = None,
     timeout: float | None = None,
+    most: int | None = None,
 ) -> ExactSet:
     """The set {z in (lo, hi): outputs(x(z)) = observed}.
 
@@ -83,6 +84,8 @@ def truncation_set(
         Gets a line of text for every piece.
     timeout : float, optional
         Seconds; what is not decided then is a gap.
+    most : int, optional
+        Pieces to each side; what is not decided then is a gap.
     """
     if not lo < hi:
         raise ValueError("an empty part of the line")
@@ -90,7 +93,7 @@ def truncation_set(
     start = lo if isinstance(lo, Fraction) else hi if isinstance(hi, Fraction) else Fraction(0)
     back = RationalLine(line.start, tuple(-v for v in line.direction))
     deadline = None if timeout is None else time.monotonic() + timeout
-    walk = _Walk(program, deadline, progress)
+    walk = _Walk(program, deadline, progress, min(MOST_PIECES, most or MOST_PIECES))
     if lo < start:
         origin = ExactPiece(program, line.at(start), []).outputs
         to_the_left = list(walk.pieces(back, -start, -lo))
@@ -159,11 +162,12 @@ class _Walk:
     program: Program
     deadline: float | None
     progress: Callable[[str], None] | None
+    most: int
 
     def pieces(self, line: RationalLine, at: Fraction, stop: End) -> Iterator[Stretch]:
         """The pieces from a point on, to the right."""
         finer = 0
-        for count in range(MOST_PIECES):
+        for count in range(self.most):
             if self.deadline is not None and time.monotonic() >= self.deadline:
                 break
             one = _stretch(self.program, line, at, stop, finer)

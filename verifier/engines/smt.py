@@ -49,6 +49,7 @@ def truncation_set(
     progress: Callable[[str], None] | None = None,
     smt_folder: str | Path | None = None,
     timeout: float | None = None,
+    most: int | None = None,
 ) -> ExactSet:
     """The set {z in (lo, hi): outputs(x(z)) = observed}.
 
@@ -70,6 +71,8 @@ def truncation_set(
         Gets an SMT-LIB file for every query whose answer was "unsat", and for what is stable on a segment.
     timeout : float, optional
         Seconds; what is not decided then is a gap.
+    most : int, optional
+        Segments and exact evaluations; what is not decided then is a gap.
 
     Raises
     ------
@@ -80,7 +83,7 @@ def truncation_set(
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     folder = None if smt_folder is None else SmtFolder(Path(smt_folder))
-    decide = _Decide(IntegerProgram(program, line), observed, folder, deadline)
+    decide = _Decide(IntegerProgram(program, line), observed, folder, deadline, most)
     cells: list[Cell] = []
     waiting = first_segments(lo, hi, known or ())[::-1]
     while waiting:
@@ -101,19 +104,30 @@ class _Decide:
     """Segments of one line."""
 
     def __init__(
-        self, whole: IntegerProgram, observed: Observed, folder: SmtFolder | None, deadline: float | None
+        self,
+        whole: IntegerProgram,
+        observed: Observed,
+        folder: SmtFolder | None,
+        deadline: float | None,
+        most: int | None,
     ) -> None:
-        self.whole, self.folder, self.deadline = whole, folder, deadline
+        self.whole, self.folder, self.deadline, self.most = whole, folder, deadline, most
+        self.steps = 0
         self.observed = {name: [Fraction(v) for v in values] for name, values in observed.items()}
         self.previous: Element = (-1, -1)
 
     @property
     def late(self) -> bool:
-        """Whether the time is over."""
+        """Whether the time is over, or the budget spent."""
+        if self.most is not None and self.steps >= self.most:
+            return True
         return self.deadline is not None and time.monotonic() > self.deadline
 
     def segment(self, segment: Segment) -> list[Cell] | None:
         """Cells that cover a segment; None if it must be cut."""
+        if self.late:
+            return None
+        self.steps += 1
         lo, hi = segment.lo, segment.hi
         try:
             stable = stable_units(self.whole, lo, hi, MOST_UNSTABLE)
@@ -163,6 +177,7 @@ class _Decide:
         return cells + self._excluded(at, hi, queries)
 
     def _at(self, z: Fraction, side: int) -> Piece:
+        self.steps += 1
         return piece_at(self.whole, z, side)
 
     def _selects(self, piece: Piece) -> bool:

@@ -6,16 +6,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
+from verifier.check.claims.covariance import OTHERS, definite
 from verifier.check.errors import InvalidCertificate
-from verifier.check.numbers.integers import EXACT, Arithmetic, Array, Form, objects
-from verifier.check.numbers.products import Weights, linear
+from verifier.check.numbers.integers import Array
 
 __all__ = ["Line", "covariance_times", "line"]
-
-TOLERANCE = Fraction(1, 10**12)
-LARGEST_MATRIX = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -73,26 +68,22 @@ def covariance_times(
         if value <= 0:
             raise InvalidCertificate("the variance is not positive")
         return [value * v for v in eta]
-    size = var.shape[0] if var is not None and var.ndim else 0
-    if (
-        var is None
-        or size not in (half, n)
-        or var.shape != ((size,) if noise["kind"] == "diagonal" else (size, size))
-    ):
+    if var is None:
+        raise InvalidCertificate("the covariance has no entries")
+    kind = noise["kind"]
+    if kind in OTHERS:
+        size, times = OTHERS[kind](var, (half, n))
+        return [v for k in range(0, n, size) for v in times(eta[k : k + size])]
+    size = var.shape[0] if var.ndim else 0
+    if size not in (half, n) or var.shape != ((size,) if kind == "diagonal" else (size, size)):
         raise InvalidCertificate("the covariance does not have the shape of the noise vector")
     parts = [eta[k : k + size] for k in range(0, n, size)]
-    if noise["kind"] == "diagonal":
+    if kind == "diagonal":
         diagonal = [Fraction(v) for v in var.tolist()]
         if min(diagonal) <= 0:
             raise InvalidCertificate("a variance is not positive")
         return [a * b for part in parts for a, b in zip(diagonal, part, strict=True)]
-    if var.size > LARGEST_MATRIX:
-        raise InvalidCertificate(f"a covariance of more than {LARGEST_MATRIX} entries is not checked")
-    if not np.array_equal(var, var.T):
-        raise InvalidCertificate("the covariance is not symmetric")
-    ar = Arithmetic(EXACT)
-    sigma = ar.constant(var.astype(np.float64) if var.dtype.kind == "f" else var)
-    _require_definite(ar, sigma, var)
+    sigma = definite(var)
     rows = sigma.c[..., 0]
     out = []
     for part in parts:
@@ -104,35 +95,3 @@ def covariance_times(
             sums = [s + value * int(c) for s, c in zip(sums, columns, strict=True)]
         out += [s * Fraction(2) ** sigma.e for s in sums]
     return out
-
-
-def _require_definite(ar: Arithmetic, sigma: Form, var: Array) -> None:
-    """Sigma + tau*I is positive definite, tau = 1e-12 times the largest variance.
-
-    A float Cholesky factor L of Sigma + tau/2*I is only a guess; the proof is that Sigma + tau*I - L*L' ,
-    computed in exact integers, is strictly diagonally dominant with a positive diagonal (Gershgorin).
-    """
-    n = len(var)
-    largest = max(Fraction(v) for v in var.diagonal().tolist())
-    if largest <= 0:
-        raise InvalidCertificate("the covariance has no positive variance")
-    tau = TOLERANCE * largest
-    try:
-        guess = np.linalg.cholesky(var.astype(np.float64) + float(tau / 2) * np.eye(n))
-    except np.linalg.LinAlgError as error:
-        raise InvalidCertificate("the covariance is not positive definite") from error
-    factor = ar.constant(guess)
-    weights = Weights.of(ar, factor.each(lambda a: a[None]))
-    columns = factor.each(lambda a: np.ascontiguousarray(a[..., 0].T))
-    square = linear(ar, weights, columns, np.arange(n).reshape(1, n, 1))  # (1, n, 1) with n cells: L L'
-    square = square.each(lambda a: a.reshape(n, n))
-    left, right = ar.aligned([sigma.each(lambda a: a[..., 0]), square])
-    rest = left.c - right.c
-    unit = Fraction(2) ** left.e
-    shift = tau / unit
-    diagonal = objects([rest[i, i] for i in range(n)])
-    others = np.abs(rest).sum(axis=1) - np.abs(diagonal)
-    if any(int(d) + shift <= int(o) for d, o in zip(diagonal, others, strict=True)):
-        raise InvalidCertificate(
-            "the covariance is not positive definite (tolerance 1e-12 of its largest variance)"
-        )

@@ -40,7 +40,7 @@ def file_bytes(path: str | os.PathLike[str], limit: int | None = None) -> bytes:
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
-        raise UnusableCertificate(f"{path.name} cannot be read: {error.strerror}") from error
+        raise UnusableCertificate(f"{path} cannot be read: {error.strerror}") from error
     try:
         found = os.fstat(handle)
         require(stat.S_ISREG(found.st_mode), f"{path.name} is not a regular file")

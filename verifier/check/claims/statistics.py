@@ -71,7 +71,7 @@ def read_noise(entry: dict[str, Any]) -> list[dict[str, Any]]:
         rational(entry["value"], "noise.value")
         return []
     fields(entry, "noise", file=str, sha256=str, **common)
-    require(entry["kind"] in ("diagonal", "full"), "noise.kind is not known")
+    require(entry["kind"] in ("diagonal", "full", "low-rank", "sparse"), "noise.kind is not known")
     return [entry]
 
 
