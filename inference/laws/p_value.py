@@ -102,6 +102,7 @@ def enclosure(alternative: Alternative, m: Masses) -> tuple[arb, arb]:
 
 def rounded(low: arb, high: arb, gap_share: arb) -> PValue:
     """Bounds of p as floats, logarithms and decimals, all rounded outward."""
+    low = low.min(arb(1))
     if not high < 1:
         high = arb(1)
     if not high > 0:  # the observed value is an end of the set: say "tiny" rather than "never"

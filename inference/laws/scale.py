@@ -172,7 +172,26 @@ def _split(law: NormalLaw, runs: Runs, factor: arb, near: Fraction) -> list[tupl
         turn = ball(abs(away)) / variance.sqrt() / 2
         return away >= 0, weight * factor * value, weight * (excess * value - turn * slope)
 
+    def thin(lo: Fraction, hi: Fraction) -> tuple[arb, arb]:
+        """Width times density, which does not cancel as a difference of tails does."""
+        ends = [ball(law.stat + law.scale * t - law.null) for t in (lo, hi)]
+        excess = (ends[0].union(ends[1]) ** 2 - ball(near)) / variance
+        value = (-excess).exp() / (arb.pi() * variance).sqrt() * ball(law.scale * (hi - lo))
+        return value, value * (excess - arb(1) / 2) / factor
+
     def mass(lo: End, hi: End) -> tuple[arb, arb]:
+        plain = difference(lo, hi)
+        if isinstance(lo, float) or isinstance(hi, float):
+            return plain
+        if (law.stat + law.scale * lo < law.null) != (law.stat + law.scale * hi < law.null):
+            return plain
+        value, slope = (
+            b if not a.is_finite() else a if not b.is_finite() else a.intersection(b)
+            for a, b in zip(plain, thin(lo, hi), strict=True)
+        )
+        return value, slope
+
+    def difference(lo: End, hi: End) -> tuple[arb, arb]:
         (upper_a, a, da), (upper_b, b, db) = tail(lo), tail(hi)
         if upper_a:
             return a - b, da - db

@@ -14,7 +14,7 @@ from fractions import Fraction
 from flint import arb, arb_series, ctx
 
 from verifier.check.claims.laws.families import End, Normal, ball, gamma_below
-from verifier.check.claims.laws.law import PRECISIONS, Bounds, Cells, Law, holds
+from verifier.check.claims.laws.law import PRECISIONS, Bounds, Cells, Law, holds, joined
 
 __all__ = ["BergerBoos", "confirm_berger_boos", "confirm_factors"]
 
@@ -56,9 +56,8 @@ def confirm_berger_boos(
     gamma = claim.gamma
 
     def raised(p: Bounds) -> Bounds:
-        return Bounds(
-            ball(gamma) if p.least is None else p.least + ball(gamma), (p.most + ball(gamma)).min(arb(1))
-        )
+        least = ball(gamma) if p.least is None else (p.least + ball(gamma)).min(arb(1))
+        return Bounds(least, (p.most + ball(gamma)).min(arb(1)))
 
     for name, value in claims.items():
 
@@ -96,6 +95,7 @@ def _everywhere(
     """Whether something follows from the bounds of p on every part of an interval of factors."""
     if not 0 < low <= high or not inside or not isinstance(law.family, Normal):
         return False
+    inside, gaps = joined(inside), joined(gaps)
     before = ctx.prec
     ctx.prec = PRECISIONS[1]
     try:
@@ -138,11 +138,13 @@ def _over(law: Law, low: Fraction, high: Fraction, inside: Cells, gaps: Cells) -
         parts = []
         for left_right, gap in (at_middle, on_all):
             mine, rest = left_right[own], left_right[1 - own]
-            mine, rest = (mine + gap[own], rest) if gap_of_own else (mine, rest + gap[1 - own])
-            if not (mine + rest)[0] > 0:
-                return arb("nan")
-            parts.append(mine / (mine + rest))
-        return parts[0][0] + moved * parts[1][1]
+            parts.append((mine + gap[own], rest) if gap_of_own else (mine, rest + gap[1 - own]))
+        plain = _plain_share(*(series[0] for series in parts[1]))
+        if not all((mine + rest)[0] > 0 for mine, rest in parts):
+            return plain
+        at, on = (mine / (mine + rest) for mine, rest in parts)
+        taylor = at[0] + moved * on[1]
+        return _both(taylor, plain)
 
     f_lo, f_hi, g_lo, g_hi = share(0, False), share(0, True), share(1, False), share(1, True)
     if law.alternative == "less":
@@ -152,6 +154,16 @@ def _over(law: Law, low: Fraction, high: Fraction, inside: Cells, gaps: Cells) -
     else:
         least, most = 2 * f_lo.min(g_lo), 2 * f_hi.min(g_hi)
     return Bounds(least if least > 0 else None, most.min(arb(1)) if most.is_finite() else arb(1))
+
+
+def _plain_share(own: arb, other: arb) -> arb:
+    """own / (own + other) of masses that are known to balls: it rises with own and falls with other."""
+    ends = []
+    for mine, rest in ((own.lower(), other.upper()), (own.upper(), other.lower())):
+        mine, rest = mine.max(arb(0)), rest.max(arb(0))
+        ends.append(mine / (mine + rest) if mine + rest > 0 else arb(0).union(arb(1)))
+    found = ends[0].union(ends[1])
+    return found if found.is_finite() else arb(0).union(arb(1))
 
 
 def _sides(law: Law, factor: arb, cells: Cells, away: Fraction) -> list[arb_series]:
@@ -172,7 +184,20 @@ def _sides(law: Law, factor: arb, cells: Cells, away: Fraction) -> list[arb_seri
         weight = (ball(away * away - distance * distance) / twice).exp()
         return weight * _scaled_erfc(ball(distance) / root) / 2
 
+    def thin(lo: Fraction, hi: Fraction) -> arb_series:
+        """Width times density, which does not cancel as a difference of tails does."""
+        square = (ball(lo - null).union(ball(hi - null))) ** 2
+        density = ((ball(away * away) - square) / twice).exp() / (root * arb.pi().sqrt())
+        return density * ball(hi - lo)
+
     def between(lo: End, hi: End) -> arb_series:
+        plain = difference(lo, hi)
+        if isinstance(lo, float) or isinstance(hi, float) or (lo < null) != (hi < null):
+            return plain
+        other = thin(lo, hi)
+        return arb_series([_both(plain[k], other[k]) for k in (0, 1)], 2)
+
+    def difference(lo: End, hi: End) -> arb_series:
         high = [end > null for end in (lo, hi)]
         tails = [arb_series([0], 2) if isinstance(end, float) else tail(end) for end in (lo, hi)]
         if high[0]:
@@ -188,6 +213,13 @@ def _sides(law: Law, factor: arb, cells: Cells, away: Fraction) -> list[arb_seri
             if p < q:
                 sums[side] += between(p, q)
     return sums
+
+
+def _both(first: arb, second: arb) -> arb:
+    """What is in two enclosures of one number."""
+    if not (first.is_finite() and second.is_finite()):
+        return first if first.is_finite() else second
+    return first.intersection(second)
 
 
 def _scaled_erfc(x: arb_series) -> arb_series:

@@ -74,6 +74,8 @@ def holds(name: str, claim: Fraction | None, p: Bounds) -> bool:
     p_ball = p.most if upper else p.least
     if not upper and (claim is None or claim == 0 and not logarithm):
         return True  # p >= 0
+    if upper and claim is not None and claim >= (0 if logarithm else 1):
+        return True  # p <= 1
     if p_ball is None or claim is None:
         return False
     if logarithm and p_ball.is_zero():
@@ -149,11 +151,16 @@ def masses(law: Law, cells: Cells) -> list[arb]:
 
 
 def _sides(law: Law, family: Family, intervals: Cells) -> tuple[arb, arb]:
-    """The null masses on both sides of what was observed; adjacent intervals are joined first."""
-    joined: list[list[End]] = []
+    """The null masses on both sides of what was observed."""
+    return sides(family, law.stat, [(law.z(lo), law.z(hi)) for lo, hi in joined(intervals)])
+
+
+def joined(intervals: Cells) -> Cells:
+    """Adjacent intervals as one, but for those that meet where something was observed."""
+    found: list[tuple[End, End]] = []
     for lo, hi in intervals:
-        if joined and joined[-1][1] == lo and lo != 0:
-            joined[-1][1] = hi
+        if found and found[-1][1] == lo and lo != 0:
+            found[-1] = found[-1][0], hi
         else:
-            joined.append([lo, hi])
-    return sides(family, law.stat, [(law.z(lo), law.z(hi)) for lo, hi in joined])
+            found.append((lo, hi))
+    return found
