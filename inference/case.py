@@ -187,9 +187,9 @@ class Case:
         if _at_an_end(found.cells, self.law.sd / float(self.line.scale)):
             messages.append(
                 "the observed input lies on a tie, or within 2e-11 standard deviations of one: there the "
-                "truncation set ends, so p is 0 or nearly so. With continuous noise that never happens; with "
-                "data on a grid p means nothing: change the threshold, or add noise of known variance to the "
-                "input."
+                "truncation set ends, so p is 0 or 1, or nearly so. With continuous noise that never "
+                "happens; with data on a grid p means nothing: change the threshold, or add noise of known "
+                "variance to the input."
             )
         elif found.ended_by == "budget":
             messages.append(

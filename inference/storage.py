@@ -16,7 +16,9 @@ from symbolic.errors import OptionError
 __all__ = ["write_folder"]
 
 # What a certificate folder may hold; a folder with anything else is somebody's work and is not replaced.
-_OURS = re.compile(r"certificate\.json|audited\.onnx|input_\d+\.npy|reference\.npy|var\.npy|eta\.json")
+_OURS = re.compile(
+    r"certificate\.json|audited\.onnx|(input|original)_\d+\.npy|reference\.npy|var\.npy|eta\.json"
+)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 

@@ -112,7 +112,8 @@ def calibrate(
     """Report how often an analysis rejects on inputs in which nothing is, or with a planted effect.
 
     Failures count as rejections, inputs without a region are counted apart. Exit code 0: no rate is above
-    its level beyond chance (or a positive control); 1: one is, or something failed.
+    its level beyond chance (or a positive control); 1: one is, something failed, or nothing
+    was tested.
     """
     import json as writer
 
@@ -179,16 +180,16 @@ def calibrate(
             max_iter=max_iter,
             precision=precision,
         )
-    if plot is not None:
-        report.plot(plot)
     text = writer.dumps(report.as_dict(), allow_nan=False)
     if out is not None:
         out.write_text(text + "\n")
+    if plot is not None and report.selective is not None:
+        report.plot(plot)
     if json:
         print(text)
     else:
         _show(report)
-    if report.holds is False:
+    if report.holds is False or not report.rates:
         raise typer.Exit(1)
 
 

@@ -43,7 +43,7 @@ def show(results: list[InferenceResult], request: Request) -> None:
         "naive p",
         "Holm",
     ):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for result, adjusted in zip(results, found.adjusted, strict=True):
         low, high = bounds(result.inf_p, result.sup_p, result.log_inf_p, result.log_sup_p)
         size, stat, naive = int(result.roi.sum()), f"{result.stat:.6g}", f"{result.naive_p_value():.3g}"
@@ -57,4 +57,4 @@ def show(results: list[InferenceResult], request: Request) -> None:
     console.print(f"Noise: {words.noise(results[0], request)}", highlight=False)
     for text in dict.fromkeys(w for result in results for w in result.warnings):
         console.print(f"Warning: {text}", style="yellow", highlight=False)
-    console.print(words.caution(results[0]), style="dim", highlight=False)
+    console.print(words.caution(results[0], request), style="dim", highlight=False)

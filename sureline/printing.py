@@ -139,7 +139,7 @@ def show_audit(result: InferenceResult, request: Request) -> None:
     ]
     parts: list[Any] = [answer, Padding(_table(rows), (1, 0))]
     parts += [Padding(Text(f"Warning: {text}", style="yellow"), (0, 0, 1, 0)) for text in result.warnings]
-    parts.append(Text(words.caution(result), style="dim"))
+    parts.append(Text(words.caution(result, request), style="dim"))
     _panel(Group(*parts), "Sureline audit", colour)
 
 

@@ -38,8 +38,12 @@ def study(
 
     declared = read_configuration(config)
     if not summary_only:
-        with count_bar(sys.stderr, "study", "draws") as progress:
-            run(declared, out, processes=processes, parts=part or (), progress=progress)
+        try:
+            with count_bar(sys.stderr, "study", "draws") as progress:
+                run(declared, out, processes=processes, parts=part or (), progress=progress)
+        except KeyboardInterrupt:
+            typer.echo(f"sureline: interrupted; the same command goes on from what is in {out}.", err=True)
+            raise typer.Exit(130) from None
     found = summarise(declared, out)
     if not out.is_dir():
         out.mkdir(parents=True)

@@ -45,7 +45,8 @@ def question(result: InferenceResult, request: Request, low: str, high: str) -> 
         null = "zero" if Fraction(request.null_value) == 0 else request.null_value
         asked = f"If {_MEANS[rule]} were truly {f'within {request.null_margin} of ' if margin else ''}{null}"
         shown = f"a difference {_ALTERNATIVES[result.alternative]}"
-    said = f"{asked}, a network that marks exactly this region would show {shown} with probability "
+    pattern = ", through the same linear piece," if request.mode == "over_conditioning" else ""
+    said = f"{asked}, a network that marks exactly this region{pattern} would show {shown} with probability "
     if result.law.family == "berger-boos":
         bounds = (
             f"at most {high}, whatever the variance in its confidence set (0.001 for the others included)"
@@ -111,13 +112,14 @@ def decision(result: InferenceResult, request: Request) -> str | None:
     return f"p {relation} {request.alpha} whatever the undecided rest of the line holds (in the certificate)"
 
 
-def caution(result: InferenceResult) -> str:
+def caution(result: InferenceResult, request: Request) -> str:
     """What is proved, and what is not."""
+    same = "activation pattern" if request.mode == "over_conditioning" else "selection"
     proved = (
         "the bounds of p under the stated law (nothing of the network: what is tested has no part in the "
         "selection)"
         if result.law.family == "fission"
-        else "the set of inputs on the line with the same selection, for the stored weights in real "
+        else f"the set of inputs on the line with the same {same}, for the stored weights in real "
         "arithmetic, and the bounds of p under the stated law"
     )
     return (

@@ -19,6 +19,8 @@ __all__ = ["Configuration", "Network", "Part", "read_configuration"]
 
 RULES = ("back", "neighbor", "reference")
 KINDS = ("draws", "constructed", "function")
+WIDEST = 0.1
+"""Of a constructed sliver or hole, in standard deviations."""
 Made = TypeVar("Made")
 
 
@@ -211,6 +213,8 @@ def _part(table: Mapping[str, Any]) -> Part:
         given["effects"] = [float(e) for e in _numbers(given["effects"], "effects")]
     if "widths" in given:
         given["widths"] = [float(e) for e in _numbers(given["widths"], "widths")]
+        if not all(0 < width < WIDEST for width in given["widths"]):
+            raise OptionError(f"widths of constructed slivers and holes lie between 0 and {WIDEST}.")
     part = _made(Part, given, "part")
     where = f"part {part.name}"
     if part.kind not in KINDS:
