@@ -88,8 +88,8 @@ class Summary:
     @property
     def says(self) -> tuple[str, ...]:
         """The findings; if there are none, what the study has shown."""
-        shown = [c.methods["exact"].report for c in self.conditions if c.is_null]
-        count = sum(report.repetitions for report in shown if report is not None)
+        shown = {(c.network, r["seed"]) for c in self.conditions if c.is_null for r in c.records}
+        count = len(shown)  # parts share their draws
         if self.findings or not count:
             return self.findings or ("No true null hypothesis was tested: calibration is not shown.",)
         return (f"Nothing contradicts the calibration, in {count} draws with a true null hypothesis.",)
