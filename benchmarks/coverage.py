@@ -36,7 +36,9 @@ from inference.uniformity import LEVELS, clopper_pearson, uniformity
 from inference.workers import as_they_come
 from symbolic.errors import NoHypothesisError
 
-SIZE, HIDDEN = 12, 24
+SIZE = 12
+WOBBLE = 0.15
+"""Standard deviation of what is added to the weights."""
 THRESHOLD = 0.5
 FREEDOM = 8
 """Degrees of freedom of an estimated variance: few, so that a plug-in would be visibly wrong."""
@@ -72,12 +74,19 @@ class Kept:
 
 
 def network() -> onnx.ModelProto:
-    """Two dense layers with weights of a fixed seed."""
+    """Two dense layers that redraw their input, relu(x) - relu(-x), with some noise of a fixed seed in the
+    weights: what they mark is what is high, so that forgetting the selection is visibly wrong."""
     rng = np.random.default_rng(0)
-    shapes = {"A": (HIDDEN, SIZE), "a": (HIDDEN,), "B": (SIZE, HIDDEN), "b": (SIZE,)}
+    eye = np.eye(SIZE)
+    redraws = {
+        "A": np.vstack([eye, -eye]),
+        "a": np.zeros(2 * SIZE),
+        "B": np.hstack([eye, -eye]),
+        "b": np.zeros(SIZE),
+    }
     weights = [
-        numpy_helper.from_array((rng.normal(size=s) / math.sqrt(s[-1])).astype(np.float32), n)
-        for n, s in shapes.items()
+        numpy_helper.from_array((w + WOBBLE * rng.normal(size=w.shape)).astype(np.float32), n)
+        for n, w in redraws.items()
     ]
     nodes = [
         helper.make_node("Gemm", ["x", "A", "a"], ["h"], transB=1),
