@@ -265,6 +265,11 @@ class SelectiveInferenceModel:
                 raise OptionError(
                     f"randomisation is {randomisation!r}; give sureline.Randomised or sureline.Fission."
                 )
+            if noise.degrees_of_freedom is not None:
+                raise OptionError(
+                    "randomisation needs a known variance: noise of an estimated one is not independent of "
+                    "what is tested."
+                )
             drawn = Drawn.of(randomisation, noise, parts)
             arrays = arrays | {moving: drawn.audited[0]}
             reference = None if reference is None else drawn.audited[1]

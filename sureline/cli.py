@@ -261,6 +261,9 @@ def check(
     input: Annotated[
         Path | None, typer.Option(metavar="INPUT.npy", help="Also prove that it is about this input.")
     ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(metavar="R.npy", help="Also prove that it was compared with this one.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Processes that share the cells; default: one per core.")
     ] = None,
@@ -279,7 +282,14 @@ def check(
     try:
         with bars.check_bar(sys.stderr) as progress:
             report = run_check(
-                folder, model, input, workers=workers, progress=progress, sample=sample, seed=seed
+                folder,
+                model,
+                input,
+                reference=reference,
+                workers=workers,
+                progress=progress,
+                sample=sample,
+                seed=seed,
             )
     except InvalidCertificate as error:
         printing.show_invalid(error)

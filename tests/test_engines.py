@@ -95,4 +95,4 @@ def test_end_points_on_request() -> None:
     finite = [end for end in bracketed.end_points if end.hi - end.lo < 1e-6]
     for end in finite:
         assert any(end.lo <= other.lo <= end.hi for other in exact.end_points)
-    assert "brackets of at most" in str(bracketed)
+    assert "in brackets (the widest" in str(bracketed)

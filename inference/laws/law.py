@@ -164,7 +164,7 @@ class Law(ABC):
         while inside:
             ctx.prec = bits
             left, right = self.split(inside)
-            sharp = all(m.rel_accuracy_bits() > SHARP for m in (left, right) if m != 0)
+            sharp = all(m.rel_accuracy_bits() > SHARP for m in (left, right) if not m.is_zero())
             if (left + right > 0 and sharp) or bits >= MOST_BITS:
                 if not left + right > 0:
                     return None

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from verifier.check.claims.added import confirm_drawn
 from verifier.check.claims.cells import confirm_observed, decided
 from verifier.check.claims.certificate import Certificate, read_certificate
 from verifier.check.claims.contrast import contrasts
@@ -45,6 +46,7 @@ def check(
     model: Any = None,
     input: Any = None,
     *,
+    reference: Any = None,
     workers: int | None = None,
     progress: Progress | None = None,
     sample: int | None = None,
@@ -59,7 +61,9 @@ def check(
     model : path or onnx.ModelProto, optional
         Prove that the audited graph holds this model, unchanged.
     input : path or array, optional
-        Prove that the certificate is about this input.
+        Prove that the certificate is about this input (before noise was added to it, if any was).
+    reference : path or array, optional
+        Prove that the input was compared with this one.
     workers : int, optional
         How many processes may share the cells; default: one per usable core, if there is memory for them.
         Few cells are checked in this process alone. The outcome does not depend on it.
@@ -90,7 +94,7 @@ def check(
         raise UnusableCertificate(f"the model is of type {type(model).__name__}; give its path")
     effort = Effort.of(workers, progress, sample, seed)
     try:
-        found = _check(read_certificate(path), model, input, effort)
+        found = _check(read_certificate(path), model, input, reference, effort)
     except (MemoryError, RecursionError) as error:
         raise UnusableCertificate(
             f"the certificate cannot be checked here: {type(error).__name__}"
@@ -124,7 +128,7 @@ class Effort:
         return cls(workers, progress, sample, seed)
 
 
-def _check(certificate: Certificate, model: Any, given: Any, effort: Effort) -> CheckReport:
+def _check(certificate: Certificate, model: Any, given: Any, reference: Any, effort: Effort) -> CheckReport:
     document = certificate.document
     hypothesis, entry = document["hypothesis"], document["model"]
     audited = parse_model(certificate.file(document["audited"]), "audited.onnx")
@@ -151,14 +155,9 @@ def _check(certificate: Certificate, model: Any, given: Any, effort: Effort) -> 
         raise InvalidCertificate("the observed outputs are not those of the hypothesis")
     if model is not None:
         compare_model(audited, entry, model)
-    if given is not None:
-        array = (
-            parse_npy(file_bytes(os.path.realpath(given)), "the input")
-            if isinstance(given, (str, os.PathLike))
-            else _array(given)
-        )
-        if array.shape != x.shape or array.tolist() != x.tolist():
-            raise InvalidCertificate("the certificate is about another input")
+    for number, (array, what) in enumerate(((given, "input"), (reference, "reference"))):
+        if array is not None:
+            _compare(certificate, number, x, array, what)
     stat = 1 / found.line.q if found.line.rank > 1 else found.law.stat
     if stat != Fraction(document["claim"]["stat"]):
         raise InvalidCertificate(f"claim.stat is not the statistic, {stat}")
@@ -173,7 +172,27 @@ def _check(certificate: Certificate, model: Any, given: Any, effort: Effort) -> 
     task = Task(certificate.file(document["audited"]), dict(arrays), moving, beta, names, observed)
     confirm_all(task, graph, claims, effort.workers, effort.progress)
     _confirm_p(certificate, law)
-    return report(certificate, model is not None, given is not None, sampled)
+    return report(certificate, model is not None, given is not None, reference is not None, sampled)
+
+
+def _compare(certificate: Certificate, number: int, x: Array, given: Any, what: str) -> None:
+    """Refuse a certificate about another input (or reference), as it was before noise was added."""
+    document = certificate.document
+    if number and document["reference"] is None:
+        raise InvalidCertificate("the certificate is about no reference")
+    if "randomisation" in document:
+        files = document["randomisation"]["original"]
+        stored = parse_npy(certificate.file(files[number]), files[number]["file"])
+    else:
+        entry = document["reference"]
+        stored = parse_npy(certificate.file(entry), entry["file"]) if number else x
+    array = (
+        parse_npy(file_bytes(os.path.realpath(given)), f"the {what}")
+        if isinstance(given, (str, os.PathLike))
+        else _array(given)
+    )
+    if array.shape != stored.shape or array.tolist() != stored.tolist():
+        raise InvalidCertificate(f"the certificate is about another {what}")
 
 
 def _array(given: Any) -> Array:
@@ -195,7 +214,7 @@ def _tested(certificate: Certificate, audited: onnx.ModelProto, x: Array) -> Tes
     """Line and law from the observed selection, the covariance and the input."""
     document = certificate.document
     values = [Fraction(v) for v in x.reshape(-1).tolist()]
-    shapes = [x.shape]
+    audited_parts = [x]
     reference = document["reference"]
     if (reference is not None) != (document["hypothesis"]["name"] == "ReferenceMeanDiff"):
         raise InvalidCertificate("a reference belongs to ReferenceMeanDiff, and to nothing else")
@@ -204,7 +223,7 @@ def _tested(certificate: Certificate, audited: onnx.ModelProto, x: Array) -> Tes
         if other.shape != x.shape:
             raise InvalidCertificate("the reference does not have the shape of the input")
         values += [Fraction(v) for v in other.reshape(-1).tolist()]
-        shapes.append(other.shape)
+        audited_parts.append(other)
     rows = _contrasts(certificate, audited, x)
     noise = document["noise"]
     var = None if noise["kind"] == "scalar" else parse_npy(certificate.file(noise), noise["file"])
@@ -216,7 +235,9 @@ def _tested(certificate: Certificate, audited: onnx.ModelProto, x: Array) -> Tes
         found = line(rows[0], noise, var, values, x.size, scale, second)
     tested = found.stat
     if "randomisation" in document:
-        tested = _without_added(certificate, rows[0], values, shapes)
+        originals = _originals(certificate, [part.shape for part in audited_parts])
+        confirm_drawn(document, var, originals, audited_parts, second)
+        tested = _without_added(certificate, rows[0], values, originals)
     return Tested(found, claimed_law(document, found.q, found.stat, tested, found.rank))
 
 
@@ -239,17 +260,23 @@ def _contrasts(certificate: Certificate, audited: onnx.ModelProto, x: Array) -> 
     return contrasts(hypothesis, certificate.observed, masks[0] if masks else None, x.size)
 
 
-def _without_added(
-    certificate: Certificate, eta: list[Fraction], audited: list[Fraction], shapes: list[tuple[int, ...]]
-) -> Fraction:
-    """eta'x of the input before noise was added, or eta'(x - added / scale) of data fission."""
-    entry = certificate.document["randomisation"]
-    values: list[Fraction] = []
-    for file, shape in zip(entry["original"], shapes, strict=True):
+def _originals(certificate: Certificate, shapes: list[tuple[int, ...]]) -> list[Array]:
+    """The noise vector before noise was added."""
+    found = []
+    for file, shape in zip(certificate.document["randomisation"]["original"], shapes, strict=True):
         array = parse_npy(certificate.file(file), file["file"])
         if array.shape != shape:
             raise InvalidCertificate("the input without added noise does not have the shape of the input")
-        values += [Fraction(v) for v in array.reshape(-1).tolist()]
+        found.append(array)
+    return found
+
+
+def _without_added(
+    certificate: Certificate, eta: list[Fraction], audited: list[Fraction], originals: list[Array]
+) -> Fraction:
+    """eta'x of the input before noise was added, or eta'(x - added / scale) of data fission."""
+    entry = certificate.document["randomisation"]
+    values = [Fraction(v) for array in originals for v in array.reshape(-1).tolist()]
     own = sum((e * v for e, v in zip(eta, values, strict=True) if e), Fraction(0))
     if entry["test"] == "selection":
         return own

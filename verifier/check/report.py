@@ -7,6 +7,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 from typing import Any
 
+from verifier.check.claims.added import is_redrawn
 from verifier.check.claims.certificate import Certificate
 from verifier.check.claims.sampling import Sampled
 
@@ -79,11 +80,8 @@ def _cautions(document: dict[str, Any]) -> list[str]:
         notes.append("the estimated variance is inserted as known: the certificate is conditional on it")
     if "randomisation" in document:
         entry = document["randomisation"]
-        notes.append(
-            f"noise was added before the selection, as drawn from seed {entry['seed']}; that it was "
-            "drawn so is not "
-            "checked"
-        )
+        how = "drawn again and the same" if is_redrawn(document) else "not drawn again, so not checked"
+        notes.append(f"noise was added before the selection, from seed {entry['seed']}: {how}")
     return notes
 
 
@@ -134,7 +132,11 @@ def _decimal(number: str, rounding: str) -> str:
 
 
 def report(
-    certificate: Certificate, model_checked: bool, input_checked: bool, sampled: Sampled | None
+    certificate: Certificate,
+    model_checked: bool,
+    input_checked: bool,
+    reference_checked: bool,
+    sampled: Sampled | None,
 ) -> CheckReport:
     """The report on a certificate of which everything, or a sample of the cells, was confirmed."""
     document, claim = certificate.document, certificate.document["claim"]
@@ -146,6 +148,10 @@ def report(
         notes.append("the model inside the audited graph was not compared with a model file (--model)")
     if not input_checked:
         notes.append("the input was not compared with an input file (--input)")
+    if document["reference"] is not None and not reference_checked:
+        notes.append("the reference was not compared with a file (--reference)")
+    if len(document["inputs"]) > 1:
+        notes.append("the model's other inputs, which stay as they are, were not compared with files")
     if document["noise"]["kind"] in ("full", "sparse"):
         notes.append("the covariance is positive definite up to 1e-12 of its largest variance")
     if sampled is not None and sampled.foreseeable:

@@ -21,6 +21,10 @@ def contrasts(
     hypothesis: dict[str, Any], observed: Sequence[Array], mask: Array | None, size: int
 ) -> list[list[Fraction]]:
     """The contrasts of a preset hypothesis: one, or several of the same input."""
+    if len(observed) < 1 + bool(hypothesis.get("signed")) or any(
+        o.shape != observed[0].shape for o in observed[: 1 + bool(hypothesis.get("signed"))]
+    ):
+        raise InvalidCertificate("the observed selections do not fit the hypothesis")
     if observed[0].size != size and hypothesis["name"] != "ChangePoint":
         raise InvalidCertificate(f"the selection has {observed[0].size} elements, the input {size}")
     if hypothesis["name"] in LABELS:

@@ -86,6 +86,10 @@ def read_law(law: dict[str, Any], noise: dict[str, Any], randomisation: dict[str
     require(family in families and law["alternative"] in ALTERNATIVES, "the law is not known")
     null = rational(law["null_value"], "law.null_value")
     require(
+        noise["degrees_of_freedom"] is None or family not in DRAWS.values(),
+        "noise that is added needs a known variance",
+    )
+    require(
         (noise["degrees_of_freedom"] is not None) >= (family in WITH_ESTIMATE),
         "the law needs the degrees of freedom of the variance",
     )
@@ -116,6 +120,7 @@ def read_randomisation(entry: dict[str, Any], halves: int) -> list[dict[str, Any
     """Check the "randomisation" entry; the files that it names."""
     fields(entry, "randomisation", test=str, scale=str, seed=int, original=list)
     require(entry["test"] in DRAWS, "randomisation.test is not known")
+    require(0 <= entry["seed"] < 2**63, "randomisation.seed is no seed")
     require(rational(entry["scale"], "randomisation.scale") > 0, "randomisation.scale is not positive")
     require(len(entry["original"]) == halves, "randomisation.original does not hold the noise vector")
     return [fields(e, "randomisation.original", file=str, sha256=str) for e in entry["original"]]
