@@ -1,0 +1,1 @@
+"""Explanations of networks as graphs: a model in, a model that also outputs the attribution out."""
