@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,11 +162,7 @@ class Graph:
         self._made: dict[tuple[Any, ...], list[Tensor]] = {}
         self._count = 0
         seen = inferred(proto).graph
-        for value in (*seen.value_info, *seen.output, *seen.input):
-            if value.type.HasField("tensor_type"):
-                kind = value.type.tensor_type
-                shape = tuple(map(_dim, kind.shape.dim)) if kind.HasField("shape") else None
-                self._tensors[value.name] = Tensor(self, value.name, int(kind.elem_type), shape)
+        self._take((*seen.value_info, *seen.output, *seen.input))
         for stored in proto.graph.initializer:
             self._tensors[stored.name] = Tensor(
                 self, stored.name, int(stored.data_type), tuple(int(n) for n in stored.dims)
@@ -175,6 +171,18 @@ class Graph:
         self._written = {
             node.output[0]: node for node in proto.graph.node if node.op_type == "Constant" and node.output
         }
+
+    def _take(self, values: Iterable[onnx.ValueInfoProto]) -> None:
+        for value in values:
+            if value.type.HasField("tensor_type"):
+                kind = value.type.tensor_type
+                shape = tuple(map(_dim, kind.shape.dim)) if kind.HasField("shape") else None
+                self._tensors[value.name] = Tensor(self, value.name, int(kind.elem_type), shape)
+
+    def adopt(self, nodes: Iterable[onnx.NodeProto], values: Iterable[onnx.ValueInfoProto]) -> None:
+        """Append nodes as they are, and learn the types and shapes of what they make."""
+        self.proto.graph.node.extend(nodes)
+        self._take(values)
 
     def tensor(self, name: str) -> Tensor:
         """A tensor of the model, by name; a ModelError if its type is not known."""
@@ -203,7 +211,7 @@ class Graph:
         array = np.asarray(value).astype(helper.tensor_dtype_to_np_dtype(elem_type), order="C")
         key = (array.tobytes(), str(array.dtype), array.shape)
         if key not in self._constants:
-            name = self._fresh("constant")
+            name = self.fresh("constant")
             stored = numpy_helper.from_array(array, name)
             self.proto.graph.initializer.append(stored)
             self._stored[name] = self.proto.graph.initializer[-1]
@@ -239,7 +247,7 @@ class Graph:
         key = (op_type, names, repr(sorted(attributes.items())), len(outputs))
         if key not in self._made:
             first = next((tensor.elem_type for tensor in inputs if tensor is not None), TensorProto.FLOAT)
-            fresh = [self._fresh(op_type) for _ in outputs]
+            fresh = [self.fresh(op_type) for _ in outputs]
             made = helper.make_node(op_type, list(names), fresh, name=fresh[0])
             made.attribute.extend(helper.make_attribute(k, attributes[k]) for k in sorted(attributes))
             self.proto.graph.node.append(made)
@@ -270,6 +278,8 @@ class Graph:
 
     def reshape(self, x: Tensor, like: Tensor) -> Tensor:
         """The elements of x in the shape of another tensor."""
+        if x.shape is not None and x.shape == like.shape and None not in x.shape:
+            return x
         return self.node("Reshape", [x, self.shape_of(like)], shape=like.shape, allowzero=1)
 
     def expand(self, x: Tensor, like: Tensor) -> Tensor:
@@ -331,7 +341,9 @@ class Graph:
         self._tensors[name] = Tensor(self, name, x.elem_type, x.shape)
         return self._tensors[name]
 
-    def _fresh(self, what: str) -> str:
+    def fresh(self, what: str) -> str:
+        """A name that nothing has."""
+        what = what.removeprefix(PREFIX)
         while True:
             self._count += 1
             name = f"{PREFIX}{what}_{self._count}"

@@ -1,0 +1,239 @@
+"""From a model and a method to a model that also outputs the attribution."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike, NDArray
+from onnx import TensorProto, helper
+
+from symbolic.errors import InputError, ModelError, OptionError, enough_memory
+from symbolic.explanations.graph import Graph
+from symbolic.explanations.method import Method, Task
+from symbolic.explanations.passage import Passage
+from symbolic.explanations.readying import readied
+from symbolic.explanations.targets import logits, parsed_target
+from symbolic.reading.loading import load_model
+from symbolic.reading.random_nodes import freeze_random
+from symbolic.reading.static_shapes import free_inputs, static_inputs, without_large_tensors
+
+__all__ = ["ATTRIBUTION", "EXPLAINED_CLASS", "EXTERNAL_BYTES", "Explained", "explain"]
+
+ATTRIBUTION = "attribution"
+EXPLAINED_CLASS = "explained_class"
+EXTERNAL_BYTES = 1_500_000_000
+"""Beyond it weights go to a file of their own: a protobuf message holds 2 GiB."""
+KEY = "sureline.explanation"
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A model that outputs its prediction and an attribution.
+
+    Attributes
+    ----------
+    proto : onnx.ModelProto
+        Standard operators only. Its outputs: the model's own, `attribution` (the shape of the explained
+        input), and of a predicted target `explained_class` (int64, one per row).
+    provenance : dict
+        Method, options, target, head, hash of the model; stored in the file's metadata too.
+    """
+
+    proto: onnx.ModelProto
+    provenance: dict[str, Any]
+
+    def __call__(self, *inputs: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Prediction (the model's first output) and attribution, by ONNX Runtime.
+
+        Parameters
+        ----------
+        *inputs : array
+            One per input of the model, with the batch axis.
+        """
+        values = self.outputs(*inputs)
+        return values[0], values[self.names.index(ATTRIBUTION)]
+
+    def outputs(self, *inputs: ArrayLike) -> list[NDArray[Any]]:
+        """All outputs, in the order of `names`."""
+        ports = free_inputs(self.proto.graph)
+        if len(inputs) != len(ports):
+            raise InputError(f"the model has {len(ports)} inputs, {len(inputs)} were given.")
+        feeds = {}
+        for port, value in zip(ports, inputs, strict=True):
+            kind = helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type)
+            feeds[port.name] = np.asarray(value).astype(kind)
+        return [np.asarray(v) for v in self._session.run(None, feeds)]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the outputs."""
+        return [value.name for value in self.proto.graph.output]
+
+    @cached_property
+    def _session(self) -> Any:
+        return session(self.proto)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file; weights beyond 1.5 GB go to PATH.data beside it."""
+        target = Path(path)
+        if self.proto.ByteSize() <= EXTERNAL_BYTES:
+            onnx.save(self.proto, target)
+            return
+        copy = onnx.ModelProto()
+        copy.CopyFrom(self.proto)
+        onnx.save(
+            copy, target, save_as_external_data=True, location=target.name + ".data", size_threshold=1024
+        )
+
+    def __repr__(self) -> str:
+        p = self.provenance
+        options = ", ".join(f"{k}={v}" for k, v in p["options"].items())
+        return f"{p['method']}({options}) of target {p['target']}, {len(self.proto.graph.node)} nodes"
+
+
+def session(proto: onnx.ModelProto) -> Any:
+    """ONNX Runtime on a model."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(
+            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # the C++ side raises several types
+        raise ModelError(f"ONNX Runtime cannot run the model ({str(error)[:300]}).") from None
+
+
+@enough_memory()
+def explain(
+    model: str | os.PathLike[str] | onnx.ModelProto,
+    method: Method,
+    target: object = "predicted",
+    *,
+    head: str = "logit",
+    i_idx: int = 0,
+    o_idx: int = 0,
+    shapes: dict[str, tuple[int, ...]] | None = None,
+    seed: int | None = None,
+) -> Explained:
+    """Give a model that also outputs an attribution of its input.
+
+    Parameters
+    ----------
+    model : path or onnx.ModelProto
+    method : Method
+        Such as ``IntegratedGradients(steps=64)``.
+    target : str, int or pair of int
+        "predicted" (the class with the greatest score, of every row by itself), a class, a pair (the first
+        score minus the second), or "sum" of all outputs.
+    head : {"logit", "output"}
+        Explain what a final Softmax, LogSoftmax or Sigmoid gets, or what it gives.
+    i_idx, o_idx : int
+        Which input, and which output.
+    shapes : dict, optional
+        Of inputs by name, where the file leaves lengths open that a method needs.
+    seed : int, optional
+        Of random nodes, drawn once and frozen.
+
+    Returns
+    -------
+    Explained
+
+    Raises
+    ------
+    ModelError
+        The method is not defined for the network; the message names the node.
+    OptionError
+        An option has no meaning here.
+    """
+    if not isinstance(method, Method):
+        raise OptionError("method should be one of Sureline's, such as IntegratedGradients(steps=64).")
+    if head not in ("logit", "output"):
+        raise OptionError(f"head is {head!r}: give 'logit' or 'output'.")
+    wish = parsed_target(target)
+    loaded = load_model(model)
+    proto = static_inputs(loaded.proto, shapes) if shapes else loaded.proto
+    proto, _ = freeze_random(proto, seed=seed)
+    proto = readied(proto)
+    ports = free_inputs(proto.graph)
+    if not 0 <= i_idx < len(ports):
+        raise OptionError(f"i_idx is {i_idx}, but the model has {len(ports)} inputs.")
+    if not 0 <= o_idx < len(proto.graph.output):
+        raise OptionError(f"o_idx is {o_idx}, but the model has {len(proto.graph.output)} outputs.")
+    source = ports[i_idx].name
+    graph = Graph(proto)
+    if graph.tensor(source).elem_type not in (TensorProto.FLOAT, TensorProto.DOUBLE):
+        raise ModelError(f"the input {source!r} holds no floats, so that nothing can be attributed to it.")
+    taken = {v.name for v in (*graph.proto.graph.input, *graph.proto.graph.output)} & {
+        ATTRIBUTION,
+        EXPLAINED_CLASS,
+    }
+    if taken:
+        raise ModelError(f"the model has a tensor called {min(taken)!r} already: is it an explained model?")
+    nodes = list(proto.graph.node)
+    output = proto.graph.output[o_idx].name
+    scores = logits(graph, nodes, output) if head == "logit" else output
+    passage = Passage(graph, tuple(nodes), source, scores)
+    weights, chosen = wish.weights(passage.y)
+    plain = without_outputs(proto)
+    task = Task(passage, wish, weights, lambda names, x: values_of(plain, names, {source: x}))
+    graph.output(method.attribution(task), ATTRIBUTION)
+    if chosen is not None:
+        graph.output(chosen, EXPLAINED_CLASS)
+    prune(proto)
+    provenance = {
+        "method": method.name,
+        "options": method.options(),
+        "target": str(wish),
+        "head": head,
+        "explained_output": output,
+        "model_sha256": loaded.sha256,
+    }
+    helper.set_model_props(
+        proto, {**{p.key: p.value for p in proto.metadata_props}, KEY: json.dumps(provenance, sort_keys=True)}
+    )
+    proto.producer_name = "sureline"
+    onnx.checker.check_model(without_large_tensors(proto))
+    return Explained(proto, provenance)
+
+
+def without_outputs(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A shallow view of the model as it is now, to run inner tensors of it."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    return copy
+
+
+def values_of(proto: onnx.ModelProto, names: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    """Inner tensors of a model at an input, by ONNX Runtime."""
+    del proto.graph.output[:]
+    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names))
+    found = dict(zip(dict.fromkeys(names), session(proto).run(None, feeds), strict=True))
+    return [np.asarray(found[name]) for name in names]
+
+
+def prune(proto: onnx.ModelProto) -> None:
+    """Drop nodes and constants that no output needs, in place."""
+    needed = {value.name for value in proto.graph.output}
+    kept = []
+    for node in reversed(proto.graph.node):
+        if not needed.isdisjoint(node.output):
+            kept.append(node)
+            needed.update(name for name in node.input if name)
+            for attribute in node.attribute:  # what subgraphs read from outside
+                if attribute.HasField("g"):
+                    needed.update(name for inner in attribute.g.node for name in inner.input)
+    del proto.graph.node[:]
+    proto.graph.node.extend(reversed(kept))
+    constants = [t for t in proto.graph.initializer if t.name in needed]
+    if len(constants) < len(proto.graph.initializer):
+        del proto.graph.initializer[:]
+        proto.graph.initializer.extend(constants)

@@ -1,0 +1,121 @@
+"""What a method of explanation is, and their registry."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symbolic.explanations.graph import Graph, Tensor
+from symbolic.explanations.passage import Passage
+from symbolic.explanations.targets import Target
+
+__all__ = ["Method", "Task", "methods", "named", "option"]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What a method gets to work with.
+
+    Attributes
+    ----------
+    passage : Passage
+        The network's own run.
+    target : Target
+    weights : Tensor
+        Of the scores, in their shape: 1 at the explained class.
+    run : callable
+        From the names of tensors and a batch of inputs to their values, in the network before anything was
+        appended: for what a method computes once, such as the activations of its references.
+    """
+
+    passage: Passage
+    target: Target
+    weights: Tensor
+    run: Callable[[list[str], NDArray[Any]], list[NDArray[Any]]]
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that grows."""
+        return self.passage.graph
+
+    @property
+    def x(self) -> Tensor:
+        """The explained input."""
+        return self.passage.x
+
+    @cached_property
+    def value(self) -> Tensor:
+        """The explained number of every row, (N,)."""
+        scores = self.passage.y
+        return self.graph.sum(scores * self.weights, range(1, scores.rank), keep=False)
+
+
+class Method(ABC):
+    """Base of all methods: a frozen dataclass whose fields are its options.
+
+    Attributes
+    ----------
+    name : str
+        As in `--method`.
+    on_a_line : str
+        What the attribution is along x(z) = a + b z in a piecewise-linear network.
+    summary : str
+        One line.
+    source : str
+        Paper or standard.
+    """
+
+    name: ClassVar[str]
+    on_a_line: ClassVar[str]
+    summary: ClassVar[str]
+    source: ClassVar[str]
+
+    @abstractmethod
+    def attribution(self, task: Task) -> Tensor:
+        """Append the attribution, in the shape of the input."""
+
+    def options(self) -> dict[str, Any]:
+        """The options as numbers, texts and lists."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
+
+
+methods: dict[str, type[Method]] = {}
+"""By name."""
+M = TypeVar("M", bound=type[Method])
+
+
+def named(name: str, on_a_line: str, source: str) -> Callable[[M], M]:
+    """Register a method; its summary is the first line of its docstring."""
+
+    def register(cls: M) -> M:
+        cls.name, cls.on_a_line, cls.source = name, on_a_line, source
+        cls.summary = (cls.__doc__ or "").strip().splitlines()[0]
+        methods[name] = cls
+        return cls
+
+    return register
+
+
+def option(value: object) -> Any:
+    """An option as it is stored in the file."""
+    return _plain(value)
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, np.ndarray):
+        return f"array of shape {list(value.shape)}"
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (tuple, list)):
+        return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)

@@ -1,0 +1,3 @@
+"""Methods of explanation, by families; importing this fills their registry."""
+
+import symbolic.explanations.methods.gradients  # noqa: F401
