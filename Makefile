@@ -8,6 +8,7 @@
 #   make bench          compare with si4onnx, in an environment of its own (.venv-bench)
 #   make exact-vs-approximate   networks built so that float tools fail, in the same environment
 #   make laws-against-sicore    p-values of thousands of random truncation sets, in the same environment
+#   make peers          compare explanations with captum, zennit and shap, in an environment of its own
 #   make coverage       ten thousand audits under each law: levels, intervals, estimates
 #   make study          compare methods over thousands of draws, for about an hour; make calibration the null alone
 #   make clean          remove what the other targets made
@@ -22,7 +23,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test lint kernels conformance bench exact-vs-approximate laws-against-sicore study calibration \
+.PHONY: demo test lint kernels conformance bench peers exact-vs-approximate laws-against-sicore study calibration \
   coverage clean
 .DELETE_ON_ERROR:
 
@@ -65,11 +66,14 @@ laws-against-sicore: $(VENV)-bench/.autosi $(VENV)/.test
 	$(BIN)/python benchmarks/laws_against_sicore.py --sicore-python $(VENV)-bench/bin/python \
 	  --docs docs/laws-against-sicore.md
 
+peers: $(VENV)-peers/.peers
+	$(VENV)-peers/bin/python -m pytest -q -p no:cacheprovider tests/peers
+
 coverage: $(VENV)/.test
 	$(BIN)/python benchmarks/coverage.py --docs benchmarks/README.md --picture benchmarks/data/coverage.png
 
 clean:
-	rm -rf $(VENV) $(VENV)-bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment serves demo and test. A stamp file says what it holds, so that nothing is installed twice.
@@ -88,6 +92,14 @@ $(VENV)-bench/.bench: pyproject.toml | $(VENV)-bench/bin/python
 	$(VENV)-bench/bin/python $(PIP_INSTALL) $(BENCH_PIP_FLAGS) torch==2.13.0 si4onnx==0.1.13 onnxscript -e .
 	@if $(VENV)-bench/bin/python -m pip list --disable-pip-version-check 2>/dev/null | grep -qi '^nvidia'; then \
 	  echo "make bench: torch was installed with GPU libraries; set BENCH_PIP_FLAGS to a source of CPU-only wheels, run make clean and try again." >&2; \
+	  exit 1; fi
+	@touch $@
+
+$(VENV)-peers/.peers: pyproject.toml | $(VENV)-peers/bin/python
+	$(VENV)-peers/bin/python $(PIP_INSTALL) $(BENCH_PIP_FLAGS) torch==2.13.0 captum==0.9.0 zennit shap==0.51.0 \
+	  hypothesis pytest -e .
+	@if $(VENV)-peers/bin/python -m pip list --disable-pip-version-check 2>/dev/null | grep -qi '^nvidia'; then \
+	  echo "make peers: torch was installed with GPU libraries; set BENCH_PIP_FLAGS to a source of CPU-only wheels, run make clean and try again." >&2; \
 	  exit 1; fi
 	@touch $@
 

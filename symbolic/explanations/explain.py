@@ -19,10 +19,11 @@ from symbolic.explanations.graph import Graph
 from symbolic.explanations.method import Method, Task
 from symbolic.explanations.passage import Passage
 from symbolic.explanations.readying import readied
+from symbolic.explanations.running import session, values_of
 from symbolic.explanations.targets import logits, parsed_target
 from symbolic.reading.loading import load_model
 from symbolic.reading.random_nodes import freeze_random
-from symbolic.reading.static_shapes import free_inputs, static_inputs, without_large_tensors
+from symbolic.reading.static_shapes import copied, free_inputs, static_inputs, without_large_tensors
 
 __all__ = ["ATTRIBUTION", "EXPLAINED_CLASS", "EXTERNAL_BYTES", "Explained", "explain"]
 
@@ -98,20 +99,6 @@ class Explained:
         return f"{p['method']}({options}) of target {p['target']}, {len(self.proto.graph.node)} nodes"
 
 
-def session(proto: onnx.ModelProto) -> Any:
-    """ONNX Runtime on a model."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(
-            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # the C++ side raises several types
-        raise ModelError(f"ONNX Runtime cannot run the model ({str(error)[:300]}).") from None
-
-
 @enough_memory()
 def explain(
     model: str | os.PathLike[str] | onnx.ModelProto,
@@ -183,7 +170,7 @@ def explain(
     scores = logits(graph, nodes, output) if head == "logit" else output
     passage = Passage(graph, tuple(nodes), source, scores)
     weights, chosen = wish.weights(passage.y)
-    plain = without_outputs(proto)
+    plain = copied(proto)
     task = Task(passage, wish, weights, lambda names, x: values_of(plain, names, {source: x}))
     graph.output(method.attribution(task), ATTRIBUTION)
     if chosen is not None:
@@ -203,21 +190,6 @@ def explain(
     proto.producer_name = "sureline"
     onnx.checker.check_model(without_large_tensors(proto))
     return Explained(proto, provenance)
-
-
-def without_outputs(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """A shallow view of the model as it is now, to run inner tensors of it."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    return copy
-
-
-def values_of(proto: onnx.ModelProto, names: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
-    """Inner tensors of a model at an input, by ONNX Runtime."""
-    del proto.graph.output[:]
-    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names))
-    found = dict(zip(dict.fromkeys(names), session(proto).run(None, feeds), strict=True))
-    return [np.asarray(found[name]) for name in names]
 
 
 def prune(proto: onnx.ModelProto) -> None:

@@ -23,7 +23,7 @@ from symbolic.rewriting.composites import expanded
 __all__ = ["BATCH", "OPSET", "readied"]
 
 OPSET = 18
-"""The oldest operator set in which gradients are written: ScatterElements adds, reductions take their axes."""
+"""The oldest operator set that gradients are written in: ScatterElements adds, reductions take axes."""
 BATCH = "N"
 """How a batch axis is called that had a fixed length of 1."""
 MOST_FOLDED = 2**16

@@ -127,8 +127,8 @@ def logits(graph: Graph, nodes: list[onnx.NodeProto], name: str) -> str:
     makers = {out: node for node in nodes for out in node.output if out}
     found, at = name, makers.get(name)
     while at is not None and at.op_type in (*HEADS, *PASSED) and at.domain in ("", "ai.onnx"):
-        found, head = at.input[0], at.op_type in HEADS
-        at = makers.get(found)
-        if head:
+        found = str(at.input[0])
+        if at.op_type in HEADS:
             return found
+        at = makers.get(found)
     return name
