@@ -18,6 +18,7 @@ __all__ = ["PREFIX", "Dim", "Graph", "Shape", "Tensor", "broadcast"]
 
 PREFIX = "explain/"
 """How the names of what is appended begin."""
+FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 Dim = int | str | None
 """A length: known, the same as others of this name, or unknown."""
 Shape = tuple[Dim, ...]
@@ -160,6 +161,8 @@ class Graph:
         self._tensors: dict[str, Tensor] = {}
         self._constants: dict[tuple[bytes, str, tuple[int, ...]], Tensor] = {}
         self._made: dict[tuple[Any, ...], list[Tensor]] = {}
+        self._repeated: dict[tuple[str, int], Tensor] = {}
+        self._lengths: dict[str, Tensor] = {}
         self._count = 0
         seen = inferred(proto).graph
         self._take((*seen.value_info, *seen.output, *seen.input))
@@ -269,10 +272,33 @@ class Graph:
         shape = broadcast(condition.shape, broadcast(a.shape, b.shape))
         return self.node("Where", [condition, a, b], shape=shape, elem_type=like.elem_type)
 
+    def repeat(self, x: Tensor, count: int) -> Tensor:
+        """x one after the other along its first axis, so many times: (count N, ...)."""
+        if count == 1:
+            return x
+        if (x.name, count) not in self._repeated:
+            zeros = np.zeros((count, *[1] * x.rank))
+            wide = x + zeros if x.elem_type in FLOATS else x + zeros.astype(np.int64)
+            first = x.known_shape[0]
+            length = first * count if isinstance(first, int) else f"{count}*{first}" if first else None
+            shape = (length, *x.known_shape[1:])
+            lengths = self._times_first(self.shape_of(x), count, x.rank)
+            made = self.node("Reshape", [wide, lengths], shape=shape, allowzero=1)
+            self._repeated[x.name, count] = made
+            self._lengths[made.name] = lengths
+        return self._repeated[x.name, count]
+
+    def _times_first(self, lengths: Tensor, count: int, rank: int) -> Tensor:
+        known = self.value(lengths.name)
+        factors = np.array([count, *[1] * (rank - 1)], dtype=np.int64)
+        return self.integers(list(known * factors)) if known is not None else lengths * factors
+
     def shape_of(self, x: Tensor) -> Tensor:
         """The lengths of a tensor when it runs."""
         if x.shape is not None and all(isinstance(n, int) for n in x.shape):
             return self.integers([int(n) for n in x.shape])  # type: ignore[arg-type]
+        if x.name in self._lengths:  # without the tensor itself
+            return self._lengths[x.name]
         rank = None if x.shape is None else (len(x.shape),)
         return self.node("Shape", [x], shape=rank, elem_type=TensorProto.INT64)
 

@@ -22,6 +22,8 @@ __all__ = [
     "InputXGradient",
     "IntegratedGradients",
     "SmoothGrad",
+    "as_one_input",
+    "gradients_at",
 ]
 
 CONSTANT, LINEAR = "piecewise constant", "piecewise linear"
@@ -188,15 +190,16 @@ def _at_relus(task: Task, then: Callable[[Step, Tensor], Tensor]) -> Callable[[S
 
 
 def _mean_gradient(task: Task, inputs: Tensor, weights: NDArray[np.float64]) -> Tensor:
-    """The weighted sum of gradients at (S, N, ...) inputs, for the class chosen at the clean input."""
-    graph, batch = task.graph, task.x.known_shape[0]
-    copy = task.passage.at(folded_batch(inputs))
-    lead = graph.node("Unsqueeze", [task.weights, graph.integers([0])], shape=(1, *task.weights.known_shape))
-    ones = np.ones((len(weights), *[1] * lead.rank))
-    many = folded_batch(lead * ones.reshape(len(weights), *[1] * (lead.rank - 1)))
-    found = spread_batch(copy.gradient(many), len(weights), batch)
+    """The weighted sum of gradients at (S, N, ...) inputs."""
     column = weights.reshape(-1, *[1] * task.x.rank)
-    return graph.sum(found * column, [0], keep=False)
+    return task.graph.sum(gradients_at(task, inputs, len(weights)) * column, [0], keep=False)
+
+
+def gradients_at(task: Task, inputs: Tensor, count: int) -> Tensor:
+    """The gradients at (S, N, ...) inputs, for the class chosen at the clean input."""
+    copy = task.passage.at(folded_batch(inputs))
+    found = copy.gradient(task.graph.repeat(task.weights, count))
+    return spread_batch(found, count, task.x.known_shape[0])
 
 
 def as_one_input(value: float | ArrayLike, task: Task, name: str) -> NDArray[np.float64]:
