@@ -43,6 +43,7 @@ from symbolic.errors import (
     OptionError,
     enough_memory,
 )
+from symbolic.explanations.explained import Explained
 from symbolic.network import require_supported
 from symbolic.reading.arrays import (
     as_exact_array,
@@ -56,9 +57,11 @@ from verifier.strategy import STRATEGIES, Strategy
 
 __all__ = ["SelectiveInferenceModel", "TruncationSet", "audit", "load", "truncation_set"]
 
+Model = str | os.PathLike[str] | onnx.ModelProto | Explained
+
 
 def load(
-    model: str | os.PathLike[str] | onnx.ModelProto | None,
+    model: Model | None,
     hypothesis: Hypothesis,
     seed: int | None = None,
     memoization: bool | None = None,
@@ -67,7 +70,7 @@ def load(
 
     Parameters
     ----------
-    model : path or onnx.ModelProto
+    model : path, onnx.ModelProto or Explained
         The network (None if ``hypothesis`` is a Selection with a graph of its own).
     hypothesis : Hypothesis
         BackMeanDiff, NeighborMeanDiff, ReferenceMeanDiff or Selection.
@@ -87,7 +90,7 @@ def load(
 
 
 def audit(
-    model: str | os.PathLike[str] | onnx.ModelProto | None,
+    model: Model | None,
     x: Any,
     *,
     hypothesis: Hypothesis,
@@ -104,7 +107,7 @@ class SelectiveInferenceModel:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | onnx.ModelProto | None,
+        model: Model | None,
         hypothesis: Hypothesis,
         seed: int | None = None,
     ) -> None:
@@ -118,8 +121,10 @@ class SelectiveInferenceModel:
             model = hypothesis.graph
         if model is None:
             raise OptionError("give a model: a path or an onnx.ModelProto.")
+        self.loaded = load_model(model.proto if isinstance(model, Explained) else model)
+        if isinstance(hypothesis, PresetHypothesis):
+            hypothesis = hypothesis.of_model(self.loaded.proto)
         self.hypothesis, self.seed = hypothesis, seed
-        self.loaded = load_model(model)
         require_real_input(self.loaded.proto, hypothesis.i_idx)
         needed = needed_outputs(self.loaded.proto, hypothesis)
         require_supported(self.loaded.proto, needed)

@@ -228,6 +228,8 @@ class Case:
             spec["outputs"] = [name for name, _ in self.named if not name.startswith(PATTERN)]
         else:
             spec["mask"] = self.audited.mask is not None
+            if self.audited.given:
+                spec["given"] = list(self.audited.given)
         dof = self.noise.degrees_of_freedom
         declared: dict[str, Any] = {
             "kind": self.noise.kind,

@@ -22,6 +22,7 @@ from inference.label_hypotheses import LabelHypothesis
 from inference.score_hypotheses import PresetHypothesis
 from symbolic.enclosures.values import is_discrete
 from symbolic.errors import InputError, ModelError, OptionError
+from symbolic.explanations.provenance import class_output
 from symbolic.network import Network
 from symbolic.reading.loading import LoadedModel, freeze_random, inferred_shapes, static_inputs
 from symbolic.reading.static_shapes import free_inputs
@@ -57,6 +58,8 @@ class Audited:
     entry : dict
         The certificate's "model" entry.
     warnings : tuple of str
+    given : tuple of str
+        Further outputs of the model that belong to the event: the explained class.
     """
 
     proto: onnx.ModelProto
@@ -67,11 +70,17 @@ class Audited:
     mask: NDArray[np.bool_] | None
     entry: dict[str, Any]
     warnings: tuple[str, ...]
+    given: tuple[str, ...] = ()
 
     @property
     def primary(self) -> int:
-        """How many outputs are the selection itself (pattern outputs follow)."""
-        return sum(not name.startswith(PATTERN) for name in self.outputs)
+        """How many outputs are the selection itself (what is given and pattern outputs follow)."""
+        return sum(not name.startswith(PATTERN) for name in self.outputs) - len(self.given)
+
+    @property
+    def has_pattern(self) -> bool:
+        """Whether the activation pattern belongs to the event."""
+        return any(name.startswith(PATTERN) for name in self.outputs)
 
 
 def prepare(
@@ -122,11 +131,12 @@ def prepare(
     warnings: tuple[str, ...] = ()
     score: str | None = None
     stored_mask = None
+    given = _given(static, hypothesis)
     if isinstance(hypothesis, PresetHypothesis):
         added = append_selection(
             static,
             i_idx=hypothesis.i_idx,
-            o_idx=hypothesis.o_idx,
+            o_idx=hypothesis.output,
             shape_of=shape_of,
             post_process=hypothesis.steps,
             use_norm=hypothesis.use_norm,
@@ -156,6 +166,7 @@ def prepare(
             "of your "
             "own as sureline.Selection(graph, output=..., eta=...)."
         )
+    outputs = (*outputs, *given)
     if pattern:
         moved = moving_tensors(proto, moving)
         needed = Network(proto, arrays, moving, outputs).needed
@@ -166,15 +177,24 @@ def prepare(
         value = network.observed.get(name, network.constants.get(name))
         if value is not None and not is_discrete(value):
             raise ModelError(f"the output {name!r} is not discrete: a selection is boolean or integer.")
-    return Audited(proto, network, outputs, score, model_outputs, stored_mask, entry, warnings)
+    return Audited(proto, network, outputs, score, model_outputs, stored_mask, entry, warnings, given)
+
+
+def _given(proto: onnx.ModelProto, hypothesis: Hypothesis) -> tuple[str, ...]:
+    """The output that names the explained class, where the event holds it."""
+    name = class_output(proto)
+    wanted = isinstance(hypothesis, PresetHypothesis) and hypothesis.condition_on_class
+    return (name,) if name is not None and wanted else ()
 
 
 def needed_outputs(proto: onnx.ModelProto, hypothesis: Hypothesis) -> tuple[str, ...] | None:
     """The model's outputs that an audit reads; None if there is an option to complain about."""
     if isinstance(hypothesis, (PresetHypothesis, LabelHypothesis)):
         names = [value.name for value in proto.graph.output]
-        k = hypothesis.o_idx
-        return (names[k],) if isinstance(k, (int, np.integer)) and 0 <= k < len(names) else None
+        k = hypothesis.output if isinstance(hypothesis, PresetHypothesis) else hypothesis.o_idx
+        if not isinstance(k, (int, np.integer)) or not 0 <= k < len(names):
+            return None
+        return (names[k], *_given(proto, hypothesis))
     try:
         return _discrete_outputs(proto, getattr(hypothesis, "outputs", None))
     except OptionError:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from inference.hypothesis import Contrast, Hypothesis
@@ -15,6 +16,7 @@ from inference.hypothesis_nodes import steps_of, stored_threshold
 from inference.operators import Operator
 from inference.regions import Bools, channel, component, components, dilated, means
 from symbolic.errors import NoHypothesisError, OptionError
+from symbolic.explanations.provenance import ATTRIBUTION, provenance_of
 from symbolic.reading.exact import exact_number
 
 __all__ = [
@@ -38,8 +40,11 @@ class PresetHypothesis(Hypothesis):
     ----------
     threshold : float, str or Fraction, optional
         Elements whose score is greater are selected. Stored as a double. Left out with `top`.
-    i_idx, o_idx : int
-        Which input is tested, which output is the score map.
+    i_idx : int
+        Which input is tested.
+    o_idx : int or str, optional
+        Which output is the score map, by number or name; default: the attribution of an explained model,
+        else the first.
     post_process : Operator or sequence of Operator
         Steps between output and score map.
     use_norm : bool
@@ -53,16 +58,20 @@ class PresetHypothesis(Hypothesis):
         Test a part of the region only: one connected component (numbered by their first elements), one
         channel (axis 1 of four, 0 of three; so is what it is compared with), or the elements of one sign (of
         a signed selection).
+    condition_on_class : bool
+        Whether the class that an explained model explains (of a predicted target) belongs to the event. Both
+        are valid; without it the p-value speaks of the region alone, whichever class was explained.
     contrasts : "mean", "channels" or "elements"
         Compare the means; or the means of every channel, or every element, together, by the chi (or F) law.
     """
 
     threshold: Number | None = None
     i_idx: int = 0
-    o_idx: int = 0
+    o_idx: int | str | None = None
     post_process: Operator | Sequence[Operator] = ()
     use_norm: bool = False
     _: KW_ONLY
+    condition_on_class: bool = True
     top: int | None = None
     signed: bool = False
     component: int | None = None
@@ -113,7 +122,7 @@ class PresetHypothesis(Hypothesis):
             if self.threshold is None
             else str(stored_threshold(self.threshold, self.use_norm)[0]),
             "i_idx": int(self.i_idx),
-            "o_idx": int(self.o_idx),
+            "o_idx": self.output,
             "post_process": [step.spec() for step in self.steps],
             "use_norm": bool(self.use_norm),
             "neighborhood_range": None,
@@ -127,6 +136,29 @@ class PresetHypothesis(Hypothesis):
             "contrasts": None if self.contrasts == "mean" else self.contrasts,
         }
         return plain | {key: value for key, value in more.items() if value is not None}
+
+    @property
+    def output(self) -> int:
+        """Which output is the score map, once the model is known."""
+        return int(self.o_idx) if isinstance(self.o_idx, (int, np.integer)) else 0
+
+    def of_model(self, proto: onnx.ModelProto) -> PresetHypothesis:
+        """The same, with the number of the output that it is about.
+
+        Raises
+        ------
+        OptionError
+            The model has no such output.
+        """
+        names = [value.name for value in proto.graph.output]
+        wanted = self.o_idx
+        if wanted is None:
+            wanted = names.index(ATTRIBUTION) if provenance_of(proto) and ATTRIBUTION in names else 0
+        if isinstance(wanted, str):
+            if wanted not in names:
+                raise OptionError(f"o_idx: the model has no output {wanted!r}; it has {', '.join(names)}.")
+            wanted = names.index(wanted)
+        return replace(self, o_idx=wanted)
 
     def parts(self, observed: Sequence[NDArray[Any]], by: str) -> list[PresetHypothesis]:
         """The hypotheses about every connected component, channel or sign of an observed selection."""
@@ -245,7 +277,7 @@ class NeighborMeanDiff(PresetHypothesis):
         threshold: Number | None = None,
         neighborhood_range: int = 1,  # second, as scripts written for si4onnx have it
         i_idx: int = 0,
-        o_idx: int = 0,
+        o_idx: int | str | None = None,
         post_process: Operator | Sequence[Operator] = (),
         use_norm: bool = False,
         **options: Any,

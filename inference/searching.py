@@ -156,7 +156,7 @@ def _searched(
     exact = decider(audited.proto, arrays, network.moving, line.direction, audited.outputs, seen.observed)
     moving = Line.of(line.start, line.direction, network.shape)
     sweeps = None if patient else lambda: _sweeps(audited)
-    if audited.primary < len(audited.outputs) and not known:
+    if audited.has_pattern and not known:
         given = pattern_region(network, moving, exact, options.reach)
         if given:
             return _run(Event(network, moving, seen.observed), options, exact, given)

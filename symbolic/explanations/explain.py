@@ -4,99 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper
 
-from symbolic.errors import InputError, ModelError, OptionError, enough_memory
+from symbolic.errors import ModelError, OptionError, enough_memory
+from symbolic.explanations.explained import Explained
 from symbolic.explanations.graph import Graph
 from symbolic.explanations.method import Method, Task
 from symbolic.explanations.passage import Passage
+from symbolic.explanations.provenance import ATTRIBUTION, EXPLAINED_CLASS, KEY
 from symbolic.explanations.readying import readied
-from symbolic.explanations.running import session, values_of
+from symbolic.explanations.running import values_of
 from symbolic.explanations.targets import logits, parsed_target
 from symbolic.reading.loading import load_model
 from symbolic.reading.random_nodes import freeze_random
 from symbolic.reading.static_shapes import copied, free_inputs, static_inputs, without_large_tensors
 
-__all__ = ["ATTRIBUTION", "EXPLAINED_CLASS", "EXTERNAL_BYTES", "Explained", "explain"]
-
-ATTRIBUTION = "attribution"
-EXPLAINED_CLASS = "explained_class"
-EXTERNAL_BYTES = 1_500_000_000
-"""Beyond it weights go to a file of their own: a protobuf message holds 2 GiB."""
-KEY = "sureline.explanation"
-
-
-@dataclass(frozen=True)
-class Explained:
-    """A model that outputs its prediction and an attribution.
-
-    Attributes
-    ----------
-    proto : onnx.ModelProto
-        Standard operators only. Its outputs: the model's own, `attribution` (the shape of the explained
-        input), and of a predicted target `explained_class` (int64, one per row).
-    provenance : dict
-        Method, options, target, head, hash of the model; stored in the file's metadata too.
-    """
-
-    proto: onnx.ModelProto
-    provenance: dict[str, Any]
-
-    def __call__(self, *inputs: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Prediction (the model's first output) and attribution, by ONNX Runtime.
-
-        Parameters
-        ----------
-        *inputs : array
-            One per input of the model, with the batch axis.
-        """
-        values = self.outputs(*inputs)
-        return values[0], values[self.names.index(ATTRIBUTION)]
-
-    def outputs(self, *inputs: ArrayLike) -> list[NDArray[Any]]:
-        """All outputs, in the order of `names`."""
-        ports = free_inputs(self.proto.graph)
-        if len(inputs) != len(ports):
-            raise InputError(f"the model has {len(ports)} inputs, {len(inputs)} were given.")
-        feeds = {}
-        for port, value in zip(ports, inputs, strict=True):
-            kind = helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type)
-            feeds[port.name] = np.asarray(value).astype(kind)
-        return [np.asarray(v) for v in self._session.run(None, feeds)]
-
-    @property
-    def names(self) -> list[str]:
-        """Of the outputs."""
-        return [value.name for value in self.proto.graph.output]
-
-    @cached_property
-    def _session(self) -> Any:
-        return session(self.proto)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the file; weights beyond 1.5 GB go to PATH.data beside it."""
-        target = Path(path)
-        if self.proto.ByteSize() <= EXTERNAL_BYTES:
-            onnx.save(self.proto, target)
-            return
-        copy = onnx.ModelProto()
-        copy.CopyFrom(self.proto)
-        onnx.save(
-            copy, target, save_as_external_data=True, location=target.name + ".data", size_threshold=1024
-        )
-
-    def __repr__(self) -> str:
-        p = self.provenance
-        options = ", ".join(f"{k}={v}" for k, v in p["options"].items())
-        return f"{p['method']}({options}) of target {p['target']}, {len(self.proto.graph.node)} nodes"
+__all__ = ["explain"]
 
 
 @enough_memory()

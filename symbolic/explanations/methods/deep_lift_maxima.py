@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 from onnx import TensorProto
 
 from symbolic.explanations.backward import Gradients, Step
 from symbolic.explanations.graph import Tensor
-from symbolic.explanations.passage import spread_batch
-from symbolic.explanations.products.pooling import winners
-from symbolic.explanations.references import computed
+from symbolic.explanations.passage import folded_batch
+from symbolic.explanations.products.maxima import patches, spread_out, window_of_pool, winner
 
 if TYPE_CHECKING:
     from symbolic.explanations.methods.deep_lift_rules import Multipliers
@@ -27,74 +24,40 @@ def pooled(rules: Multipliers, step: Step, multipliers: Gradients) -> Gradients:
     if multipliers[0] is None:
         return []
     graph, count = rules.graph, rules.references.count
-    x, y = step.given(), step.outputs[0]
-    size = prod(x.length(axis) for axis in range(1, x.rank))
-    windows = prod(y.length(axis) for axis in range(1, y.rank))
-    mine, theirs = _places(rules, step, x, size, windows)
-    m = _flat(rules.spread(multipliers[0]), windows, 2)
-    flat_x, flat_y = _flat(x, size), _flat(y, windows)
-    flat_r, other_y = _constant(rules, x, size), _constant(rules, y, windows)
-    lead = (count, x.known_shape[0])
-    rise = flat_y - graph.node("Unsqueeze", [other_y, graph.integers([1])], shape=(count, 1, windows))
-    at_mine = graph.node("Gather", [flat_r, mine], shape=(*lead, windows), axis=1)
-    at_theirs = graph.node("Gather", [flat_x, theirs], shape=(*lead[::-1], windows), axis=1)
-    beaten = graph.transpose(at_theirs, [1, 0, 2]) - (flat_y - rise)
-    up = rise > 0.0
-    apart = graph.where(up, flat_y - at_mine, beaten, like=rise)
+    x, y, w = step.given(), step.outputs[0], window_of_pool(step)
+    seen = _opened(patches(x, w), 0)  # (1, N, C, K, ...)
+    r = graph.constant(rules.references.value(x.name), x.elem_type)
+    there = _opened(patches(r, w), 1)  # (R, 1, C, K, ...)
+    mine, theirs = winner(patches(x, w)), winner(patches(r, w))
+    shape = (y.length(1), 1, *w.size_out)
+    rise = _as(y, shape, 0) - _as(graph.constant(rules.references.value(y.name), y.elem_type), shape, 1)
+    place = graph.where(rise > 0.0, _opened(mine, 0), _opened(theirs, 1), like=mine)
+    apart = _picked(seen - there, place)
     same = graph.node("Equal", [apart, apart.like(0.0)], shape=apart.shape, elem_type=TensorProto.BOOL)
     slope = graph.where(same, 1.0, rise / graph.where(same, 1.0, apart, like=apart), like=rise)
-    place = graph.where(
-        up, mine, graph.node("Unsqueeze", [theirs, graph.integers([1])], shape=(count, 1, windows)), like=mine
+    m = rules.spread(multipliers[0])
+    lengths = graph.integers([0, 0, *shape])
+    m = graph.node("Reshape", [m, lengths], shape=(*m.known_shape[:2], *shape))
+    return [spread_out(folded_batch(m * slope), folded_batch(place), w, graph.repeat(x, count))]
+
+
+def _opened(x: Tensor, axis: int) -> Tensor:
+    """A further axis of length 1, for references (0) or for the batch (1)."""
+    shape = (*x.known_shape[:axis], 1, *x.known_shape[axis:])
+    return x.graph.node("Unsqueeze", [x, x.graph.integers([axis])], shape=shape)
+
+
+def _as(x: Tensor, shape: tuple[int, ...], axis: int) -> Tensor:
+    """(N, C, ...) as (1, N, C, 1, ...), or (R, C, ...) as (R, 1, C, 1, ...)."""
+    made = x.graph.node("Reshape", [x, x.graph.integers([0, *shape])], shape=(x.known_shape[0], *shape))
+    return _opened(made, axis)
+
+
+def _picked(x: Tensor, place: Tensor) -> Tensor:
+    """The element of every window at a place: a sum with one term, so that no index moves."""
+    graph, rank = x.graph, x.rank
+    wheel = np.arange(x.length(3)).reshape(-1, *[1] * (rank - 4))
+    lit = graph.node(
+        "Equal", [place, graph.constant(wheel, TensorProto.INT64)], shape=x.shape, elem_type=TensorProto.BOOL
     )
-    whole = graph.repeat(x, count)
-    zeros = spread_batch(_flat(graph.expand(x.like(0.0), whole), size), count, lead[1])
-    made = graph.node(
-        "ScatterElements", [zeros, place, m * slope], shape=(*lead, size), axis=2, reduction="add"
-    )
-    return [graph.node("Reshape", [made, graph.shape_of(whole)], shape=whole.shape)]
-
-
-def _constant(rules: Multipliers, x: Tensor, size: int) -> Tensor:
-    """A tensor at the references, (R, size)."""
-    values = rules.references.value(x.name)
-    return rules.graph.constant(values.reshape(len(values), size), x.elem_type)
-
-
-def _flat(x: Tensor, size: int, kept: int = 1) -> Tensor:
-    """(N, ...) as (N, size), or (R, N, ...) as (R, N, size)."""
-    shape = (*x.known_shape[:kept], size)
-    return x.graph.node("Reshape", [x, x.graph.integers([*[0] * kept, size])], shape=shape)
-
-
-def _places(rules: Multipliers, step: Step, x: Tensor, size: int, windows: int) -> tuple[Tensor, Tensor]:
-    """Within one input, flat: the winners at x, (N, windows), and at the references, (R, windows)."""
-    graph = rules.graph
-    values = rules.references.value(x.name)
-    if step.node.op_type == "GlobalMaxPool":
-        channels, each = x.length(1), size // x.length(1)
-        offsets = np.arange(channels) * each
-        rows = graph.node(
-            "Reshape", [x, graph.integers([0, channels, each])], shape=(x.known_shape[0], channels, each)
-        )
-        won = graph.node(
-            "ArgMax",
-            [rows],
-            shape=(x.known_shape[0], channels),
-            elem_type=TensorProto.INT64,
-            axis=2,
-            keepdims=0,
-        )
-        theirs = values.reshape(len(values), channels, each).argmax(axis=2) + offsets
-        return won + offsets, graph.constant(theirs, TensorProto.INT64)
-    found = winners(step)
-    mine = graph.node("Mod", [_flat(found, windows), graph.integers(size)], shape=(x.known_shape[0], windows))
-    node = onnx.NodeProto()
-    node.CopyFrom(step.node.proto)
-    del node.input[:], node.output[:]
-    node.input.extend(["x"])
-    node.output.extend(["y", "places"])
-    for attribute in list(node.attribute):
-        if attribute.name == "storage_order":
-            node.attribute.remove(attribute)
-    rows_of = [computed(node, graph.opset, [row[None]])[1].reshape(windows) for row in values]
-    return mine, graph.constant(np.stack(rows_of), TensorProto.INT64)
+    return graph.sum(graph.where(lit, x, 0.0, like=x), [3], keep=True)

@@ -4,6 +4,7 @@ import symbolic.explanations.products.broadcasting
 import symbolic.explanations.products.convolutions
 import symbolic.explanations.products.elementwise
 import symbolic.explanations.products.matrices
+import symbolic.explanations.products.maxima
 import symbolic.explanations.products.normalisation
 import symbolic.explanations.products.picking
 import symbolic.explanations.products.pooling

@@ -7,9 +7,8 @@ import numpy as np
 from symbolic.explanations.backward import Gradients, Step, product
 from symbolic.explanations.graph import Tensor
 from symbolic.explanations.products.convolutions import Geometry, geometry_of, ones_kernel, spread
-from symbolic.explanations.products.picking import scatter_flat
 
-__all__ = ["average_counts", "winners"]
+__all__ = ["average_counts"]
 
 
 def _geometry(step: Step) -> Geometry:
@@ -99,46 +98,6 @@ def lp_pool(step: Step, gradients: Gradients) -> Gradients:
 @product("GlobalLpPool")
 def global_lp_pool(step: Step, gradients: Gradients) -> Gradients:
     return [None if gradients[0] is None else _pool_norm(step, gradients[0], False)]
-
-
-def winners(step: Step) -> Tensor:
-    """The flat place of the first greatest element of every window."""
-    if step.node.op_type == "MaxPool" and len(step.outputs) > 1 and not step.node.flag("storage_order"):
-        return step.outputs[1]
-    x, y, graph, geometry = step.given(), step.outputs[0], step.graph, _geometry(step)
-    w = geometry.window
-    kernel, strides, dilations = list(w.kernel), list(w.strides), list(w.dilations)
-    begin, end = list(w.begin), [max(e, 0) for e in geometry.ends]
-    if {*strides, *dilations} == {1} and len(kernel) < 3:
-        # onnx's reference evaluator gives wrong places here, but not with a dilation
-        kernel, strides, dilations, begin, end = (
-            [*kernel, 1],
-            [*strides, 1],
-            [*dilations, 2],
-            [*begin, 0],
-            [*end, 0],
-        )
-        x = graph.node("Unsqueeze", [x, graph.integers([-1])], shape=(*x.known_shape, 1))
-    shape = (*y.known_shape, 1)[: x.rank]
-    made = {"kernel_shape": kernel, "strides": strides, "dilations": dilations, "pads": begin + end}
-    return graph.nodes("MaxPool", [x], [(x.elem_type, shape), (7, shape)], **made)[1]
-
-
-@product("MaxPool")
-def max_pool(step: Step, gradients: Gradients) -> Gradients:
-    """To the first winner of every window; overlapping windows add up."""
-    gradient = gradients[0]
-    return [None if gradient is None else scatter_flat(gradient, winners(step), step.given())]
-
-
-@product("GlobalMaxPool")
-def global_max_pool(step: Step, gradients: Gradients) -> Gradients:
-    gradient, x = gradients[0], step.given()
-    if gradient is None:
-        return []
-    from symbolic.explanations.products.reductions import to_the_winner
-
-    return [to_the_winner(step, gradient, x, list(range(2, x.rank)), least=False)]
 
 
 @product("MaxUnpool")

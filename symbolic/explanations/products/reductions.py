@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
 from symbolic.explanations.backward import Gradients, Step, product
 from symbolic.explanations.graph import Shape, Tensor
-from symbolic.explanations.products.picking import zeros_like
+from symbolic.explanations.products.maxima import to_the_first
 
 __all__ = ["axes_of", "opened", "to_the_winner"]
 
@@ -150,12 +151,17 @@ def to_the_winner(step: Step, gradient: Tensor, x: Tensor, axes: Sequence[int], 
         wide = graph.node("Concat", [front, graph.integers([-1])], axis=0, elem_type=7)
     else:
         wide = graph.integers([-1])
-    flat = graph.node("Reshape", [moved, wide], shape=(*lead, None))
-    op_type = "ArgMin" if least else "ArgMax"
-    place = graph.node(op_type, [flat], shape=(*lead, 1), elem_type=7, axis=len(rest), keepdims=1)
+    lengths = [x.known_shape[k] for k in axes]
+    count = prod(lengths) if all(isinstance(n, int) for n in lengths) else None  # type: ignore[arg-type]
+    flat = graph.node("Reshape", [moved, wide], shape=(*lead, count))
     turned = gradient if order == list(range(x.rank)) else graph.transpose(gradient, order)
-    given = graph.node("Reshape", [turned, graph.shape_of(place)], shape=(*lead, 1))
-    made = graph.node("ScatterElements", [zeros_like(flat), place, given], shape=flat.shape, axis=len(rest))
+    front = (
+        graph.node("Concat", [front, graph.integers([1])], axis=0, elem_type=7)
+        if rest
+        else graph.integers([1])
+    )
+    given = graph.node("Reshape", [turned, front], shape=(*lead, 1))
+    made = to_the_first(graph, given, flat, len(rest), least)
     made = graph.node("Reshape", [made, whole], shape=moved.shape)
     back = [order.index(k) for k in range(x.rank)]
     return made if order == list(range(x.rank)) else graph.transpose(made, back)

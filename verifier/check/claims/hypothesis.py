@@ -35,6 +35,7 @@ OPTIONAL = {
     "contrasts": str,
     "lower": str,
     "reference_scale": str,
+    "given": list,
 }
 FAR = 1 << 31
 
@@ -109,6 +110,11 @@ def _scores(entry: dict[str, Any]) -> None:
     )
     require(
         entry.get("contrasts", "channels") in ("channels", "elements"), "hypothesis.contrasts is not known"
+    )
+    given = entry.get("given", [])
+    require(all(isinstance(name, str) for name in given), "hypothesis.given names no outputs")
+    require(
+        len(set(given)) == len(given) and given != [] or "given" not in entry, "hypothesis.given is empty"
     )
     for key in ("component", "channel"):
         require(0 <= entry.get(key, 0) < FAR, f"hypothesis.{key} is negative or too large")

@@ -20,6 +20,7 @@ from verifier.check.numbers.integers import Array
 __all__ = ["compare_selection", "element_types", "free_inputs"]
 
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+DISCRETE = (TensorProto.BOOL, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64)
 Shape = Callable[[str], tuple[int, ...]]
 
 
@@ -111,6 +112,7 @@ def compare_selection(
         else:
             outputs = _score(rebuilt, hypothesis, moving, given, types, shape)
             declared = ["sureline/score", *outputs]
+            outputs = [*outputs, *_given(hypothesis, graph, own[2], types)]
     if pattern:
         nodes = [*graph.node[: own[0]], *rebuilt.nodes]
         values = {t.name: t for t in graph.initializer}
@@ -118,6 +120,18 @@ def compare_selection(
         outputs, declared = outputs + found, declared + found
     _compare(graph, own, rebuilt, declared)
     return outputs
+
+
+def _given(hypothesis: dict[str, Any], graph: onnx.GraphProto, own: int, types: dict[str, int]) -> list[str]:
+    """Outputs of the model that belong to the event besides the region."""
+    names = list(hypothesis.get("given", []))
+    known = {value.name for value in graph.output[:own]}
+    for name in names:
+        if name not in known:
+            raise InvalidCertificate(f"the event names {name!r}, which is no output of the model")
+        if types.get(name) not in DISCRETE:
+            raise InvalidCertificate(f"the event names {name!r}, which is neither boolean nor integer")
+    return names
 
 
 def _no_own_names(graph: onnx.GraphProto, nodes: int, initializers: int, outputs: int) -> None:

@@ -1,0 +1,89 @@
+"""A model that outputs its prediction and an attribution: run it, save it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike, NDArray
+from onnx import helper
+
+from symbolic.errors import InputError
+from symbolic.explanations.provenance import ATTRIBUTION
+from symbolic.explanations.running import session
+from symbolic.reading.static_shapes import free_inputs
+
+__all__ = ["EXTERNAL_BYTES", "Explained"]
+
+EXTERNAL_BYTES = 1_500_000_000
+"""Beyond it weights go to a file of their own: a protobuf message holds 2 GiB."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A model that outputs its prediction and an attribution.
+
+    Attributes
+    ----------
+    proto : onnx.ModelProto
+        Standard operators only. Its outputs: the model's own, `attribution` (the shape of the explained
+        input), and of a predicted target `explained_class` (int64, one per row).
+    provenance : dict
+        Method, options, target, head, hash of the model; stored in the file's metadata too.
+    """
+
+    proto: onnx.ModelProto
+    provenance: dict[str, Any]
+
+    def __call__(self, *inputs: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Prediction (the model's first output) and attribution, by ONNX Runtime.
+
+        Parameters
+        ----------
+        *inputs : array
+            One per input of the model, with the batch axis.
+        """
+        values = self.outputs(*inputs)
+        return values[0], values[self.names.index(ATTRIBUTION)]
+
+    def outputs(self, *inputs: ArrayLike) -> list[NDArray[Any]]:
+        """All outputs, in the order of `names`."""
+        ports = free_inputs(self.proto.graph)
+        if len(inputs) != len(ports):
+            raise InputError(f"the model has {len(ports)} inputs, {len(inputs)} were given.")
+        feeds = {}
+        for port, value in zip(ports, inputs, strict=True):
+            kind = helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type)
+            feeds[port.name] = np.asarray(value).astype(kind)
+        return [np.asarray(v) for v in self._session.run(None, feeds)]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the outputs."""
+        return [value.name for value in self.proto.graph.output]
+
+    @cached_property
+    def _session(self) -> Any:
+        return session(self.proto)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file; weights beyond 1.5 GB go to PATH.data beside it."""
+        target = Path(path)
+        if self.proto.ByteSize() <= EXTERNAL_BYTES:
+            onnx.save(self.proto, target)
+            return
+        copy = onnx.ModelProto()
+        copy.CopyFrom(self.proto)
+        onnx.save(
+            copy, target, save_as_external_data=True, location=target.name + ".data", size_threshold=1024
+        )
+
+    def __repr__(self) -> str:
+        p = self.provenance
+        options = ", ".join(f"{k}={v}" for k, v in p["options"].items())
+        return f"{p['method']}({options}) of target {p['target']}, {len(self.proto.graph.node)} nodes"
