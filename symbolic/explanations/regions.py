@@ -11,7 +11,7 @@ from symbolic.errors import ModelError, OptionError
 from symbolic.explanations.graph import Tensor
 from symbolic.explanations.products.matrices import times_matrix
 
-__all__ = ["Division", "Regions", "spatial_axes", "upsampling"]
+__all__ = ["Division", "Regions", "as_input", "spatial_axes", "unflattened", "upsampling"]
 
 Division = int | Sequence[int] | ArrayLike
 """Cells along every spatial axis (a number, or one per axis), or an integer array of labels."""
@@ -63,7 +63,9 @@ class Regions:
     def masks(self, table: Tensor) -> Tensor:
         """(S, count), a number per region, as (S, 1, ...), a number per place."""
         shape = (table.known_shape[0], 1, *self.labels.shape)
-        return table.graph.node("Gather", [table, table.graph.integers(self.labels[None])], shape=shape, axis=1)  # type: ignore[arg-type]
+        return table.graph.node(
+            "Gather", [table, table.graph.integers(self.labels[None])], shape=shape, axis=1
+        )  # type: ignore[arg-type]
 
     def spread(self, values: Tensor, smooth: bool = False) -> Tensor:
         """(N, count), a number per region, in the shape of the input; a smooth one by cubic interpolation."""
@@ -133,7 +135,9 @@ KERNELS = {"linear": lambda t: np.maximum(1 - t, 0.0), "cubic": _cubic}
 
 def _cells(given: NDArray[np.int64], places: tuple[int, ...]) -> tuple[int, ...]:
     if given.ndim and len(given) != len(places):
-        raise OptionError(f"regions has {len(given)} numbers of cells; the input has {len(places)} axes for them.")
+        raise OptionError(
+            f"regions has {len(given)} numbers of cells; the input has {len(places)} axes for them."
+        )
     if (given < 1).any():
         raise OptionError("there must be one cell along every axis, or more.")
     return tuple(int(min(c, n)) for c, n in zip(np.broadcast_to(given, len(places)), places, strict=True))

@@ -1,4 +1,8 @@
 """Methods of explanation, by families; importing this fills their registry."""
 
 import symbolic.explanations.methods.deep_lift
-import symbolic.explanations.methods.gradients  # noqa: F401
+import symbolic.explanations.methods.gradients
+import symbolic.explanations.methods.lime
+import symbolic.explanations.methods.perturbation
+import symbolic.explanations.methods.shapley
+import symbolic.explanations.methods.sobol  # noqa: F401
