@@ -15,6 +15,7 @@ from scipy.stats import chi2
 
 from inference.certificate import Certificate, Parts
 from inference.engines import Decided
+from inference.event_words import event_in_words
 from inference.hypothesis import Contrast, Hypothesis
 from inference.laws.estimates import Estimates, estimates
 from inference.laws.law import Law, sqrt_float
@@ -134,6 +135,9 @@ class Case:
             seconds=time.perf_counter() - started,
             warnings=(*self.audited.warnings, *self._warnings(found, goal, p)),
             exactness=self.audited.network.exactness,
+            event=event_in_words(
+                self.audited, self._spec(), dict(self.named), self.mode == "over_conditioning"
+            ),
             certificate=certificate,
             run_runtime=lambda: compare(self.audited.proto, self.arrays, self.named),
         )
@@ -221,15 +225,19 @@ class Case:
             "reference."
         ]
 
-    def _parts(self, found: Decided, p: PValue) -> Parts:
+    def _spec(self) -> dict[str, Any]:
+        """The certificate's entry of the hypothesis."""
         spec = self.hypothesis.spec()
-        given = self.hypothesis.eta_is_given
         if spec["name"] == "custom":
             spec["outputs"] = [name for name, _ in self.named if not name.startswith(PATTERN)]
         else:
             spec["mask"] = self.audited.mask is not None
             if self.audited.given:
                 spec["given"] = list(self.audited.given)
+        return spec
+
+    def _parts(self, found: Decided, p: PValue) -> Parts:
+        given = self.hypothesis.eta_is_given
         dof = self.noise.degrees_of_freedom
         declared: dict[str, Any] = {
             "kind": self.noise.kind,
@@ -243,7 +251,7 @@ class Case:
             model=self.audited.entry,
             inputs=list(self.arrays.items()),
             reference=self.reference,
-            hypothesis=spec,
+            hypothesis=self._spec(),
             eta=(self.contrast.rows or self.line.eta) if given else None,
             conditioning="activation_pattern" if self.mode == "over_conditioning" else "selection",
             noise=declared,

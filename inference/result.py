@@ -78,6 +78,8 @@ class InferenceResult:
         Whether the network is piecewise linear with rational numbers, and which nodes are not.
     warnings : tuple of str
         What a reader of the number must know.
+    event : str
+        What p is conditional on, in words.
     certificate : Certificate
         ``certificate.save(folder)`` writes the proof.
     """
@@ -104,6 +106,7 @@ class InferenceResult:
     seconds: float
     warnings: tuple[str, ...]
     exactness: Exactness
+    event: str
     certificate: Certificate
     run_runtime: Callable[[], Agreement] = field(repr=False)
 

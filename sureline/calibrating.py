@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sureline.choices import POST_HELP, RULE_HELP, Alternative, Contrasts, LawName, Mode, Rule
+from sureline.choices import (
+    CLASS_HELP,
+    OUTPUT_HELP,
+    POST_HELP,
+    RULE_HELP,
+    Alternative,
+    Contrasts,
+    LawName,
+    Mode,
+    Rule,
+)
 
 if TYPE_CHECKING:
     from inference.calibrate import CalibrationReport
@@ -64,6 +74,9 @@ def calibrate(
         Contrasts,
         _region(metavar="WHAT", help="mean; or channels or elements, all tested together (chi, F)."),
     ] = Contrasts.mean,
+    condition_on_class: Annotated[
+        bool, _region("--condition-on-class/--no-condition-on-class", help=CLASS_HELP)
+    ] = True,
     df: Annotated[str | None, _question(metavar="N", help=_DF)] = None,
     law: Annotated[
         LawName | None, _question(metavar="LAW", help="normal, t or berger-boos, as of sureline audit.")
@@ -84,9 +97,7 @@ def calibrate(
         int, _question(metavar="N", help="Evaluations after which a search ends with wider, valid bounds.")
     ] = 100_000,
     alpha: Annotated[list[float] | None, _question(metavar="A", help=_ALPHA)] = None,
-    output_name: Annotated[
-        str | None, _question(metavar="NAME", help="Which output is the score; default: the first.")
-    ] = None,
+    output_name: Annotated[str | None, _question(metavar="NAME", help=OUTPUT_HELP)] = None,
     seed: Annotated[
         int | None, _question(metavar="N", help="Seed of the model's random nodes, drawn once and frozen.")
     ] = None,
@@ -149,6 +160,7 @@ def calibrate(
         channel=channel,
         sign=sign,
         contrasts=contrasts.value,
+        condition_on_class=condition_on_class,
         reference_scale=reference_scale,
     )
     test = load(model, question.hypothesis(load_model(model).proto), seed=seed)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 __all__ = [
+    "CLASS_HELP",
+    "OUTPUT_HELP",
     "POST_HELP",
     "RULE_HELP",
     "Alternative",
@@ -24,6 +26,11 @@ RULE_HELP = (
     "score with "
     "--second; change-point: the series before the place of the greatest score with the rest."
 )
+CLASS_HELP = (
+    "Whether the class that an explained model explains belongs to the event. Both are valid; without it the "
+    "p-value speaks of the region alone, whichever class was explained."
+)
+OUTPUT_HELP = "Which output is the score; default: the attribution of an explained model, else the first."
 POST_HELP = (
     "Step from the model's output to the score, in order; may be repeated: "
     "input-diff, neg, abs, average:SIZE, gaussian:SIZE:SIGMA, l1-norm."

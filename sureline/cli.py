@@ -12,6 +12,8 @@ import typer
 
 from sureline.calibrating import calibrate
 from sureline.choices import (
+    CLASS_HELP,
+    OUTPUT_HELP,
     POST_HELP,
     RULE_HELP,
     Alternative,
@@ -24,6 +26,7 @@ from sureline.choices import (
     Stop,
     Strategy,
 )
+from sureline.explaining import explain, methods
 from sureline.studying import study
 
 __all__ = ["app", "main"]
@@ -127,6 +130,9 @@ def audit(
         Contrasts,
         _region(metavar="WHAT", help="mean; or channels or elements, all tested together (chi, F)."),
     ] = Contrasts.mean,
+    condition_on_class: Annotated[
+        bool, _region("--condition-on-class/--no-condition-on-class", help=CLASS_HELP)
+    ] = True,
     each: Annotated[Part | None, _region(metavar="PART", help=_EACH)] = None,
     law: Annotated[LawName | None, _law(metavar="LAW", help=_LAW)] = None,
     df: Annotated[str | None, _law(metavar="N", help=_DF)] = None,
@@ -154,9 +160,7 @@ def audit(
     test_input: Annotated[
         str | None, _ports(metavar="NAME", help="Which input INPUT.npy is; default: the one left.")
     ] = None,
-    output_name: Annotated[
-        str | None, _ports(metavar="NAME", help="Which output is the score; default: the first.")
-    ] = None,
+    output_name: Annotated[str | None, _ports(metavar="NAME", help=OUTPUT_HELP)] = None,
     seed: Annotated[
         int | None, _ports(metavar="N", help="Seed of random nodes, drawn once and frozen.")
     ] = None,
@@ -201,6 +205,7 @@ def audit(
         channel=channel,
         sign=sign,
         contrasts=contrasts.value,
+        condition_on_class=condition_on_class,
         reference_scale=reference_scale,
     )
     request = running.Request(
@@ -313,6 +318,8 @@ def info(model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="The n
 
 app.command()(calibrate)
 app.command()(study)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(explain)
+app.command()(methods)
 
 
 def _fail(message: str, code: int = 2) -> NoReturn:

@@ -47,6 +47,7 @@ def as_json(result: InferenceResult, request: Request) -> str:
         "alpha": _finite(alpha),
         "decision": result.decision(alpha),
         "truncated_intervals": [[str(lower), str(upper)] for lower, upper in result.truncated_intervals],
+        "event": result.event,
         "roi_size": int(result.roi.sum()),
         "law": result.law.family,
         "estimates": None if result.estimates is None else _estimates(result.estimates),
@@ -125,6 +126,7 @@ def show_audit(result: InferenceResult, request: Request) -> None:
         *_if("decision", words.decision(result, request)),
         ("difference", words.difference(result)),
         ("region", f"{size} of {total} elements"),
+        ("given", result.event),
         (
             "proof",
             f"{result.cells} cells, undecided null mass {_short(result.gap_mass)}, {result.seconds:.2f} s",

@@ -48,6 +48,7 @@ class Question:
     sign: str | None = None
     contrasts: str = "mean"
     reference_scale: str = "1"
+    condition_on_class: bool = True
 
     def __post_init__(self) -> None:
         for text, option in (
@@ -84,10 +85,11 @@ class Question:
         from inference import label_hypotheses, score_hypotheses
         from inference.operators import operator_from_text
 
-        ports = {"i_idx": i_idx, "o_idx": self._output_index(model)}
-        if self.rule == "labels":
-            return label_hypotheses.LabelMeanDiff(self.first, self.second, **ports)
-        if self.rule == "change-point":
+        ports: dict[str, Any] = {"i_idx": i_idx, "o_idx": self._output_index(model)}
+        if self.rule in LABELS:
+            ports["o_idx"] = ports["o_idx"] or 0
+            if self.rule == "labels":
+                return label_hypotheses.LabelMeanDiff(self.first, self.second, **ports)
             return label_hypotheses.ChangePoint(**ports)
         extra: dict[str, Any] = {}
         if self.neighborhood_range is not None:
@@ -106,14 +108,16 @@ class Question:
             channel=self.channel,
             sign=self.sign,
             contrasts=self.contrasts,
+            condition_on_class=self.condition_on_class,
             **ports,
             **extra,
         )
 
-    def _output_index(self, model: onnx.ModelProto) -> int:
+    def _output_index(self, model: onnx.ModelProto) -> int | None:
+        """None leaves the choice to the hypothesis."""
         names = [value.name for value in model.graph.output]
         if self.output_name is None:
-            return 0
+            return None
         if self.output_name not in names:
             raise OptionError(
                 f"--output-name: the model has no output {self.output_name!r}; it has {', '.join(names)}."

@@ -55,7 +55,7 @@ def _question(document: dict[str, Any]) -> str:
     """What the p-value is about, from the fields that were confirmed."""
     hypothesis, law, noise = document["hypothesis"], document["law"], document["noise"]
     rule = hypothesis["name"]
-    known = {"name", "i_idx", "o_idx", "post_process", "outputs", "eta", "use_norm", "mask"}
+    known = {"name", "i_idx", "o_idx", "post_process", "outputs", "eta", "use_norm", "mask", "given"}
     for key, value in sorted(hypothesis.items()):
         if key not in known and value is not None:
             rule += f", {key.replace('_', ' ')} {value}"
@@ -64,11 +64,12 @@ def _question(document: dict[str, Any]) -> str:
     variance = noise["value"] if noise["kind"] == "scalar" else f"{noise['kind']} covariance"
     if noise["degrees_of_freedom"] is not None:
         variance += f", estimated on {noise['degrees_of_freedom']} degrees of freedom"
+    beside = "".join(f" and the output {name}" for name in hypothesis.get("given", []))
     margin = f" within {law['null_margin']}" if "null_margin" in law else ""
     return (
         f"question: {rule}; {law['family']} law, {law['alternative']}, null value "
         f"{law['null_value']}{margin}; "
-        f"noise variance {variance}; given the {document['conditioning'].replace('_', ' ')}"
+        f"noise variance {variance}; given the {document['conditioning'].replace('_', ' ')}{beside}"
     )
 
 
