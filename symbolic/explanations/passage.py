@@ -50,9 +50,20 @@ class Passage:
         return backward(self.graph, self.nodes, {self.scores: start}, self.source, rule_of)
 
     def gradient(self, start: Tensor, rule_of: Callable[[Step], Rule] | None = None) -> Tensor:
-        """The gradient at the source; zeros where nothing arrives."""
+        """The gradient at the source.
+
+        Raises
+        ------
+        ModelError
+            Nothing arrives: every way back passes a step, where all derivatives are zero.
+        """
         found = self.gradients(start, rule_of).get(self.source)
-        return self.graph.expand(self.x.like(0.0), self.x) if found is None else found
+        if found is None:
+            raise ModelError(
+                f"the scores {self.scores!r} do not follow the input {self.source!r} but in steps, so that "
+                "every derivative is zero: take a method of perturbation, such as occlusion."
+            )
+        return found
 
     def at(self, x: Tensor) -> Passage:
         """The same network on another input, whose first axis may have another length.
