@@ -16,7 +16,7 @@ from onnx.reference import ReferenceEvaluator
 
 import sureline as sl
 import symbolic.explanations.methods  # noqa: F401
-from symbolic.explanations import explained as explained_module
+from symbolic.explanations import running
 from symbolic.explanations.method import methods
 from symbolic.explanations.provenance import KEY, provenance_of
 
@@ -144,7 +144,7 @@ def test_provenance_is_in_the_file(tmp_path: Path) -> None:
 
 
 def test_large_weights_go_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explained_module, "EXTERNAL_BYTES", 100)
+    monkeypatch.setattr(running, "MOST_BYTES", 100)
     made = sl.explain(dense(), sl.Gradient())
     wide = made.proto.graph.initializer.add()
     wide.CopyFrom(onnx.numpy_helper.from_array(np.zeros(1000, np.float32), "unused"))

@@ -96,7 +96,7 @@ def explain(
     passage = Passage(graph, tuple(nodes), source, scores)
     weights, chosen = wish.weights(passage.y)
     plain = copied(proto)
-    task = Task(passage, wish, weights, lambda names, x: values_of(plain, names, {source: x}))
+    task = Task(passage, wish, weights, lambda names, xs: values_of(plain, names, ({source: x} for x in xs)))
     graph.output(method.attribution(task), ATTRIBUTION)
     if chosen is not None:
         graph.output(chosen, EXPLAINED_CLASS)

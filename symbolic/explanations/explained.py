@@ -15,13 +15,10 @@ from onnx import helper
 
 from symbolic.errors import InputError
 from symbolic.explanations.provenance import ATTRIBUTION
-from symbolic.explanations.running import session
+from symbolic.explanations.running import session, stored
 from symbolic.reading.static_shapes import free_inputs
 
-__all__ = ["EXTERNAL_BYTES", "Explained"]
-
-EXTERNAL_BYTES = 1_500_000_000
-"""Beyond it weights go to a file of their own: a protobuf message holds 2 GiB."""
+__all__ = ["Explained"]
 
 
 @dataclass(frozen=True)
@@ -73,15 +70,7 @@ class Explained:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file; weights beyond 1.5 GB go to PATH.data beside it."""
-        target = Path(path)
-        if self.proto.ByteSize() <= EXTERNAL_BYTES:
-            onnx.save(self.proto, target)
-            return
-        copy = onnx.ModelProto()
-        copy.CopyFrom(self.proto)
-        onnx.save(
-            copy, target, save_as_external_data=True, location=target.name + ".data", size_threshold=1024
-        )
+        stored(self.proto, Path(path))
 
     def __repr__(self) -> str:
         p = self.provenance

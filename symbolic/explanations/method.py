@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
@@ -30,14 +30,14 @@ class Task:
     weights : Tensor
         Of the scores, in their shape: 1 at the explained class.
     run : callable
-        From the names of tensors and a batch of inputs to their values, in the network before anything was
-        appended: for what a method computes once, such as the activations of its references.
+        From the names of tensors and several inputs to their values at each, in the network before anything
+        was appended: for what a method computes once, such as the activations of its references.
     """
 
     passage: Passage
     target: Target
     weights: Tensor
-    run: Callable[[list[str], NDArray[Any]], list[NDArray[Any]]]
+    run: Callable[[list[str], Iterable[NDArray[Any]]], list[list[NDArray[Any]]]]
 
     @property
     def graph(self) -> Graph:

@@ -45,6 +45,11 @@ class Passage:
         """The scores."""
         return self.graph.tensor(self.scores)
 
+    @property
+    def between(self) -> list[onnx.NodeProto]:
+        """The nodes between source and scores: the others give the same values in every run."""
+        return _needed(self.nodes, self.source, self.scores)
+
     def gradients(self, start: Tensor, rule_of: Callable[[Step], Rule] | None = None) -> dict[str, Tensor]:
         """Go back from the scores with a start of their shape; see `backward`."""
         return backward(self.graph, self.nodes, {self.scores: start}, self.source, rule_of)
@@ -74,10 +79,9 @@ class Passage:
             The network fixes the length of its batch axis.
         """
         graph = self.graph
-        needed = _needed(self.nodes, self.source, self.scores)
         names = {self.source: x.name}
         nodes = []
-        for node in needed:
+        for node in self.between:
             made = onnx.NodeProto()
             made.CopyFrom(node)
             for k, name in enumerate(node.input):
@@ -101,7 +105,6 @@ class Passage:
 
 
 def _needed(nodes: Sequence[onnx.NodeProto], source: str, target: str) -> list[onnx.NodeProto]:
-    """The nodes between the source and the target: the others give the same values in every run."""
     after = {source}
     for node in nodes:
         if not after.isdisjoint(node.input):

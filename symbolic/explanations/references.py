@@ -34,7 +34,7 @@ class References:
         self._values: dict[str, NDArray[Any]] = {task.passage.source: self.inputs}
 
     def fetch(self, names: Sequence[str]) -> None:
-        """Run the network at the references, one by one, and keep these tensors.
+        """Run the network at the references, one by one, and keep these tensors; ask for all at once.
 
         Raises
         ------
@@ -44,7 +44,7 @@ class References:
         missing = [name for name in dict.fromkeys(names) if name not in self._values]
         if not missing:
             return
-        rows = [self._task.run(missing, row[None]) for row in self.inputs]
+        rows = self._task.run(missing, self.inputs[:, None])
         batch = self._task.x.known_shape[0]
         for name, parts in zip(missing, zip(*rows, strict=True), strict=True):
             shape = self._task.graph.tensor(name).shape

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,22 @@ from onnx.reference import ReferenceEvaluator
 
 from symbolic.errors import ModelError
 
-__all__ = ["session", "values_of"]
+__all__ = ["MOST_BYTES", "session", "stored", "values_of"]
+
+
+MOST_BYTES = 1_500_000_000
+"""Beyond it weights go to a file of their own: a protobuf message holds 2 GiB."""
+
+
+def stored(proto: onnx.ModelProto, path: Path) -> Path:
+    """Write a model; weights beyond 1.5 GB go to PATH.data beside it."""
+    if proto.ByteSize() <= MOST_BYTES:
+        onnx.save(proto, path)
+        return path
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    onnx.save(copy, path, save_as_external_data=True, location=path.name + ".data", size_threshold=1024)
+    return path
 
 
 def session(proto: onnx.ModelProto) -> Any:
@@ -23,21 +41,35 @@ def session(proto: onnx.ModelProto) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(
-            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        if proto.ByteSize() <= MOST_BYTES:
+            return _started(proto.SerializeToString(), options)
+        with tempfile.TemporaryDirectory() as folder:
+            return _started(stored(proto, Path(folder) / "model.onnx"), options)
     except NoKernel:
         return ReferenceEvaluator(proto)
     except Exception as error:  # the C++ side raises several types
         raise ModelError(f"ONNX Runtime cannot run the model ({str(error)[:300]}).") from None
 
 
-def values_of(proto: onnx.ModelProto, names: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
-    """Inner tensors of a model at an input."""
+def _started(model: bytes | Path, options: Any) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def values_of(
+    proto: onnx.ModelProto, names: list[str], inputs: Iterable[dict[str, NDArray[Any]]]
+) -> list[list[NDArray[Any]]]:
+    """Inner tensors of a model at each of several inputs."""
     wanted = list(dict.fromkeys(names))
     view = onnx.ModelProto()
     view.CopyFrom(proto)
     del view.graph.output[:]
     view.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
-    found = dict(zip(wanted, session(view).run(None, feeds), strict=True))
-    return [np.asarray(found[name]) for name in names]
+    runs = session(view)
+    del view
+    rows = []
+    for feeds in inputs:
+        found = dict(zip(wanted, runs.run(None, feeds), strict=True))
+        rows.append([np.asarray(found[name]) for name in names])
+    return rows

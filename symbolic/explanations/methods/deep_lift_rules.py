@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from onnx import TensorProto
+
 from symbolic.explanations.backward import Gradients, Rule, Step, default_rule, unbroadcast
 from symbolic.explanations.graph import Tensor, broadcast
 from symbolic.explanations.method import Task
@@ -40,6 +42,21 @@ class Multipliers:
     def __init__(self, task: Task, references: References) -> None:
         self.task, self.references = task, references
         self.graph = task.graph
+        references.fetch(self._compared())
+
+    def _compared(self) -> list[str]:
+        """The tensors that rules compare with their references."""
+        passage, found = self.task.passage, list[str]()
+        moving = {passage.source}
+        for node in passage.between:
+            seen = [name for name in node.input if name in moving]
+            moving.update(name for name in node.output if name and seen)
+            if len(seen) > 1 and node.op_type in BILINEAR:
+                found += seen
+            elif seen and node.op_type not in LINEAR | BILINEAR:
+                found += seen if node.op_type == "Relu" else [*seen, node.output[0]]
+        kinds = (TensorProto.FLOAT, TensorProto.DOUBLE)
+        return [name for name in found if self.graph.tensor(name).elem_type in kinds]
 
     def rule_of(self, step: Step) -> Rule:
         """The rule of a node; a ModelError that names it where there is none."""

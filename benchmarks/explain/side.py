@@ -1,0 +1,140 @@
+"""One side of the comparison of explanations: a process that sets up, and explains when told to.
+
+Takes one JSON object: side, network, method, references, threads, folder. Prints one JSON object per line:
+what setting up took; per "go" on standard input the seconds of one explanation; on "end" the peak of its memory.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Explain = Callable[[np.ndarray], np.ndarray]
+
+
+def main() -> None:
+    asked = json.loads(sys.argv[1])
+    warnings.simplefilter("ignore")
+    x = np.load(Path(asked["folder"]) / "x.npy")
+    start = time.perf_counter()
+    explain, loaded = SIDES[asked["side"]](asked)
+    say(setup=time.perf_counter() - start, loaded=loaded)
+    found = None
+    for line in sys.stdin:
+        if line.strip() == "end":
+            break
+        start = time.perf_counter()
+        found = explain(x)
+        say(seconds=time.perf_counter() - start)
+    if found is not None:
+        np.save(Path(asked["folder"]) / f"{asked['side']}.npy", found)
+    say(peak=resident("VmHWM"))
+
+
+def say(**record: Any) -> None:
+    print(json.dumps(record), flush=True)
+
+
+def resident(field: str = "VmRSS") -> float:
+    """Memory of this process in MiB: VmRSS now, VmHWM the most so far."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split(f"{field}:")[1].split()[0]) / 1024
+    except (OSError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def sureline(asked: dict[str, Any]) -> tuple[Explain, float]:
+    """ONNX Runtime on the file that `sureline explain` wrote."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = asked["threads"]
+    path = Path(asked["folder"]) / "explained.onnx"
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda x: session.run(["attribution"], {name: x})[0], resident()
+
+
+def torch_network(asked: dict[str, Any]) -> Any:
+    import torch
+    from torch_networks import network
+
+    torch.set_num_threads(asked["threads"])
+    return network(asked["network"])
+
+
+def shap(asked: dict[str, Any]) -> tuple[Explain, float]:
+    """DeepExplainer for the class with the greatest score."""
+    import shap as library
+    import torch
+
+    model = torch_network(asked)
+    loaded = resident()
+    background = torch.from_numpy(np.load(Path(asked["folder"]) / "background.npy"))
+    explainer = library.DeepExplainer(model, background)
+
+    def explain(x: np.ndarray) -> np.ndarray:
+        found = explainer.shap_values(torch.from_numpy(x), ranked_outputs=1, check_additivity=False)[0]
+        return np.asarray(found[0] if isinstance(found, list) else found)[..., 0].reshape(x.shape)
+
+    return explain, loaded
+
+
+def captum(asked: dict[str, Any]) -> tuple[Explain, float]:
+    """Saliency without absolute values, or integrated gradients, of the predicted class."""
+    import torch
+    from captum import attr
+
+    model = torch_network(asked)
+    loaded = resident()
+    if asked["method"] == "gradient":
+        how = attr.Saliency(model)
+        options: dict[str, Any] = {"abs": False}
+    else:
+        how = attr.IntegratedGradients(model)
+        options = {"n_steps": 16, "baselines": 0.0}
+
+    def explain(x: np.ndarray) -> np.ndarray:
+        given = torch.from_numpy(x)
+        with torch.no_grad():
+            target = int(model(given).argmax())
+        return how.attribute(given.requires_grad_(), target=target, **options).detach().numpy()
+
+    return explain, loaded
+
+
+def zennit(asked: dict[str, Any]) -> tuple[Explain, float]:
+    """The composite EpsilonPlus, batch normalisation merged."""
+    import torch
+    from zennit.attribution import Gradient
+    from zennit.composites import EpsilonPlus
+    from zennit.torchvision import ResNetCanonizer, VGGCanonizer
+
+    model = torch_network(asked)
+    loaded = resident()
+    canonizer = {"VGG19": VGGCanonizer, "ResNet50": ResNetCanonizer}[asked["network"]]
+    attributor = Gradient(model, EpsilonPlus(canonizers=[canonizer()]))
+
+    def explain(x: np.ndarray) -> np.ndarray:
+        def target(y: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.one_hot(y.argmax(1), y.shape[1]) * y
+
+        with attributor:
+            return attributor(torch.from_numpy(x), target)[1].numpy()
+
+    return explain, loaded
+
+
+SIDES = {"sureline": sureline, "shap": shap, "captum": captum, "zennit": zennit}
+
+if __name__ == "__main__":
+    main()
