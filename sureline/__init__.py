@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     )
     from symbolic.explanations.explain import explain
     from symbolic.explanations.explained import Explained
+    from symbolic.explanations.methods.class_activation import Cam, GradCam
     from symbolic.explanations.methods.deep_lift import DeepLift, DeepShap, ExpectedGradients
     from symbolic.explanations.methods.gradients import (
         Deconvnet,
@@ -84,9 +85,12 @@ if TYPE_CHECKING:
         SmoothGrad,
     )
     from symbolic.explanations.methods.lime import Lime
+    from symbolic.explanations.methods.patterns import PatternAttribution, PatternNet
     from symbolic.explanations.methods.perturbation import Occlusion, Rise
     from symbolic.explanations.methods.shapley import ExactShapley, KernelShap
     from symbolic.explanations.methods.sobol import Sobol
+    from symbolic.explanations.pattern_file import Patterns
+    from symbolic.explanations.pattern_fitting import fit_patterns
     from symbolic.pieces.linear_regions import LinearRegion, LinearRegions, linear_regions
     from symbolic.pieces.plane import PlaneRegions, linear_regions_2d
     from symbolic.pieces.plane_region import PlaneRegion
@@ -102,6 +106,7 @@ __all__ = [
     "BackMeanDiff",
     "BudgetError",
     "CalibrationReport",
+    "Cam",
     "ChangePoint",
     "CheckReport",
     "ClassDecision",
@@ -116,6 +121,7 @@ __all__ = [
     "Explained",
     "Fission",
     "GaussianFilter",
+    "GradCam",
     "Gradient",
     "GuidedBackprop",
     "Hypothesis",
@@ -142,6 +148,9 @@ __all__ = [
     "Occlusion",
     "Operator",
     "OptionError",
+    "PatternAttribution",
+    "PatternNet",
+    "Patterns",
     "PlaneRegion",
     "PlaneRegions",
     "Randomised",
@@ -169,6 +178,7 @@ __all__ = [
     "correlated_noise",
     "enclose",
     "explain",
+    "fit_patterns",
     "iid_noise",
     "linear_regions",
     "linear_regions_2d",
@@ -259,6 +269,7 @@ _HOME = {
     ),
     "symbolic.explanations.explain": ("explain",),
     "symbolic.explanations.explained": ("Explained",),
+    "symbolic.explanations.methods.class_activation": ("Cam", "GradCam"),
     "symbolic.explanations.methods.deep_lift": ("DeepLift", "DeepShap", "ExpectedGradients"),
     "symbolic.explanations.methods.gradients": (
         "Deconvnet",
@@ -269,9 +280,12 @@ _HOME = {
         "SmoothGrad",
     ),
     "symbolic.explanations.methods.lime": ("Lime",),
+    "symbolic.explanations.methods.patterns": ("PatternAttribution", "PatternNet"),
     "symbolic.explanations.methods.perturbation": ("Occlusion", "Rise"),
     "symbolic.explanations.methods.shapley": ("ExactShapley", "KernelShap"),
     "symbolic.explanations.methods.sobol": ("Sobol",),
+    "symbolic.explanations.pattern_file": ("Patterns",),
+    "symbolic.explanations.pattern_fitting": ("fit_patterns",),
     "symbolic.pieces.linear_regions": ("LinearRegion", "LinearRegions", "linear_regions"),
     "symbolic.pieces.plane": ("PlaneRegions", "linear_regions_2d"),
     "symbolic.pieces.plane_region": ("PlaneRegion",),

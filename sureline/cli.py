@@ -27,6 +27,7 @@ from sureline.choices import (
     Strategy,
 )
 from sureline.explaining import explain, methods
+from sureline.fitting import fit_patterns
 from sureline.studying import study
 
 __all__ = ["app", "main"]
@@ -320,6 +321,7 @@ app.command()(calibrate)
 app.command()(study)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(explain)
 app.command()(methods)
+app.command()(fit_patterns)
 
 
 def _fail(message: str, code: int = 2) -> NoReturn:

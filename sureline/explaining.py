@@ -10,7 +10,7 @@ import typer
 
 from symbolic.errors import OptionError
 
-__all__ = ["explain", "methods"]
+__all__ = ["explain", "methods", "shapes_from_words"]
 
 _TARGET = "predicted (the class with the greatest score), a class, a contrast of two as 3-5, or sum."
 _HEAD = "Explain what a final Softmax or Sigmoid gets (logit), or what it gives (output)."
@@ -53,7 +53,7 @@ def explain(
         head=head,
         i_idx=_index("--input-name", input_name, [v.name for v in free_inputs(graph)]),
         o_idx=_index("--output-name", output_name, [v.name for v in graph.output]),
-        shapes=_shapes(shape or []),
+        shapes=shapes_from_words(shape or []),
         seed=model_seed,
     )
     explained.save(out)
@@ -135,7 +135,8 @@ def _index(option: str, name: str | None, names: list[str]) -> int:
     return names.index(name)
 
 
-def _shapes(texts: list[str]) -> dict[str, tuple[int, ...]] | None:
+def shapes_from_words(texts: list[str]) -> dict[str, tuple[int, ...]] | None:
+    """Shapes of inputs from texts such as x=1,3,224,224."""
     found = {}
     for text in texts:
         name, _, lengths = text.partition("=")

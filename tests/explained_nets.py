@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["convolutional", "dense", "model"]
+__all__ = ["averaging", "convolutional", "dense", "model"]
 
 
 def model(
@@ -75,3 +75,26 @@ def convolutional(batch: Any = 1, dtype: type = np.float32) -> onnx.ModelProto:
         "b3": rng.normal(size=3),
     }
     return model(nodes, weights, [batch, 1, 6, 6], [batch, 3], dtype, opset=13)
+
+
+def averaging(batch: Any = "N", dtype: type = np.float32) -> onnx.ModelProto:
+    """6 x 6 pixels, a convolution, normalisation, a global average, three classes."""
+    rng = np.random.default_rng(5)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], "conv", strides=[2, 2], pads=[1] * 4),
+        helper.make_node("BatchNormalization", ["c", "s", "t", "m", "v"], ["n"], "norm"),
+        helper.make_node("Relu", ["n"], ["r"], "relu"),
+        helper.make_node("GlobalAveragePool", ["r"], ["g"], "average"),
+        helper.make_node("Flatten", ["g"], ["f"], "flatten"),
+        helper.make_node("Gemm", ["f", "a", "b"], ["y"], "gemm"),
+    ]
+    weights = {
+        "w": rng.normal(size=(4, 1, 3, 3)),
+        "s": rng.normal(size=4),
+        "t": rng.normal(size=4) * 0.3,
+        "m": rng.normal(size=4) * 0.3,
+        "v": rng.uniform(0.5, 2, size=4),
+        "a": rng.normal(size=(4, 3)),
+        "b": rng.normal(size=3),
+    }
+    return model(nodes, weights, [batch, 1, 6, 6], [batch, 3], dtype)

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from explained_nets import convolutional, dense, model
+from explained_nets import averaging, convolutional, dense, model
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
@@ -35,7 +35,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "shapley.exact": {"regions": 2},
     "sobol": {"regions": 2, "samples": 4},
     "occlusion": {"window": 2, "stride": 2},
+    "pattern-net": {"patterns": sl.fit_patterns(convolutional(), IMAGES)},
+    "pattern-attribution": {"patterns": sl.fit_patterns(convolutional(), IMAGES)},
 }
+NETS = {"cam": averaging}
 
 
 def logits(x: np.ndarray) -> np.ndarray:
@@ -53,7 +56,7 @@ def gradient_of(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", sorted(methods))
 def test_every_method_runs_by_itself_on_every_row(name: str, tmp_path: Path) -> None:
-    made = sl.explain(convolutional(), methods[name](**SMALL.get(name, {})))
+    made = sl.explain(NETS.get(name, convolutional)(), methods[name](**SMALL.get(name, {})))
     made.save(tmp_path / "e.onnx")
     onnx.checker.check_model(tmp_path / "e.onnx", full_check=True)
     assert {o.domain for o in made.proto.opset_import} <= {"", "ai.onnx"}
