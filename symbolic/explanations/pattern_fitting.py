@@ -118,7 +118,8 @@ class PatternFit:
         """
         x = np.asarray(batch)
         self.require(x)
-        x = x.astype(helper.tensor_dtype_to_np_dtype(self._input.elem_type))
+        with np.errstate(over="ignore"):
+            x = x.astype(helper.tensor_dtype_to_np_dtype(self._input.elem_type))
         if not np.isfinite(x).all():
             raise InputError("the data hold entries that are no finite numbers.")
         found = dict(zip(self._names, self._session.run(self._names, {self._input.name: x}), strict=True))

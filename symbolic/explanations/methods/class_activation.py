@@ -202,7 +202,10 @@ def _averages(step: Step) -> bool:
         return True
     if node.op_type == "AveragePool":
         places = [x.length(axis) for axis in _places(x)]
-        return list(node.integers("kernel_shape", [])) == places and not any(node.integers("pads", []))
+        once = all(n == 1 for n in step.outputs[0].known_shape[2:])
+        return (
+            once and list(node.integers("kernel_shape", [])) == places and not any(node.integers("pads", []))
+        )
     if node.op_type != "ReduceMean":
         return False
     axes = _reduced(step, x.rank)
