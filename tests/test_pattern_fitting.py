@@ -15,6 +15,7 @@ from onnx.helper import make_node
 from onnx.reference import ReferenceEvaluator
 
 import sureline as sl
+from symbolic.explanations import pattern_sums
 from symbolic.explanations.pattern_fitting import PatternFit
 
 RNG = np.random.default_rng(11)
@@ -192,6 +193,15 @@ def test_two_halves_merged_are_the_whole() -> None:
         np.testing.assert_allclose(merged.arrays[name], array, rtol=1e-10, atol=1e-12)
     with pytest.raises(sl.OptionError, match="can be merged"):
         halves[0].merge(PatternFit(net, "linear"))
+
+
+def test_windows_are_laid_out_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = convolutional(dtype=np.float64)
+    whole = sl.fit_patterns(net, IMAGES)
+    for most in (1, 2000):  # one image, three images at a time
+        monkeypatch.setattr(pattern_sums, "MOST_PATCHED", most)
+        for name, array in sl.fit_patterns(net, IMAGES).arrays.items():
+            np.testing.assert_allclose(array, whole.arrays[name], rtol=1e-10, atol=1e-12)
 
 
 def test_the_order_and_the_file_of_the_data_do_not_matter(tmp_path: Path) -> None:

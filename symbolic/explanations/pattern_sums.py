@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from symbolic.explanations.backward import Step
 from symbolic.node import Node
-from symbolic.operators.windows import window_of
+from symbolic.operators.windows import Window, window_of
 
 __all__ = ["Array", "Layer", "Sums"]
 
 Array = NDArray[np.float64]
+MOST_PATCHED = 2**23
+"""Numbers of windows that are laid out at a time (those of one image in any case)."""
 ROUNDING = 1e-12
 """A variance below it, relative to the sizes of what is subtracted, is rounding."""
 
@@ -51,21 +55,29 @@ class Layer:
             rows = factors.reshape(len(factors), -1, factors.shape[-1])
             return np.swapaxes(rows, 1, 2) @ x.reshape(-1, x.shape[-1])
         window = window_of(self.node, x.shape[2:], self.units.shape[2:])
-        groups, count, batch = int(self.node.attributes.get("group", 1)), len(factors), len(x)
-        seen = x.reshape(batch, groups, -1, *x.shape[2:])
-        said = factors.reshape(count, batch, groups, -1, *factors.shape[3:])
-        kernel, every = self.units.shape[2:], slice(None)
-        found = np.zeros((*kernel, count, *self.units.shape[:2]))
-        for offset, outs, ins in window.places:  # one entry of the kernel at all places; padding adds nothing
-            left = (
-                said[every, every, every, every, *outs].reshape(*said.shape[:4], -1).transpose(2, 0, 3, 1, 4)
-            )
-            right = seen[every, every, every, *ins].reshape(*seen.shape[:3], -1).transpose(1, 0, 3, 2)
-            inner = left.shape[3] * left.shape[4]
-            sums = left.reshape(groups, -1, inner) @ right.reshape(groups, inner, -1)
-            sums = sums.reshape(groups, count, -1, sums.shape[-1]).swapaxes(0, 1)
-            found[offset] = sums.reshape(count, *self.units.shape[:2])
-        return np.moveaxis(found, range(len(kernel)), range(-len(kernel), 0))
+        groups, count = int(self.node.attributes.get("group", 1)), len(factors)
+        taps, places = prod(window.kernel), prod(window.size_out)
+        images = max(1, MOST_PATCHED // (x.shape[1] * taps * places))
+        found = np.zeros((groups, count * factors.shape[2] // groups, x.shape[1] // groups * taps))
+        for start in range(0, len(x), images):
+            seen = _patches(x[start : start + images], window)
+            said = factors[:, start : start + images]
+            said = said.reshape(*said.shape[:2], groups, -1, places).transpose(2, 0, 3, 1, 4)
+            inner = said.shape[3] * places
+            found += said.reshape(groups, -1, inner) @ seen.reshape(groups, -1, inner).swapaxes(1, 2)
+        return (
+            found.reshape(groups, count, -1, found.shape[-1]).swapaxes(0, 1).reshape(count, *self.units.shape)
+        )
+
+
+def _patches(x: Array, window: Window) -> Array:
+    """What every window sees, (channels, *kernel, N, *places); 0 in the padding."""
+    found = np.zeros((x.shape[1], *window.kernel, len(x), *window.size_out))
+    every = slice(None)
+    for offset, outs, ins in window.places:
+        seen: tuple[Any, ...] = (every, *offset, every, *outs)
+        found[seen] = np.swapaxes(x[every, every, *ins], 0, 1)
+    return found
 
 
 @dataclass(eq=False)
