@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from onnx import TensorProto
 from symbolic.explanations.backward import Gradients, Step
 from symbolic.explanations.graph import Tensor
 from symbolic.explanations.passage import folded_batch
-from symbolic.explanations.products.maxima import patches, spread_out, window_of_pool, winner
+from symbolic.explanations.products.maxima import joined, patches, window_of_pool, winner
 
 if TYPE_CHECKING:
     from symbolic.explanations.methods.deep_lift_rules import Multipliers
@@ -32,13 +33,14 @@ def pooled(rules: Multipliers, step: Step, multipliers: Gradients) -> Gradients:
     shape = (y.length(1), 1, *w.size_out)
     rise = _as(y, shape, 0) - _as(graph.constant(rules.references.value(y.name), y.elem_type), shape, 1)
     place = graph.where(rise > 0.0, _opened(mine, 0), _opened(theirs, 1), like=mine)
-    apart = _picked(seen - there, place)
+    lit = _lit(place, prod(w.kernel), seen)
+    apart = graph.sum(lit * (seen - there), [3], keep=True)
     same = graph.node("Equal", [apart, apart.like(0.0)], shape=apart.shape, elem_type=TensorProto.BOOL)
     slope = graph.where(same, 1.0, rise / graph.where(same, 1.0, apart, like=apart), like=rise)
     m = rules.spread(multipliers[0])
     lengths = graph.integers([0, 0, *shape])
     m = graph.node("Reshape", [m, lengths], shape=(*m.known_shape[:2], *shape))
-    return [spread_out(folded_batch(m * slope), folded_batch(place), w, graph.repeat(x, count))]
+    return [joined(folded_batch(lit * (m * slope)), w, graph.repeat(x, count))]
 
 
 def _opened(x: Tensor, axis: int) -> Tensor:
@@ -53,11 +55,15 @@ def _as(x: Tensor, shape: tuple[int, ...], axis: int) -> Tensor:
     return _opened(made, axis)
 
 
-def _picked(x: Tensor, place: Tensor) -> Tensor:
-    """The element of every window at a place: a sum with one term, so that no index moves."""
-    graph, rank = x.graph, x.rank
-    wheel = np.arange(x.length(3)).reshape(-1, *[1] * (rank - 4))
-    lit = graph.node(
-        "Equal", [place, graph.constant(wheel, TensorProto.INT64)], shape=x.shape, elem_type=TensorProto.BOOL
+def _lit(place: Tensor, count: int, like: Tensor) -> Tensor:
+    """1 at a place among the elements of its window, else 0: a factor, which runtimes take faster than a
+    choice, and no index moves."""
+    wheel = np.arange(count).reshape(-1, *[1] * (place.rank - 4))
+    shape = (*place.known_shape[:3], count, *place.known_shape[4:])
+    lit = place.graph.node(
+        "Equal",
+        [place, place.graph.constant(wheel, TensorProto.INT64)],
+        shape=shape,
+        elem_type=TensorProto.BOOL,
     )
-    return graph.sum(graph.where(lit, x, 0.0, like=x), [3], keep=True)
+    return lit.cast(like.elem_type)

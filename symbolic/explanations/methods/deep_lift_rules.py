@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from onnx import TensorProto
+import numpy as np
+from onnx import TensorProto, helper
 
 from symbolic.explanations.backward import Gradients, Rule, Step, default_rule, unbroadcast
 from symbolic.explanations.graph import Tensor, broadcast
@@ -106,14 +107,12 @@ class Multipliers:
 
     def _relu(self, step: Step, multipliers: Gradients) -> Gradients:
         """(max(x, 0) - max(r, 0)) / (x - r), which is p / (p - q) of p = max(x, r, 0) and q = min(x, r, 0);
-        both 0 give the gradient, 0."""
+        both 0 give the gradient, 0: p - q is raised to the smallest normal number."""
         if multipliers[0] is None:
             return []
         x, y, r = step.given(), step.outputs[0], self.at_reference(step.given())
-        graph = self.graph
         top = _pair("Max", y, r)
-        whole = top - _pair("Min", x - y, r)
-        slope = top / graph.where(top > 0.0, whole, 1.0, like=whole)
+        slope = top / raised(top - _pair("Min", x - y, r))
         return [folded_batch(self.spread(multipliers[0]) * slope)]
 
     def _secant(self, step: Step, multipliers: Gradients) -> Gradients:
@@ -179,6 +178,11 @@ def _pair(op_type: str, a: Tensor, b: Tensor) -> Tensor:
     return a.graph.node(op_type, [a, b], shape=broadcast(a.shape, b.shape))
 
 
+def raised(x: Tensor) -> Tensor:
+    """Zeros, among numbers that are not negative, as the smallest normal number, to divide by."""
+    return _pair("Max", x, x.like(np.finfo(helper.tensor_dtype_to_np_dtype(x.elem_type)).tiny))
+
+
 def _quotient(rules: Multipliers, step: Step, multipliers: Gradients) -> Gradients:
     """a / b as a times 1/b: the product is shared, the reciprocal has the secant -1 / (b r)."""
     if multipliers[0] is None:
@@ -240,8 +244,7 @@ def _greater(rules: Multipliers, step: Step, multipliers: Gradients) -> Gradient
     r = (rb - ra) * sign
     zero = d.like(0.0)
     top = _pair("Max", _pair("Max", d, r), zero)
-    whole = top - _pair("Min", _pair("Min", d, r), zero)
-    share = top / graph.where(top > 0.0, whole, 1.0, like=whole)
+    share = top / raised(top - _pair("Min", _pair("Min", d, r), zero))
     first, second = folded_batch(m * (1.0 - share)), folded_batch(m * share)
     return [
         unbroadcast(first, graph.repeat(a, count)) if step.wants(0) else None,

@@ -18,7 +18,7 @@ from symbolic.explanations.graph import Graph, Tensor
 from symbolic.explanations.products.convolutions import Geometry, geometry_of
 from symbolic.operators.windows import Window
 
-__all__ = ["patches", "spread_out", "to_the_first", "winner", "window_of_pool"]
+__all__ = ["joined", "patches", "spread_out", "to_the_first", "winner", "window_of_pool"]
 
 LOWEST = float(np.finfo(np.float32).min)
 """Stands around the input: it wins against nothing."""
@@ -72,37 +72,37 @@ def spread_out(values: Tensor, places: Tensor, w: Window, like: Tensor) -> Tenso
         shape=(*values.known_shape[:2], count, *w.size_out),
         elem_type=TensorProto.BOOL,
     )
-    return _joined(graph.where(lit, values, 0.0, like=values), w, like)
+    return joined(graph.where(lit, values, 0.0, like=values), w, like)
 
 
-def _joined(seen: Tensor, w: Window, like: Tensor) -> Tensor:
+def joined(seen: Tensor, w: Window, like: Tensor) -> Tensor:
     """The transpose of `patches`. Offsets in a window that differ by strides form layers: within one, windows
-    do not overlap, and layers are shifted by strides and added."""
+    do not overlap, and layers are shifted by places and added."""
     graph, rank, channels = seen.graph, len(w.kernel), seen.length(1)
     kernel = [(k - 1) * d + 1 for k, d in zip(w.kernel, w.dilations, strict=True)]
     layers = [-(-k // s) for k, s in zip(kernel, w.strides, strict=True)]
     parts = _reshaped(seen, [channels, *w.kernel, *w.size_out])
     if set(w.dilations) != {1}:
         parts = _dilated(parts, w)
-    behind = [q * s - k for q, s, k in zip(layers, w.strides, kernel, strict=True)]
-    parts = graph.pad(parts, [0] * parts.rank, [0, 0, *behind, *[0] * rank])
     total: Tensor | None = None
     axes = list(range(2, 2 + rank))
     for layer in tuples(*map(range, layers)):
         starts = [q * s for q, s in zip(layer, w.strides, strict=True)]
-        stops = [a + s for a, s in zip(starts, w.strides, strict=True)]
+        stops = [min(a + s, k) for a, s, k in zip(starts, w.strides, kernel, strict=True)]
+        lengths = [b - a for a, b in zip(starts, stops, strict=True)]
         given = [graph.integers(v) for v in (starts, stops, axes)]
-        shape = (parts.known_shape[0], channels, *w.strides, *w.size_out)
+        shape = (parts.known_shape[0], channels, *lengths, *w.size_out)
         block = parts if prod(layers) == 1 else graph.node("Slice", [parts, *given], shape=shape)
-        order = [0, 1, *(a for k in range(rank) for a in (2 + rank + k, 2 + k))]
-        lengths = [o * s for o, s in zip(w.size_out, w.strides, strict=True)]
-        whole = _reshaped(graph.transpose(block, order), [channels, *lengths])
-        after = [(q - 1) * s - a for q, s, a in zip(layers, w.strides, starts, strict=True)]
-        whole = graph.pad(whole, [0, 0, *starts], [0, 0, *after])
+        short = [s - n for s, n in zip(w.strides, lengths, strict=True)]
+        after = [q - 1 - k for q, k in zip(layers, layer, strict=True)]
+        whole = graph.pad(block, [0] * (2 + rank) + list(layer), [0, 0, *short, *after])
         total = whole if total is None else total + whole
     if total is None:
         raise ValueError("a window has no elements")
-    cut = [n + b - t for n, b, t in zip(w.size_in, w.begin, total.known_shape[2:], strict=True)]  # type: ignore[operator]
+    order = [0, 1, *(a for k in range(rank) for a in (2 + rank + k, 2 + k))]
+    size = [(o + q - 1) * s for o, q, s in zip(w.size_out, layers, w.strides, strict=True)]
+    total = _reshaped(graph.transpose(total, order), [channels, *size])
+    cut = [n + b - t for n, b, t in zip(w.size_in, w.begin, size, strict=True)]
     made = graph.pad(total, [0, 0, *(-b for b in w.begin)], [0, 0, *cut])
     return Tensor(graph, made.name, made.elem_type, like.shape)
 
