@@ -58,6 +58,8 @@ def sureline(asked: dict[str, Any]) -> tuple[Explain, float]:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = asked["threads"]
+    options.enable_mem_pattern = False
+    options.add_session_config_entry("session.disable_prepacking", "1")
     path = Path(asked["folder"]) / "explained.onnx"
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name

@@ -10,6 +10,7 @@ from onnx import TensorProto
 
 from symbolic.explanations.backward import Gradients, Step
 from symbolic.explanations.graph import Tensor
+from symbolic.explanations.methods.secants import raised
 from symbolic.explanations.passage import folded_batch
 from symbolic.explanations.products.maxima import joined, patches, window_of_pool, winner
 
@@ -20,8 +21,8 @@ __all__ = ["pooled"]
 
 
 def pooled(rules: Multipliers, step: Step, multipliers: Gradients) -> Gradients:
-    """At the winner of the greater maximum x - r is at least the difference of the maxima: their quotient
-    is the multiplier there. Windows that share a winner add up."""
+    """At the winner of the greater maximum x - r has the sign of the difference of the maxima, and is at
+    least as large: their quotient is the multiplier, 1 where both are 0. Windows with one winner add up."""
     if multipliers[0] is None:
         return []
     graph, count = rules.graph, rules.references.count
@@ -35,8 +36,7 @@ def pooled(rules: Multipliers, step: Step, multipliers: Gradients) -> Gradients:
     place = graph.where(rise > 0.0, _opened(mine, 0), _opened(theirs, 1), like=mine)
     lit = _lit(place, prod(w.kernel), seen)
     apart = graph.sum(lit * (seen - there), [3], keep=True)
-    same = graph.node("Equal", [apart, apart.like(0.0)], shape=apart.shape, elem_type=TensorProto.BOOL)
-    slope = graph.where(same, 1.0, rise / graph.where(same, 1.0, apart, like=apart), like=rise)
+    slope = raised(graph.same("Abs", rise)) / raised(graph.same("Abs", apart))
     m = rules.spread(multipliers[0])
     lengths = graph.integers([0, 0, *shape])
     m = graph.node("Reshape", [m, lengths], shape=(*m.known_shape[:2], *shape))

@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from symbolic.explanations.backward import Gradients, Rule, Step, default_rule, unbroadcast
 from symbolic.explanations.graph import Tensor, broadcast
 from symbolic.explanations.method import Task
+from symbolic.explanations.methods.secants import raised, secant
 from symbolic.explanations.passage import folded_batch, spread_batch
 from symbolic.explanations.products.elementwise import DERIVATIVES
 from symbolic.explanations.references import References
@@ -106,13 +107,19 @@ class Multipliers:
         return default_rule(again)(again, multipliers)
 
     def _relu(self, step: Step, multipliers: Gradients) -> Gradients:
-        """(max(x, 0) - max(r, 0)) / (x - r), which is p / (p - q) of p = max(x, r, 0) and q = min(x, r, 0);
-        both 0 give the gradient, 0: p - q is raised to the smallest normal number."""
+        """(max(x, 0) - max(r, 0)) / (x - r), which is p / (p - q) of p = max(x, r, 0) and q = min(x, r, 0).
+
+        A reference that is 0 is lowered to the nearest normal number, so that p - q is never 0: the multiplier
+        is 1 where x is positive, else 0, as the gradient is.
+        """
         if multipliers[0] is None:
             return []
-        x, y, r = step.given(), step.outputs[0], self.at_reference(step.given())
+        x, y = step.given(), step.outputs[0]
+        values = self.references.value(x.name)[:, None]
+        lowered = np.where(values == 0, -np.finfo(values.dtype).tiny, values)
+        r = self.graph.constant(lowered, x.elem_type)
         top = _pair("Max", y, r)
-        slope = top / raised(top - _pair("Min", x - y, r))
+        slope = top / (top - _pair("Min", x - y, r))
         return [folded_batch(self.spread(multipliers[0]) * slope)]
 
     def _secant(self, step: Step, multipliers: Gradients) -> Gradients:
@@ -131,24 +138,18 @@ class Multipliers:
 
     def slope(self, step: Step, place: int, x: Tensor, y: Tensor) -> Tensor:
         """The secant of a function of single elements, (R, N, ...)."""
-        graph = self.graph
-        apart = x - self.at_reference(x)
-        equal = graph.node("Equal", [apart, apart.like(0.0)], shape=apart.shape, elem_type=9)
-        rise = (y - self.at_reference(y)) / graph.where(equal, 1.0, apart, like=apart)
-        ones = graph.expand(y.like(1.0), y)
+        ones = self.graph.expand(y.like(1.0), y)
         tangents = default_rule(step)(step, [ones])
         tangent = tangents[place] if place < len(tangents) else None
-        return graph.where(equal, 0.0 if tangent is None else tangent, rise, like=rise)
+        return secant(y - self.at_reference(y), x - self.at_reference(x), tangent)
 
     def _bilinear(self, step: Step, multipliers: Gradients) -> Gradients:
+        if multipliers[0] is None:
+            return []
         places = [k for k, moves in enumerate(step.wanted) if moves]
-        means = {k: self.mean(step.given(k)) for k in places}
-        again = self.repeated(step, means)
-        return default_rule(again)(again, multipliers)
-
-    def mean(self, x: Tensor) -> Tensor:
-        """(x + r) / 2, (R N, ...)."""
-        return folded_batch((x + self.at_reference(x)) * 0.5)
+        sums = {k: folded_batch(step.given(k) + self.at_reference(step.given(k))) for k in places}
+        again = self.repeated(step, sums)
+        return default_rule(again)(again, [multipliers[0] * 0.5])
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,11 +177,6 @@ class _Repeated(Step):
 
 def _pair(op_type: str, a: Tensor, b: Tensor) -> Tensor:
     return a.graph.node(op_type, [a, b], shape=broadcast(a.shape, b.shape))
-
-
-def raised(x: Tensor) -> Tensor:
-    """Zeros, among numbers that are not negative, as the smallest normal number, to divide by."""
-    return _pair("Max", x, x.like(np.finfo(helper.tensor_dtype_to_np_dtype(x.elem_type)).tiny))
 
 
 def _quotient(rules: Multipliers, step: Step, multipliers: Gradients) -> Gradients:
@@ -223,10 +219,7 @@ def _softmax(rules: Multipliers, step: Step, multipliers: Gradients) -> Gradient
     total, other = over("ReduceSum", e), over("ReduceSum", f)
     shared = over("ReduceSum", m * (e + f)) * 0.5 / (total * other)
     inner = m * (1.0 / total + 1.0 / other) * 0.5 - shared
-    apart = lead - r
-    equal = graph.node("Equal", [apart, apart.like(0.0)], shape=apart.shape, elem_type=9)
-    secant = graph.where(equal, e, (e - f) / graph.where(equal, 1.0, apart, like=apart), like=apart)
-    return [folded_batch(inner * secant)]
+    return [folded_batch(inner * secant(e - f, lead - r, e))]
 
 
 def _greater(rules: Multipliers, step: Step, multipliers: Gradients) -> Gradients:

@@ -70,7 +70,7 @@ def _padded(x: Tensor, begin: list[int], end: list[int]) -> tuple[Tensor, list[i
 def spread(gradient: Tensor, weight: Tensor, geometry: Geometry, channels: int) -> Tensor:
     """The transpose of a convolution: what each element of its input gets back from the windows that saw it.
 
-    With strides of 1 and one group it is a convolution with the turned kernel, which runtimes do faster.
+    With strides of 1 it is a convolution with the turned kernel, which runtimes do faster.
     """
     w, graph = geometry.window, gradient.graph
     begin, end = list(w.begin), list(geometry.ends)
@@ -80,14 +80,16 @@ def spread(gradient: Tensor, weight: Tensor, geometry: Geometry, channels: int) 
         r - e for r, e in zip(reach, end, strict=True)
     ]
     value = graph.value(weight.name)
-    if set(w.strides) == {1} and geometry.group == 1 and min(turned) >= 0 and value is not None:
-        axes = tuple(range(2, value.ndim))
-        flipped = graph.constant(np.flip(value, axes).swapaxes(0, 1), weight.elem_type)
+    if set(w.strides) == {1} and min(turned) >= 0 and value is not None:
+        grouped = np.flip(value, tuple(range(2, value.ndim)))
+        grouped = grouped.reshape(geometry.group, -1, *value.shape[1:]).swapaxes(1, 2)
+        flipped = graph.constant(grouped.reshape(-1, *grouped.shape[2:]), weight.elem_type)
         return graph.node(
             "Conv",
             [gradient, flipped],
             shape=shape,
             dilations=list(w.dilations),
+            group=geometry.group,
             kernel_shape=list(w.kernel),
             pads=turned,
             strides=list(w.strides),
