@@ -1,7 +1,7 @@
 """One side of the comparison of explanations: a process that sets up, and explains when told to.
 
 Takes one JSON object: side, network, method, references, threads, folder. Prints one JSON object per line:
-what setting up took; per "go" on standard input the seconds of one explanation; on "end" the peak of its memory.
+what setting up took; per "go" on standard input the seconds of one explanation; on "end" the peak of memory.
 """
 
 from __future__ import annotations
@@ -54,16 +54,37 @@ def resident(field: str = "VmRSS") -> float:
 
 def sureline(asked: dict[str, Any]) -> tuple[Explain, float]:
     """ONNX Runtime on the file that `sureline explain` wrote."""
+    session = _session(Path(asked["folder"]), asked["threads"])
+    name = session.get_inputs()[0].name
+    return lambda x: session.run(["attribution"], {name: x})[0], resident()
+
+
+def _session(folder: Path, threads: int, profile: bool = False) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = asked["threads"]
+    options.intra_op_num_threads = threads
+    options.enable_profiling = profile
+    options.profile_file_prefix = str(folder / "profile")
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.disable_prepacking", "1")
-    path = Path(asked["folder"]) / "explained.onnx"
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda x: session.run(["attribution"], {name: x})[0], resident()
+    return onnxruntime.InferenceSession(
+        folder / "explained.onnx", options, providers=["CPUExecutionProvider"]
+    )
+
+
+def profiled(folder: str) -> str:
+    """Time by operator, as JSON."""
+    session = _session(Path(folder), 2, profile=True)
+    name, x = session.get_inputs()[0].name, np.load(Path(folder) / "x.npy")
+    for _ in range(2):
+        session.run(["attribution"], {name: x})
+    spent: dict[str, float] = {}
+    for event in json.loads(Path(session.end_profiling()).read_text()):
+        if event.get("cat") == "Node" and event["name"].endswith("kernel_time"):
+            kind = event["args"]["op_name"]
+            spent[kind] = spent.get(kind, 0) + event["dur"]
+    return json.dumps(spent)
 
 
 def torch_network(asked: dict[str, Any]) -> Any:
