@@ -126,7 +126,8 @@ def table(cells: list[dict[str, Any]]) -> str:
     """The report, in Markdown."""
     lines = [
         "| network | method | R | against | seconds | theirs | times faster | peak, MiB | theirs "
-        "| beyond loading | theirs | missing of the sum | theirs | in convolutions | file, MB | to compile, s |",
+        "| beyond loading | theirs | missing of the sum | theirs | in convolutions | file, MB "
+        "| to compile, s |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for c in cells:
