@@ -109,8 +109,8 @@ class Multipliers:
     def _relu(self, step: Step, multipliers: Gradients) -> Gradients:
         """(max(x, 0) - max(r, 0)) / (x - r), which is p / (p - q) of p = max(x, r, 0) and q = min(x, r, 0).
 
-        A reference that is 0 is lowered to the nearest normal number, so that p - q is never 0: the multiplier
-        is 1 where x is positive, else 0, as the gradient is.
+        A reference that is 0 is lowered to the nearest normal number, so that p - q is never 0: the
+        multiplier is 1 where x is positive, else 0, as the gradient is.
         """
         if multipliers[0] is None:
             return []

@@ -1,0 +1,142 @@
+"""Relevance through a network: which rule every node gets.
+
+Linear layers, with biases and batch normalisation merged, get the rule that a method assigns. Activations pass
+relevance on unchanged; what only moves elements, and maxima, send it to where it came from. Sums, averages
+and normalisations that are not merged share it in proportion to contributions. Of a product of two moving
+tensors each gets half, shared by its contributions (Achtibat et al., 2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from symbolic.explanations.backward import Gradients, Rule, Step, default_rule
+from symbolic.explanations.canonisation import Layer, merged_layers
+from symbolic.explanations.graph import Tensor
+from symbolic.explanations.method import Task
+from symbolic.explanations.methods.relevance_rules import LayerRule, stabilised
+
+__all__ = ["ACTIVATIONS", "RelevancePass"]
+
+ACTIVATIONS = frozenset((
+    "Cast", "Celu", "Clip", "Dropout", "Elu", "Gelu", "HardSigmoid", "HardSwish", "Identity",
+    "LayerNormalization", "LeakyRelu", "Mish", "Neg", "PRelu", "Relu", "Selu", "Sigmoid", "Softplus", "Softsign",
+    "Swish", "Tanh", "ThresholdedRelu",
+))  # fmt: skip
+MOVES = frozenset((
+    "Compress", "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND",
+    "GlobalMaxPool", "Max", "MaxPool", "Min", "Pad", "ReduceMax", "ReduceMin", "Reshape", "ReverseSequence",
+    "ScatterElements", "ScatterND", "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
+    "Where",
+))  # fmt: skip
+SHARED = frozenset((
+    "Add", "AveragePool", "BatchNormalization", "CumSum", "Div", "Einsum", "GlobalAveragePool", "MatMul", "Mean",
+    "Mul", "ReduceMean", "ReduceSum", "Resize", "Sub", "Sum", "Upsample",
+))  # fmt: skip
+PRODUCTS = frozenset(("Einsum", "MatMul", "Mul"))
+NONNEGATIVE = frozenset(("HardSigmoid", "Relu", "Sigmoid", "Softplus", "ThresholdedRelu"))
+KEEP_SIGN = frozenset((
+    "AveragePool", "Cast", "Concat", "DepthToSpace", "Dropout", "Expand", "Flatten", "GlobalAveragePool",
+    "GlobalMaxPool", "Identity", "MaxPool", "ReduceMax", "ReduceMean", "ReduceSum", "Reshape", "Slice",
+    "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
+))  # fmt: skip
+
+
+class RelevancePass:
+    """The rules of a network.
+
+    Parameters
+    ----------
+    task : Task
+    stabiliser : float
+        Of the nodes that are no layers.
+
+    Attributes
+    ----------
+    layers : list of Layer
+        From the input to the scores.
+    first : set of str
+        Layers that no other layer stands before, by their node's output.
+    """
+
+    def __init__(self, task: Task, stabiliser: float = 1e-6) -> None:
+        self._graph, self._passage, self._stabiliser = task.graph, task.passage, stabiliser
+        nodes = task.passage.between
+        moving = {task.passage.source}
+        for node in nodes:
+            if not moving.isdisjoint(node.input):
+                moving.update(name for name in node.output if name)
+        self._layers, self._merged = merged_layers(task.graph, nodes, task.passage.scores, moving)
+        self.layers = list(self._layers.values())
+        self.first: set[str] = set()
+        self._nonnegative: set[str] = set()
+        behind: set[str] = set()
+        for node in nodes:
+            signs = [name in self._nonnegative for name in node.input if name in moving]
+            if node.op_type in NONNEGATIVE or (node.op_type in KEEP_SIGN and all(signs)):
+                self._nonnegative.update(node.output)
+            if not behind.isdisjoint(node.input):
+                behind.update(node.output)
+            elif node.output[0] in self._layers:
+                self.first.add(node.output[0])
+                behind.update(node.output)
+
+    def relevance(self, start: Tensor, rule_of_layer: Callable[[int, Layer], LayerRule]) -> Tensor:
+        """Relevance of the input.
+
+        Parameters
+        ----------
+        start : Tensor
+            Relevance of the scores.
+        rule_of_layer : callable
+            From a layer's number and the layer to its rule.
+        """
+        chosen = {
+            name: rule_of_layer(k, layer) for k, (name, layer) in enumerate(self._layers.items())
+        }
+
+        def of_layer(step: Step, relevances: Gradients) -> Gradients:
+            name = step.node.proto.output[0]
+            found, layer = relevances[0], self._layers[name]
+            if found is None:
+                return []
+            return [chosen[name](layer, found, layer.x.name in self._nonnegative)]
+
+        def rule_of(step: Step) -> Rule:
+            if step.node.proto.output[0] in chosen:
+                return of_layer
+            return self._other(step)
+
+        return self._passage.gradient(start, rule_of)
+
+    def _other(self, step: Step) -> Rule:
+        kind = step.node.op_type
+        if step.node.proto.output[0] in self._merged:
+            return _unchanged
+        if kind in ACTIVATIONS or (kind in ("Div", "Mul") and step.wanted == (True, False)):
+            return _unchanged
+        if kind == "Mul" and sum(step.wanted) == 1:
+            return _unchanged
+        if kind in MOVES:
+            return default_rule(step)
+        if kind in SHARED or kind in ("Conv", "ConvTranspose", "Gemm"):
+            return self._shared
+        raise step.refuse("has no rule of relevance propagation here")
+
+    def _shared(self, step: Step, relevances: Gradients) -> Gradients:
+        """x times the product of R / z: what an operand contributes; half of it where two multiply."""
+        if relevances[0] is None:
+            return []
+        z = step.outputs[0]
+        halves = step.node.op_type in PRODUCTS and sum(step.wanted) > 1
+        shared = relevances[0] / stabilised(z, self._stabiliser)
+        found = default_rule(step)(step, [shared * 0.5 if halves else shared])
+        return [
+            None if r is None or x is None or not step.wants(k) else x * r
+            for k, (x, r) in enumerate(zip(step.inputs, found, strict=False))
+        ]
+
+
+def _unchanged(step: Step, relevances: Gradients) -> Gradients:
+    """To the one operand that moves."""
+    return [relevances[0] if wanted else None for wanted in step.wanted]

@@ -1,0 +1,220 @@
+"""Rules of layer-wise relevance propagation for linear layers.
+
+Relevance R of the outputs z = W x + b goes to the inputs in proportion to their contributions: with inputs x',
+weights W' and bias b' that the rule takes in place of the layer's own, input i gets
+x'_i sum_j W'_ij R_j / z'_j. Denominators are kept away from 0 by a stabiliser: z + e sign(z), sign(0) = 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from onnx import TensorProto
+
+from symbolic.errors import OptionError
+from symbolic.explanations.canonisation import Layer
+from symbolic.explanations.graph import Tensor
+
+__all__ = [
+    "LayerRule",
+    "alpha_beta",
+    "bounded",
+    "epsilon",
+    "excitation",
+    "flat",
+    "gamma",
+    "stabilised",
+    "w_square",
+    "z_plus",
+]
+
+Array = NDArray[Any]
+Change = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Term:
+    """Contributions of one kind.
+
+    Attributes
+    ----------
+    x : str or array
+        "x", its parts "+" and "-", or numbers in its place.
+    w, b : callable
+        What becomes of weights and bias; no bias without one.
+    """
+
+    x: Any
+    w: Change
+    b: Change | None = None
+
+
+@dataclass(frozen=True)
+class Share:
+    """Relevance that is shared by the sum of some terms.
+
+    Attributes
+    ----------
+    terms : tuple of Term
+    factor : float
+        What part of the relevance.
+    sign : int
+        1: of outputs that are positive, -1: negative, 0: of all.
+    """
+
+    terms: tuple[Term, ...]
+    factor: float = 1.0
+    sign: int = 0
+
+
+@dataclass(frozen=True)
+class LayerRule:
+    """How a linear layer passes relevance back.
+
+    Attributes
+    ----------
+    shares : tuple of Share
+    stabiliser : float
+        e; 0 divides by 1 where the denominator is 0.
+    """
+
+    shares: tuple[Share, ...]
+    stabiliser: float
+
+    def __call__(self, layer: Layer, relevance: Tensor, nonnegative: bool) -> Tensor:
+        """Relevance of the layer's input; `nonnegative` says that no input can be less than 0."""
+        total: Tensor | None = None
+        for share in self.shares:
+            part = relevance if share.factor == 1 else relevance * share.factor
+            if share.sign:
+                side = layer.z > 0.0 if share.sign > 0 else layer.z < 0.0
+                part = part * side.cast(part.elem_type)
+            terms = [t for t in share.terms if not (nonnegative and isinstance(t.x, str) and t.x == "-")]
+            if not terms:
+                continue
+            taken = [(_taken(layer, t, nonnegative), t.w(layer.weight)) for t in terms]
+            z = self._z(layer, terms, taken)
+            shared = part / stabilised(z, self.stabiliser)
+            for x, weight in taken:
+                found = x * layer.back(shared, layer.x, weight)
+                total = found if total is None else total + found
+        if total is None:
+            raise layer.step.refuse("gets no relevance by this rule")
+        return total
+
+    def _z(self, layer: Layer, terms: list[Term], taken: list[tuple[Tensor, Array]]) -> Tensor:
+        if len(terms) == 1 and terms[0] == AS_IT_IS:
+            return layer.z
+        z: Tensor | None = None
+        for term, (x, weight) in zip(terms, taken, strict=True):
+            found = layer.apply(x, weight, None if term.b is None else term.b(layer.bias))
+            z = found if z is None else z + found
+        assert z is not None
+        return z
+
+
+def stabilised(z: Tensor, stabiliser: float) -> Tensor:
+    """z + e sign(z), sign(0) = 1; without e, 1 in place of 0."""
+    graph = z.graph
+    if not stabiliser:
+        zero = graph.node("Equal", [z, z.like(0.0)], shape=z.shape, elem_type=TensorProto.BOOL)
+        return z + zero.cast(z.elem_type)
+    sign = (z >= 0.0).cast(z.elem_type)
+    return z + (sign * (2 * stabiliser) - stabiliser)
+
+
+def _taken(layer: Layer, term: Term, nonnegative: bool) -> Tensor:
+    """What a term takes for the input."""
+    x = layer.x
+    if not isinstance(term.x, str):
+        values = np.asarray(term.x, dtype=np.float64)
+        shape = (1, *(x.length(axis) for axis in range(1, x.rank)))
+        try:
+            return x.like(np.broadcast_to(values, shape))
+        except ValueError:
+            raise OptionError(f"bounds of the shape {values.shape} do not fit inputs of {shape[1:]}.") from None
+    if term.x == "x" or nonnegative:
+        return x
+    positive = x.graph.same("Relu", x)
+    return positive if term.x == "+" else x - positive
+
+
+def _same(a: Array) -> Array:
+    return a
+
+
+def _positive(a: Array) -> Array:
+    return np.maximum(a, 0)
+
+
+def _negative(a: Array) -> Array:
+    return np.minimum(a, 0)
+
+
+AS_IT_IS = Term("x", _same, _same)
+
+
+def epsilon(e: float, bias: bool = True, stabiliser: float = 1e-6) -> LayerRule:
+    """Contributions as they are; e is the stabiliser. With a bias, it takes its share of the relevance."""
+    return LayerRule((Share((AS_IT_IS if bias else Term("x", _same),)),), e)
+
+
+def alpha_beta(alpha: float, beta: float, bias: bool = True, stabiliser: float = 1e-6) -> LayerRule:
+    """alpha times the positive contributions, less beta times the negative ones, each over its sum."""
+    up, down = (_positive, _negative) if bias else (None, None)
+    shares = (
+        Share((Term("+", _positive, up), Term("-", _negative)), alpha),
+        Share((Term("+", _negative, down), Term("-", _positive)), -beta),
+    )
+    return LayerRule(shares if beta else shares[:1], stabiliser)
+
+
+def z_plus(bias: bool = False, stabiliser: float = 1e-6) -> LayerRule:
+    """Positive contributions alone."""
+    return alpha_beta(1.0, 0.0, bias, stabiliser)
+
+
+def gamma(g: float, stabiliser: float = 1e-6) -> LayerRule:
+    """Contributions of the output's sign count 1 + gamma times."""
+
+    def more(part: Change) -> Change:
+        return lambda a: a + g * part(a)
+
+    up, down = more(_positive), more(_negative)
+    shares = (
+        Share((Term("+", up, up), Term("-", down)), sign=1),
+        Share((Term("+", down, down), Term("-", up)), sign=-1),
+    )
+    return LayerRule(shares, stabiliser)
+
+
+def w_square(stabiliser: float = 1e-6) -> LayerRule:
+    """By squared weights, whatever the inputs."""
+    return LayerRule((Share((Term(1.0, np.square),)),), stabiliser)
+
+
+def flat(stabiliser: float = 1e-6) -> LayerRule:
+    """Evenly over the inputs that an output sees."""
+    return LayerRule((Share((Term(1.0, np.ones_like),)),), stabiliser)
+
+
+def bounded(low: ArrayLike, high: ArrayLike, stabiliser: float = 1e-6) -> LayerRule:
+    """Of inputs between bounds: x W - low W+ - high W- (z^B)."""
+    low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+    if (low > high).any():
+        raise OptionError("low should not be greater than high.")
+    terms = (
+        Term("x", _same),
+        Term(-low, _positive),
+        Term(-high, _negative),
+    )
+    return LayerRule((Share(terms),), stabiliser)
+
+
+def excitation(stabiliser: float = 1e-6) -> LayerRule:
+    """Inputs through positive weights alone."""
+    return LayerRule((Share((Term("x", _positive),)),), stabiliser)
