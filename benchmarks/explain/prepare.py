@@ -43,7 +43,7 @@ def method(name: str, background: np.ndarray[Any, Any]) -> Any:
         return sl.Gradient()
     if name == "integrated-gradients":
         return sl.IntegratedGradients(steps=16)
-    return sl.LrpComposite("epsilon-plus")
+    return sl.LrpEpsilonPlus()
 
 
 def wanted(asked: dict[str, Any], x: np.ndarray[Any, Any], background: np.ndarray[Any, Any]) -> float:

@@ -138,14 +138,16 @@ def captum(asked: dict[str, Any]) -> tuple[Explain, float]:
 def zennit(asked: dict[str, Any]) -> tuple[Explain, float]:
     """The composite EpsilonPlus, batch normalisation merged."""
     import torch
-    from zennit.attribution import Gradient
-    from zennit.composites import EpsilonPlus
-    from zennit.torchvision import ResNetCanonizer, VGGCanonizer
 
     model = torch_network(asked)
     loaded = resident()
-    canonizer = {"VGG19": VGGCanonizer, "ResNet50": ResNetCanonizer}[asked["network"]]
-    attributor = Gradient(model, EpsilonPlus(canonizers=[canonizer()]))
+    from zennit.attribution import Gradient
+    from zennit.canonizers import NamedMergeBatchNorm
+    from zennit.composites import EpsilonPlus
+
+    blocks = [n for n, m in model.named_modules() if hasattr(m, "conv") and hasattr(m, "bn")]
+    merged = NamedMergeBatchNorm([([f"{n}.conv"], f"{n}.bn") for n in blocks if model.get_submodule(n).bn])
+    attributor = Gradient(model, EpsilonPlus(canonizers=[merged]))
 
     def explain(x: np.ndarray) -> np.ndarray:
         def target(y: torch.Tensor) -> torch.Tensor:

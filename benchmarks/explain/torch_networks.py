@@ -20,14 +20,15 @@ NETWORKS = {
 """As in pytorchcv: torchvision's last three add in place, which shap's hooks refuse."""
 SIZE = 224
 
+# pytorchcv imports torchvision, whose operators are missing beside a torch for processors; nothing uses them
+_OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
+for _operator in ("nms", "qnms"):
+    if not hasattr(torch.ops.torchvision, _operator):
+        _OPERATORS.define(f"{_operator}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+
 
 def network(name: str) -> torch.nn.Module:
     """A network in evaluation mode, its weights from a fixed seed, nothing in place."""
-    # pytorchcv imports torchvision, whose operators need not be there
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for operator in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, operator):
-            library.define(f"{operator}(Tensor d, Tensor s, float t) -> Tensor")
     from pytorchcv.model_provider import get_model
 
     torch.manual_seed(0)

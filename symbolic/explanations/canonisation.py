@@ -57,9 +57,7 @@ class Layer:
 
     def then(self, scale: Array, shift: Array, output: str) -> Layer:
         """The layer with a scale and a shift of every output merged."""
-        return replace(
-            self, weight=self._scaled(scale), bias=self.bias * scale + shift, output=output
-        )
+        return replace(self, weight=self._scaled(scale), bias=self.bias * scale + shift, output=output)
 
     def _scaled(self, scale: Array) -> Array:
         kind, w = self.step.node.op_type, self.weight

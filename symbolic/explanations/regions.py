@@ -63,16 +63,15 @@ class Regions:
     def masks(self, table: Tensor) -> Tensor:
         """(S, count), a number per region, as (S, 1, ...), a number per place."""
         shape = (table.known_shape[0], 1, *self.labels.shape)
-        return table.graph.node(
-            "Gather", [table, table.graph.integers(self.labels[None])], shape=shape, axis=1
-        )  # type: ignore[arg-type]
+        places = table.graph.integers(self.labels[None].tolist())
+        return table.graph.node("Gather", [table, places], shape=shape, axis=1)
 
     def spread(self, values: Tensor, smooth: bool = False) -> Tensor:
         """(N, count), a number per region, in the shape of the input; a smooth one by cubic interpolation."""
         graph = values.graph
         if not smooth:
             shape = (values.known_shape[0], *self.labels.shape)
-            made = graph.node("Gather", [values, graph.integers(self.labels)], shape=shape, axis=1)  # type: ignore[arg-type]
+            made = graph.node("Gather", [values, graph.integers(self.labels.tolist())], shape=shape, axis=1)
             return graph.expand(made, self.x)
         if self.cells is None:
             raise OptionError("a smooth map needs regions that are the cells of a grid.")

@@ -10,6 +10,12 @@ import onnx
 import torch
 from torch import nn
 
+# zennit imports torchvision, whose operators are missing beside a torch for processors; nothing uses them
+_OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
+for _operator in ("nms", "qnms"):
+    if not hasattr(torch.ops.torchvision, _operator):
+        _OPERATORS.define(f"{_operator}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+
 SIZE = 16
 CLASSES = 5
 

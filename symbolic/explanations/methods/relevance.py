@@ -46,6 +46,7 @@ class _OneRule(Method):
     """The same rule at every linear layer; it begins with the score itself."""
 
     stabiliser: float
+    bias: bool = False
 
     @abstractmethod
     def rule(self) -> LayerRule:
@@ -54,7 +55,7 @@ class _OneRule(Method):
     def attribution(self, task: Task) -> Tensor:
         rule = self.rule()
         start = task.weights * task.passage.y
-        return RelevancePass(task, self.stabiliser).relevance(start, lambda number, layer: rule)
+        return RelevancePass(task, self.stabiliser, self.bias).relevance(start, lambda number, layer: rule)
 
 
 @named("lrp.z", RATIONAL, BACH)
@@ -234,7 +235,7 @@ class LrpBounded(Method):
         rules.bounded(self.low, self.high)
 
     def attribution(self, task: Task) -> Tensor:
-        way = RelevancePass(task, self.stabiliser)
+        way = RelevancePass(task, self.stabiliser, bias=False)
         box, plus = rules.bounded(self.low, self.high, self.stabiliser), rules.z_plus(False, self.stabiliser)
 
         def rule(number: int, layer: Layer) -> LayerRule:
@@ -259,13 +260,13 @@ class ExcitationBackprop(_Stabilised):
 
     def attribution(self, task: Task) -> Tensor:
         rule = self.rule()
-        return RelevancePass(task, self.stabiliser).relevance(task.weights, lambda number, layer: rule)
+        return RelevancePass(task, self.stabiliser, False).relevance(task.weights, lambda number, layer: rule)
 
 
 ALLOWED = frozenset((
-    "Add", "AveragePool", "BatchNormalization", "Cast", "Concat", "Conv", "ConvTranspose", "Dropout", "Flatten",
-    "Gemm", "GlobalAveragePool", "GlobalMaxPool", "Identity", "MatMul", "MaxPool", "Pad", "ReduceMean", "Relu",
-    "Reshape", "Slice", "Split", "Squeeze", "Sum", "Transpose", "Unsqueeze",
+    "Add", "AveragePool", "BatchNormalization", "Cast", "Concat", "Conv", "ConvTranspose", "Dropout",
+    "Flatten", "Gemm", "GlobalAveragePool", "GlobalMaxPool", "Identity", "MatMul", "MaxPool", "Pad",
+    "ReduceMean", "Relu", "Reshape", "Slice", "Split", "Squeeze", "Sum", "Transpose", "Unsqueeze",
 ))  # fmt: skip
 """Operators of networks that deep Taylor decomposition is defined for."""
 
@@ -321,10 +322,10 @@ def _deep_taylor(task: Task, stabiliser: float, box: LayerRule | None) -> Tensor
     for node in task.passage.between:
         if node.op_type not in ALLOWED:
             raise ModelError(
-                f"{node.op_type} node {node.name or node.output[0]!r} does not belong to a ReLU network, which "
-                "deep Taylor decomposition is defined for: take a rule of LRP, such as lrp.epsilon."
+                f"{node.op_type} node {node.name or node.output[0]!r} does not belong to a ReLU network, "
+                "which deep Taylor decomposition is defined for: take a rule of LRP, such as lrp.epsilon."
             )
-    way = RelevancePass(task, stabiliser)
+    way = RelevancePass(task, stabiliser, bias=False)
     readers = {name: node for node in task.passage.between for name in node.input}
     plus, square = rules.z_plus(False, stabiliser), rules.w_square(stabiliser)
 

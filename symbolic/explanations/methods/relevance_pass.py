@@ -1,9 +1,9 @@
 """Relevance through a network: which rule every node gets.
 
-Linear layers, with biases and batch normalisation merged, get the rule that a method assigns. Activations pass
-relevance on unchanged; what only moves elements, and maxima, send it to where it came from. Sums, averages
-and normalisations that are not merged share it in proportion to contributions. Of a product of two moving
-tensors each gets half, shared by its contributions (Achtibat et al., 2024).
+Linear layers, with biases and batch normalisation merged, get the rule that a method assigns. Activations
+pass relevance on unchanged; what only moves elements, and maxima, send it to where it came from. Sums,
+averages and normalisations that are not merged share it in proportion to contributions. Of a product of two
+moving tensors each gets half, shared by its contributions (Achtibat et al., 2024).
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ __all__ = ["ACTIVATIONS", "RelevancePass"]
 
 ACTIVATIONS = frozenset((
     "Cast", "Celu", "Clip", "Dropout", "Elu", "Gelu", "HardSigmoid", "HardSwish", "Identity",
-    "LayerNormalization", "LeakyRelu", "Mish", "Neg", "PRelu", "Relu", "Selu", "Sigmoid", "Softplus", "Softsign",
-    "Swish", "Tanh", "ThresholdedRelu",
+    "LayerNormalization", "LeakyRelu", "Mish", "Neg", "PRelu", "Relu", "Selu", "Sigmoid", "Softplus",
+    "Softsign", "Swish", "Tanh", "ThresholdedRelu",
 ))  # fmt: skip
 MOVES = frozenset((
     "Compress", "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND",
     "GlobalMaxPool", "Max", "MaxPool", "Min", "Pad", "ReduceMax", "ReduceMin", "Reshape", "ReverseSequence",
-    "ScatterElements", "ScatterND", "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
-    "Where",
+    "ScatterElements", "ScatterND", "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose",
+    "Unsqueeze", "Where",
 ))  # fmt: skip
 SHARED = frozenset((
-    "Add", "AveragePool", "BatchNormalization", "CumSum", "Div", "Einsum", "GlobalAveragePool", "MatMul", "Mean",
-    "Mul", "ReduceMean", "ReduceSum", "Resize", "Sub", "Sum", "Upsample",
+    "Add", "AveragePool", "BatchNormalization", "CumSum", "Div", "Einsum", "GlobalAveragePool", "MatMul",
+    "Mean", "Mul", "ReduceMean", "ReduceSum", "Resize", "Sub", "Sum", "Upsample",
 ))  # fmt: skip
 PRODUCTS = frozenset(("Einsum", "MatMul", "Mul"))
 NONNEGATIVE = frozenset(("HardSigmoid", "Relu", "Sigmoid", "Softplus", "ThresholdedRelu"))
@@ -50,6 +50,8 @@ class RelevancePass:
     task : Task
     stabiliser : float
         Of the nodes that are no layers.
+    bias : bool
+        Whether biases and shifts that are not merged into a layer take their share.
 
     Attributes
     ----------
@@ -59,8 +61,8 @@ class RelevancePass:
         Layers that no other layer stands before, by their node's output.
     """
 
-    def __init__(self, task: Task, stabiliser: float = 1e-6) -> None:
-        self._graph, self._passage, self._stabiliser = task.graph, task.passage, stabiliser
+    def __init__(self, task: Task, stabiliser: float = 1e-6, bias: bool = True) -> None:
+        self._passage, self._stabiliser, self._bias = task.passage, stabiliser, bias
         nodes = task.passage.between
         moving = {task.passage.source}
         for node in nodes:
@@ -91,9 +93,7 @@ class RelevancePass:
         rule_of_layer : callable
             From a layer's number and the layer to its rule.
         """
-        chosen = {
-            name: rule_of_layer(k, layer) for k, (name, layer) in enumerate(self._layers.items())
-        }
+        chosen = {name: rule_of_layer(k, layer) for k, (name, layer) in enumerate(self._layers.items())}
 
         def of_layer(step: Step, relevances: Gradients) -> Gradients:
             name = step.node.proto.output[0]
@@ -116,6 +116,8 @@ class RelevancePass:
         if kind in ACTIVATIONS or (kind in ("Div", "Mul") and step.wanted == (True, False)):
             return _unchanged
         if kind == "Mul" and sum(step.wanted) == 1:
+            return _unchanged
+        if not self._bias and kind in ("Add", "BatchNormalization", "Sub", "Sum") and sum(step.wanted) == 1:
             return _unchanged
         if kind in MOVES:
             return default_rule(step)

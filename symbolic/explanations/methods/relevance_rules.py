@@ -1,7 +1,7 @@
 """Rules of layer-wise relevance propagation for linear layers.
 
-Relevance R of the outputs z = W x + b goes to the inputs in proportion to their contributions: with inputs x',
-weights W' and bias b' that the rule takes in place of the layer's own, input i gets
+Relevance R of the outputs z = W x + b goes to the inputs in proportion to their contributions: with inputs
+x', weights W' and bias b' that the rule takes in place of the layer's own, input i gets
 x'_i sum_j W'_ij R_j / z'_j. Denominators are kept away from 0 by a stabiliser: z + e sign(z), sign(0) = 1.
 """
 
@@ -136,7 +136,9 @@ def _taken(layer: Layer, term: Term, nonnegative: bool) -> Tensor:
         try:
             return x.like(np.broadcast_to(values, shape))
         except ValueError:
-            raise OptionError(f"bounds of the shape {values.shape} do not fit inputs of {shape[1:]}.") from None
+            raise OptionError(
+                f"bounds of the shape {values.shape} do not fit inputs of {shape[1:]}."
+            ) from None
     if term.x == "x" or nonnegative:
         return x
     positive = x.graph.same("Relu", x)
