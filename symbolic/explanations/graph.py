@@ -345,7 +345,9 @@ class Graph:
         return self.node("Pad", [x, self.integers(pads)], shape=shape)
 
     def sum(self, x: Tensor, axes: Sequence[int] | None, keep: bool) -> Tensor:
-        """The sum over axes, or over all of them."""
+        """The sum over axes, or over all of them (None)."""
+        if axes is not None and not axes:  # ReduceSum takes no axes for all
+            return x
         shape = None
         if x.shape is not None:
             gone = set(range(x.rank) if axes is None else (a % x.rank for a in axes))

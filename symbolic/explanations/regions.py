@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from onnx import TensorProto
 
 from symbolic.errors import ModelError, OptionError
 from symbolic.explanations.graph import Tensor
@@ -42,9 +43,7 @@ class Regions:
         places = tuple(x.length(axis) for axis in axes)
         self.x, self._places = x, places
         self.cells: tuple[int, ...] | None = None
-        array = np.asarray(division)
-        if not np.issubdtype(array.dtype, np.integer):
-            raise OptionError("regions should be whole numbers: of cells along the axes, or labels.")
+        array = _whole(division)
         if array.ndim == 0 or (array.ndim == 1 and not isinstance(division, np.ndarray)):
             self.cells = _cells(array, places)
             indices = [(2 * np.arange(n) + 1) * c // (2 * n) for n, c in zip(places, self.cells, strict=True)]
@@ -63,7 +62,7 @@ class Regions:
     def masks(self, table: Tensor) -> Tensor:
         """(S, count), a number per region, as (S, 1, ...), a number per place."""
         shape = (table.known_shape[0], 1, *self.labels.shape)
-        places = table.graph.integers(self.labels[None].tolist())
+        places = table.graph.constant(self.labels[None], TensorProto.INT64)
         return table.graph.node("Gather", [table, places], shape=shape, axis=1)
 
     def spread(self, values: Tensor, smooth: bool = False) -> Tensor:
@@ -71,7 +70,8 @@ class Regions:
         graph = values.graph
         if not smooth:
             shape = (values.known_shape[0], *self.labels.shape)
-            made = graph.node("Gather", [values, graph.integers(self.labels.tolist())], shape=shape, axis=1)
+            places = graph.constant(self.labels, TensorProto.INT64)
+            made = graph.node("Gather", [values, places], shape=shape, axis=1)
             return graph.expand(made, self.x)
         if self.cells is None:
             raise OptionError("a smooth map needs regions that are the cells of a grid.")
@@ -130,6 +130,16 @@ def _cubic(t: NDArray[np.float64], a: float = -0.75) -> NDArray[np.float64]:
 
 
 KERNELS = {"linear": lambda t: np.maximum(1 - t, 0.0), "cubic": _cubic}
+
+
+def _whole(division: Division) -> NDArray[np.int64]:
+    try:
+        array = np.asarray(division)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise OptionError("regions should be whole numbers: of cells along the axes, or labels.")
+    return array.astype(np.int64)
 
 
 def _cells(given: NDArray[np.int64], places: tuple[int, ...]) -> tuple[int, ...]:

@@ -208,9 +208,14 @@ def as_one_input(value: float | ArrayLike, task: Task, name: str) -> NDArray[np.
     Raises
     ------
     OptionError
-        It has another shape.
+        It has another shape, or holds what is no finite number.
     """
-    array = np.asarray(value, dtype=np.float64)
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.array(np.nan)
+    if not np.isfinite(array).all():
+        raise OptionError(f"the {name} should be a number, or an array of numbers in the shape of one input.")
     if array.ndim == 0:
         return array
     shape = task.x.known_shape

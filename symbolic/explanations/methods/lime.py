@@ -11,7 +11,12 @@ from symbolic.errors import OptionError
 from symbolic.explanations.graph import Tensor
 from symbolic.explanations.method import Method, Task, named
 from symbolic.explanations.methods.gradients import LINEAR
-from symbolic.explanations.methods.perturbation import from_coalitions, require_rows, require_whole
+from symbolic.explanations.methods.perturbation import (
+    from_coalitions,
+    require_number,
+    require_rows,
+    require_whole,
+)
 from symbolic.explanations.regions import Division, Regions
 
 __all__ = ["Lime", "ridge"]
@@ -49,10 +54,9 @@ class Lime(Method):
 
     def __post_init__(self) -> None:
         require_whole("samples", self.samples, least=2)
-        if not self.width > 0:
-            raise OptionError(f"width is {self.width}; it must be larger than 0.")
-        if not self.alpha >= 0:
-            raise OptionError(f"alpha is {self.alpha}; it must be 0 or larger.")
+        require_whole("seed", self.seed, least=0)
+        require_number("width", self.width, lambda w: w > 0, "a number larger than 0")
+        require_number("alpha", self.alpha, lambda a: a >= 0, "a number, 0 or larger")
         require_rows(self.samples, "take fewer samples")
 
     def attribution(self, task: Task) -> Tensor:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +24,7 @@ __all__ = [
     "Rise",
     "blended",
     "from_coalitions",
+    "require_number",
     "require_rows",
     "require_whole",
     "scores_at",
@@ -90,6 +91,13 @@ def require_whole(name: str, value: object, least: int = 1) -> None:
     """Refuse what is no whole number, or too small."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise OptionError(f"{name} is {value!r}; it must be a whole number, {least} or larger.")
+
+
+def require_number(name: str, value: object, good: Callable[[float], bool], words: str) -> None:
+    """Refuse what is no finite number, or not a good one."""
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not number or not isfinite(value) or not good(value):  # type: ignore[arg-type]
+        raise OptionError(f"{name} is {value!r}; it must be {words}.")
 
 
 @named("occlusion", LINEAR, "Zeiler and Fergus, 2014")
@@ -200,8 +208,8 @@ class Rise(Method):
     def __post_init__(self) -> None:
         require_whole("masks", self.masks)
         require_whole("cells", self.cells)
-        if not 0 < self.keep <= 1:
-            raise OptionError(f"keep is {self.keep}; it must be a probability larger than 0.")
+        require_whole("seed", self.seed, least=0)
+        require_number("keep", self.keep, lambda p: 0 < p <= 1, "a probability larger than 0")
         require_rows(self.masks, "take fewer masks")
 
     def attribution(self, task: Task) -> Tensor:

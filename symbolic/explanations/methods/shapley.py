@@ -83,11 +83,12 @@ class KernelShap(Method):
 
     def __post_init__(self) -> None:
         require_whole("samples", self.samples, least=2)
+        require_whole("seed", self.seed, least=0)
 
     def attribution(self, task: Task) -> Tensor:
         regions = Regions(task.x, self.regions)
+        require_rows(min(self.samples, 2**regions.count), "take fewer samples")
         inside, weights = self.drawn(regions.count)
-        require_rows(len(inside), "take fewer samples")
         return from_coalitions(task, regions, inside, _least_squares(inside, weights), self.baseline)
 
     def drawn(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -120,15 +121,19 @@ def _least_squares(inside: NDArray[np.float64], weights: NDArray[np.float64]) ->
     phi = (y[-1] - y[0]) / d + Q t, where the columns of Q are orthonormal and sum to 0, leaves t free.
     """
     rows, count = inside.shape
-    even = np.zeros((count, rows))
-    even[:, [0, -1]] = [-1 / count, 1 / count]
+    made = np.zeros((count, rows))
+    made[:, [0, -1]] = [-1 / count, 1 / count]
     inner = inside[1:-1]
+    if count == 1:
+        return made
     free = np.linalg.svd(np.ones((1, count)))[2][1:].T
     roots = np.sqrt(weights / weights.max(initial=1.0))[:, None]
     system = roots * inner @ free
     if np.linalg.matrix_rank(system) < count - 1:
         raise OptionError(f"the coalitions drawn do not determine {count} regions: take more samples.")
-    misfit = np.eye(rows)[1:-1] - inner @ even
-    misfit[:, 0] -= 1
-    made: NDArray[np.float64] = even + free @ np.linalg.pinv(system) @ (roots * misfit)
+    fitted = free @ np.linalg.pinv(system) * roots.T  # to y - y[0] - (share of the regions) (y[-1] - y[0])
+    share = inner.mean(axis=1)
+    made[:, 1:-1] = fitted
+    made[:, 0] -= fitted @ (1 - share)
+    made[:, -1] -= fitted @ share
     return made

@@ -15,7 +15,13 @@ from symbolic.errors import OptionError
 from symbolic.explanations.graph import Tensor
 from symbolic.explanations.method import Method, Task, named
 from symbolic.explanations.methods.gradients import as_one_input
-from symbolic.explanations.methods.perturbation import blended, require_rows, require_whole, scores_at
+from symbolic.explanations.methods.perturbation import (
+    blended,
+    require_number,
+    require_rows,
+    require_whole,
+    scores_at,
+)
 from symbolic.explanations.methods.sobol_estimators import ESTIMATORS
 from symbolic.explanations.products.matrices import times_matrix
 from symbolic.explanations.regions import Division, Regions, spatial_axes
@@ -78,9 +84,11 @@ class Sobol(Method):
 
     def __post_init__(self) -> None:
         require_whole("samples", self.samples, least=2)
+        require_whole("seed", self.seed, least=0)
         require_whole("blur", self.blur)
+        require_number("strength", self.strength, lambda s: s != 0, "a number other than 0")
         for name, known in (("estimator", ESTIMATORS), ("design", DESIGNS), ("perturbation", PERTURBATIONS)):
-            if getattr(self, name) not in known:
+            if getattr(self, name) not in list(known):
                 raise OptionError(f"{name} is {getattr(self, name)!r}: give one of {', '.join(known)}.")
         if self.design == "sobol" and self.samples & (self.samples - 1):
             raise OptionError(f"samples is {self.samples}; the Sobol sequence needs a power of 2.")

@@ -1,0 +1,505 @@
+"""Occlusion, RISE, Shapley values and LIME: naive twins, the axioms, regions, and what is refused."""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from explained_nets import convolutional, dense, model
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
+from onnxruntime import InferenceSession
+
+import sureline as sl
+from symbolic.explanations.graph import Graph
+from symbolic.explanations.method import Method
+from symbolic.explanations.methods.shapley import all_coalitions
+from symbolic.explanations.regions import Regions, upsampling
+
+IMAGES = np.random.default_rng(15).normal(size=(5, 1, 6, 6))
+COLOURS = np.random.default_rng(2).normal(size=(4, 2, 5, 4))
+ROWS = np.random.default_rng(3).normal(size=(4, 6))
+HALVES = np.repeat([[0, 0, 0, 1, 1, 1]], 6, axis=0)
+GROUPS = np.random.default_rng(8).permutation(np.arange(36) % 5).reshape(6, 6) * 3 - 4
+"""Labels of five regions, which are neither 0 to 4 nor connected."""
+TYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+METHODS: dict[str, Method] = {
+    "occlusion": sl.Occlusion(3, 2, baseline=0.3),
+    "rise": sl.Rise(12, cells=3, keep=0.4),
+    "shapley": sl.ExactShapley(2),
+    "kernel-shap": sl.KernelShap(3, samples=60),
+    "lime": sl.Lime(3, samples=40, alpha=0.1),
+    "sobol": sl.Sobol(2, samples=8),
+    "sobol-glen": sl.Sobol(2, samples=8, estimator="glen", design="halton", smooth=True),
+    "sobol-blurred": sl.Sobol(2, samples=8, perturbation="blurring", blur=3, normalised=False),
+}
+
+
+def coloured(dtype: type = np.float64) -> onnx.ModelProto:
+    """Two channels of 5 x 4 places, a convolution, four classes."""
+    rng = np.random.default_rng(6)
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["c"], "conv", pads=[1] * 4),
+        helper.make_node("Relu", ["c"], ["r"], "relu"),
+        helper.make_node("Flatten", ["r"], ["f"], "flatten"),
+        helper.make_node("Gemm", ["f", "v", "t"], ["y"], "gemm"),
+    ]
+    weights = {
+        "w": rng.normal(size=(3, 2, 3, 3)),
+        "b": rng.normal(size=3) * 0.3,
+        "v": rng.normal(size=(60, 4)) * 0.3,
+        "t": rng.normal(size=4),
+    }
+    return model(nodes, weights, ["N", 2, 5, 4], ["N", 4], dtype)
+
+
+def linear(shape: list[int]) -> tuple[onnx.ModelProto, np.ndarray]:
+    """A score per row, without an axis of classes, and its weights."""
+    weights = np.random.default_rng(9).normal(size=np.prod(shape))
+    nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("MatMul", ["f", "w"], ["y"])]
+    return model(nodes, {"w": weights}, ["N", *shape], ["N"], np.float64), weights.reshape(shape)
+
+
+class Scores:
+    """The logits of a network in double precision, by the reference implementation of ONNX."""
+
+    def __init__(self, net: onnx.ModelProto, name: str) -> None:
+        view = onnx.ModelProto()
+        view.CopyFrom(net)
+        del view.graph.output[:]
+        view.graph.output.append(onnx.ValueInfoProto(name=name))
+        self._run = ReferenceEvaluator(view)
+
+    def __call__(self, row: np.ndarray) -> np.ndarray:
+        return self._run.run(None, {"x": row[None].astype(np.float64)})[0][0]
+
+
+def score_of(net: onnx.ModelProto, name: str, row: np.ndarray) -> Any:
+    """From an input to its logit of the class that is predicted at the row."""
+    scores = Scores(net, name)
+    chosen = int(scores(row).argmax())
+    return lambda x: float(scores(x)[chosen])
+
+
+def close(found: np.ndarray, expected: np.ndarray, dtype: type = np.float64) -> None:
+    assert found.dtype == dtype and found.shape == expected.shape
+    scale = np.abs(expected).max()
+    assert scale > 0
+    np.testing.assert_allclose(found, expected, rtol=0, atol=scale * (3e-5 if dtype is np.float32 else 1e-10))
+
+
+def test_the_rows_are_of_several_classes() -> None:
+    for net, name, rows in ((convolutional(dtype=np.float64), "l", IMAGES), (coloured(), "y", COLOURS)):
+        assert len({int(Scores(net, name)(row).argmax()) for row in rows}) > 1
+
+
+# occlusion
+
+
+def naive_occlusion(score: Any, x: np.ndarray, window: Any, stride: Any, baseline: Any) -> np.ndarray:
+    """Window by window, cut at the border."""
+    total, times = np.zeros(x.shape), np.zeros(x.shape)
+    begins = []
+    for length, size, step in zip(x.shape, window, stride, strict=True):
+        begins.append([0])
+        while begins[-1][-1] + size < length:
+            begins[-1].append(begins[-1][-1] + step)
+    for corner in product(*begins):
+        inside = tuple(slice(b, b + size) for b, size in zip(corner, window, strict=True))
+        covered = x.copy()
+        covered[inside] = np.broadcast_to(baseline, x.shape)[inside]
+        total[inside] += score(x) - score(covered)
+        times[inside] += 1
+    return total / times
+
+
+@TYPES
+@pytest.mark.parametrize(
+    ("window", "stride"), [(1, 1), (2, 2), (3, 1), ((4, 3), (3, 2)), (6, 6), ((2, 6), 2)]
+)
+def test_occlusion_of_images(dtype: type, window: Any, stride: Any) -> None:
+    baseline = np.random.default_rng(4).normal(size=(1, 6, 6))
+    _, found = sl.explain(convolutional(dtype=dtype), sl.Occlusion(window, stride, baseline))(IMAGES)
+    net = convolutional(dtype=np.float64)
+    full = [(1, *np.broadcast_to(sizes, 2).tolist()) for sizes in (window, stride)]
+    expected = [naive_occlusion(score_of(net, "l", x), x, *full, baseline) for x in IMAGES]
+    close(found, np.array(expected), dtype)
+
+
+@pytest.mark.parametrize(
+    ("window", "stride", "full_window", "full_stride"),
+    [(2, 1, (2, 2, 2), (2, 1, 1)), ((1, 2, 3), (1, 2, 1), (1, 2, 3), (1, 2, 1)), ((2, 3, 2), 1, (2, 3, 2), (1, 1, 1))],
+)  # fmt: skip
+def test_occlusion_with_and_without_channels(
+    window: Any, stride: Any, full_window: Any, full_stride: Any
+) -> None:
+    _, found = sl.explain(coloured(), sl.Occlusion(window, stride, -0.4))(COLOURS)
+    expected = [
+        naive_occlusion(score_of(coloured(), "y", x), x, full_window, full_stride, -0.4) for x in COLOURS
+    ]
+    close(found, np.array(expected))
+
+
+def test_occlusion_of_features() -> None:
+    net = dense(dtype=np.float64)
+    expected = [naive_occlusion(score_of(net, "l", x), x, (2,), (1,), 0.0) for x in ROWS]
+    close(sl.explain(net, sl.Occlusion(2))(ROWS)[1], np.array(expected))
+
+
+# RISE
+
+
+def naive_mask(bits: np.ndarray, shift: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bits enlarged to (cells + 1) whole cells, value by value, and cut out at the shift."""
+    mask = np.zeros(size)
+    for i, j in product(range(size[0]), range(size[1])):
+        around = []
+        for place, by, length, cells in zip((i, j), shift, size, bits.shape, strict=True):
+            enlarged = (cells + 1) * -(-length // cells)
+            at = min(max((place + by + 0.5) * cells / enlarged - 0.5, 0), cells - 1)
+            low = min(int(at), max(cells - 2, 0))
+            around.append([(low, 1 - (at - low)), (min(low + 1, cells - 1), at - low)])
+        mask[i, j] = sum(u * v * bits[a, b] for (a, u), (b, v) in product(*around))
+    return mask
+
+
+@TYPES
+@pytest.mark.parametrize(
+    ("masks", "cells", "keep", "baseline"), [(9, 2, 0.5, 0.0), (20, 3, 0.3, 0.7), (6, 9, 0.5, 0.0)]
+)
+def test_rise(dtype: type, masks: int, cells: int, keep: float, baseline: float) -> None:
+    method = sl.Rise(masks, cells, keep, seed=5, baseline=baseline)
+    _, found = sl.explain(convolutional(dtype=dtype), method)(IMAGES)
+    bits, shifts = method.drawn([6, 6])
+    drawn = [naive_mask(b, s, (6, 6)) for b, s in zip(bits, shifts.T, strict=True)]
+    net = convolutional(dtype=np.float64)
+    expected = []
+    for x in IMAGES:
+        score = score_of(net, "l", x)
+        expected.append(sum(score(m * x + (1 - m) * baseline) * m for m in drawn)[None] / (masks * keep))
+    close(found, np.array(expected), dtype)
+
+
+@pytest.mark.parametrize("keep", [0.2, 0.5])
+def test_masks_of_rise_are_unbiased_at_every_place(keep: float) -> None:
+    """So the map of a score that never changes is the score."""
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["f"]),
+        helper.make_node("MatMul", ["f", "w"], ["h"]),
+        helper.make_node("Add", ["h", "b"], ["y"]),
+    ]
+    net = model(nodes, {"w": np.zeros((35, 1)), "b": np.full(1, 2.0)}, ["N", 1, 5, 7], ["N", 1], np.float64)
+    count = 4000
+    _, found = sl.explain(net, sl.Rise(count, cells=3, keep=keep))(np.ones((1, 1, 5, 7)))
+    deviation = 2 * np.sqrt((1 - keep) / keep / count)  # of a bit's mean, the most of all
+    assert np.abs(found - 2).max() < 4.5 * deviation
+    assert np.abs(found - 2).max() > 0
+
+
+def test_rise_without_masking_gives_the_score_everywhere() -> None:
+    _, found = sl.explain(convolutional(dtype=np.float64), sl.Rise(3, keep=1))(IMAGES)
+    for x, row in zip(IMAGES, found, strict=True):
+        np.testing.assert_allclose(row, score_of(convolutional(dtype=np.float64), "l", x)(x), rtol=1e-12)
+
+
+def test_rise_of_signals_and_volumes() -> None:
+    for shape in ([2, 7], [1, 3, 4, 5]):
+        net, weights = linear(shape)
+        x = np.random.default_rng(0).normal(size=(2, *shape))
+        _, found = sl.explain(net, sl.Rise(2, cells=2, seed=1))(x)
+        method, places = sl.Rise(2, cells=2, seed=1), shape[1:]
+        bits, shifts = method.drawn(places)
+        expected = np.zeros(x.shape)
+        for k in range(2):
+            mask = bits[k]
+            for axis, length in enumerate(places):
+                size = -(-length // 2)
+                matrix = np.zeros((length, 2))
+                for place in range(length):
+                    at = np.clip((place + shifts[axis][k] + 0.5) * 2 / (3 * size) - 0.5, 0, 1)
+                    matrix[place] = 1 - at, at
+                mask = np.moveaxis(np.tensordot(matrix, mask, (1, axis)), 0, axis)
+            scores = (weights * x * mask).sum(axis=tuple(range(1, x.ndim)))
+            expected += scores.reshape(-1, *[1] * len(shape)) * mask / (2 * 0.5)
+        close(found, expected)
+
+
+# Shapley values
+
+
+def coalition(x: np.ndarray, labels: np.ndarray, members: Any, baseline: Any) -> np.ndarray:
+    return np.where(np.isin(labels, list(members)), x, baseline)
+
+
+def naive_shapley(score: Any, x: np.ndarray, labels: np.ndarray, baseline: Any) -> np.ndarray:
+    """The mean over all orders of what a region adds to those before it."""
+    players = sorted(set(labels.ravel().tolist()))
+    known: dict[frozenset[int], float] = {}
+
+    def value(members: frozenset[int]) -> float:
+        if members not in known:
+            known[members] = score(coalition(x, labels, members, baseline))
+        return known[members]
+
+    total, orders = dict.fromkeys(players, 0.0), list(permutations(players))
+    for order in orders:
+        for k, player in enumerate(order):
+            total[player] += value(frozenset(order[: k + 1])) - value(frozenset(order[:k]))
+    return np.vectorize(lambda n: total[n] / len(orders))(np.broadcast_to(labels, x.shape))
+
+
+@TYPES
+@pytest.mark.parametrize("labels", [HALVES, GROUPS, GROUPS[None]])
+def test_exact_shapley_values(dtype: type, labels: np.ndarray) -> None:
+    baseline = np.random.default_rng(4).normal(size=(1, 6, 6)) / 3
+    _, found = sl.explain(convolutional(dtype=dtype), sl.ExactShapley(labels, baseline))(IMAGES)
+    net = convolutional(dtype=np.float64)
+    expected = [naive_shapley(score_of(net, "l", x), x, labels, baseline) for x in IMAGES]
+    close(found, np.array(expected), dtype)
+
+
+def quarters(values: np.ndarray, cells: int = 2) -> np.ndarray:
+    """One place of every cell of a grid over 6 x 6."""
+    step = 6 // cells
+    return values[..., ::step, ::step]
+
+
+@pytest.mark.parametrize("target", ["predicted", 1, "2-0"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        sl.ExactShapley(2, 0.2),
+        sl.ExactShapley(3, 0.2),
+        sl.KernelShap(2, baseline=0.2),
+        sl.KernelShap(3, 40, baseline=0.2),
+        sl.KernelShap(6, 200, baseline=0.2),
+    ],
+)
+def test_shapley_values_sum_to_what_the_score_gains(method: Any, target: object) -> None:
+    net = convolutional(dtype=np.float64)
+    _, found = sl.explain(net, method, target)(IMAGES)
+    scores = Scores(net, "l")
+    for x, row in zip(IMAGES, found, strict=True):
+        gains = scores(x) - scores(np.full_like(x, 0.2))
+        weights = {"predicted": np.eye(3)[scores(x).argmax()], 1: np.eye(3)[1], "2-0": np.array([-1, 0, 1])}
+        total = quarters(row, method.regions).sum()
+        np.testing.assert_allclose(total, gains @ weights[target], rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(("regions", "samples"), [(2, 16), (GROUPS, 32), ((3, 3), 512), (1, 2)])
+def test_kernel_shap_on_all_coalitions_is_exact(regions: Any, samples: int) -> None:
+    net = convolutional(dtype=np.float64)
+    exact = sl.explain(net, sl.ExactShapley(regions, 0.1))(IMAGES)[1]
+    close(sl.explain(net, sl.KernelShap(regions, samples, baseline=0.1))(IMAGES)[1], exact)
+
+
+def test_kernel_shap_solves_its_least_squares() -> None:
+    """Against the optimality conditions of the problem with its constraint, solved as one system."""
+    method = sl.KernelShap(3, samples=60, seed=2)
+    net = convolutional(dtype=np.float64)
+    inside, times = method.drawn(9)
+    found = quarters(sl.explain(net, method)(IMAGES)[1], 3)[:, 0].reshape(5, 9)
+    labels = np.arange(9).reshape(3, 3).repeat(2, 0).repeat(2, 1)
+    for x, row in zip(IMAGES, found, strict=True):
+        score = score_of(net, "l", x)
+        values = np.array([score(coalition(x, labels, np.flatnonzero(z), 0)) for z in inside])
+        z, gains = inside[1:-1], values[1:-1] - values[0]
+        system = np.block([[z.T * times @ z, np.ones((9, 1))], [np.ones((1, 9)), np.zeros((1, 1))]])
+        solved = np.linalg.solve(system, [*(z.T * times @ gains), values[-1] - values[0]])
+        np.testing.assert_allclose(row, solved[:9], rtol=1e-8, atol=1e-10)
+
+
+def test_kernel_shap_of_a_linear_score_needs_few_samples() -> None:
+    net, weights = linear([1, 6, 6])
+    _, found = sl.explain(net, sl.KernelShap(3, samples=40))(IMAGES)
+    gains = (weights * IMAGES).reshape(5, 3, 2, 3, 2).sum(axis=(2, 4))
+    close(quarters(found, 3), gains[:, None])
+
+
+def test_coalitions_of_kernel_shap_come_in_pairs_of_the_kernels_sizes() -> None:
+    inside, times = sl.KernelShap(samples=20_000).drawn(16)
+    inside = inside[1:-1].astype(int)
+    by_bits = {tuple(z): t for z, t in zip(inside, times, strict=True)}
+    assert len(by_bits) == len(inside) and times.sum() == 20_000
+    assert all(by_bits[tuple(1 - z)] == t for z, t in by_bits.items() for z in [np.array(z)])
+    sizes = np.arange(1, 16)
+    expected = 1 / (sizes * (16 - sizes))
+    seen = np.bincount(inside.sum(axis=1), times, minlength=16)[1:] / times.sum()
+    np.testing.assert_allclose(seen, expected / expected.sum(), atol=0.015)
+
+
+def test_all_coalitions_are_all() -> None:
+    assert sorted(map(tuple, all_coalitions(4))) == sorted(product((0, 1), repeat=4))
+
+
+# LIME
+
+
+@TYPES
+@pytest.mark.parametrize(("regions", "alpha", "width"), [(2, 1.0, 0.25), (3, 0.0, 0.6), (GROUPS, 5.0, 0.1)])
+def test_lime(dtype: type, regions: Any, alpha: float, width: float) -> None:
+    """Against a least-squares problem with a row for every sample and a row for every penalty."""
+    method = sl.Lime(regions, 60, seed=3, width=width, alpha=alpha, baseline=0.3)
+    _, found = sl.explain(convolutional(dtype=dtype), method)(IMAGES)
+    if isinstance(regions, int):
+        labels = np.arange(regions**2).reshape(regions, regions)
+        labels = labels.repeat(6 // regions, 0).repeat(6 // regions, 1)
+    else:
+        labels = np.unique(regions, return_inverse=True)[1].reshape(6, 6)
+    count = labels.max() + 1
+    kept, _ = method.drawn(count)
+    assert kept[0].all() and set(np.unique(kept)) == {0, 1} and 0.35 < kept.mean() < 0.65
+    weights = []
+    for z in kept:
+        cosine = z.sum() / (np.linalg.norm(z) * np.sqrt(count)) if z.any() else 0.0
+        weights.append(np.exp(-((1 - cosine) ** 2) / (2 * width**2)))
+    roots = np.sqrt(weights)[:, None]
+    rows = np.concatenate([kept, np.ones((len(kept), 1))], axis=1) * roots
+    penalties = np.concatenate([np.sqrt(alpha) * np.eye(count), np.zeros((count, 1))], axis=1)
+    net = convolutional(dtype=np.float64)
+    expected = []
+    for x in IMAGES:
+        score = score_of(net, "l", x)
+        values = np.array([score(coalition(x, labels, np.flatnonzero(z), 0.3)) for z in kept])
+        wanted = np.concatenate([values * roots[:, 0], np.zeros(count)])
+        solved = np.linalg.lstsq(np.concatenate([rows, penalties]), wanted, rcond=None)[0]
+        expected.append(solved[:-1][labels][None])
+    close(found, np.array(expected), dtype)
+
+
+# regions
+
+
+def labels_of(shape: list[int], division: Any) -> Regions:
+    net, _ = linear(shape)
+    return Regions(Graph(net).tensor("x"), division)
+
+
+def test_cells_of_a_grid_are_as_equal_as_can_be() -> None:
+    found = labels_of([1, 8, 5], 3)
+    assert found.cells == (3, 3) and found.count == 9 and found.labels.shape == (1, 8, 5)
+    np.testing.assert_array_equal(found.labels[0, :, 0], [0, 0, 0, 3, 3, 6, 6, 6])
+    np.testing.assert_array_equal(found.labels[0, 0], [0, 0, 1, 2, 2])
+    assert labels_of([3, 4, 4], (2, 9)).cells == (2, 4)
+    assert labels_of([10], 4).labels.tolist() == [0, 0, 1, 1, 1, 2, 2, 3, 3, 3]
+    for length, cells in product(range(1, 12), range(1, 12)):
+        sizes = np.bincount(labels_of([length], cells).labels)
+        assert len(sizes) == min(cells, length) and sizes.max() - sizes.min() <= 1
+
+
+def test_labels_may_tell_channels_apart() -> None:
+    labels = np.arange(40).reshape(2, 5, 4) % 3
+    found = sl.explain(coloured(), sl.ExactShapley(labels))(COLOURS)[1]
+    expected = [naive_shapley(score_of(coloured(), "y", x), x, labels, 0.0) for x in COLOURS]
+    close(found, np.array(expected))
+
+
+@pytest.mark.parametrize(("cells", "length"), [(2, 7), (3, 12), (5, 5), (4, 9), (1, 4)])
+@pytest.mark.parametrize("kernel", ["linear", "cubic"])
+def test_upsampling_is_that_of_the_standard(cells: int, length: int, kernel: str) -> None:
+    node = helper.make_node(
+        "Resize", ["x", "", "", "s"], ["y"], mode=kernel, coordinate_transformation_mode="half_pixel",
+        cubic_coeff_a=-0.75, antialias=0,
+    )  # fmt: skip
+    ports = [helper.make_tensor_value_info(n, 1, [1, 1, 1, k]) for n, k in (("x", cells), ("y", length))]
+    size = onnx.numpy_helper.from_array(np.array([1, 1, 1, length]), "s")
+    graph = helper.make_graph([node], "resize", ports[:1], ports[1:], [size])
+    net = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    x = np.random.default_rng(0).normal(size=(1, 1, 1, cells)).astype(np.float32)
+    resized = InferenceSession(net.SerializeToString()).run(None, {"x": x})[0][0, 0, 0]
+    np.testing.assert_allclose(upsampling(cells, length, kernel) @ x[0, 0, 0], resized, atol=1e-5)
+
+
+# all of them
+
+
+@TYPES
+@pytest.mark.parametrize("name", METHODS)
+def test_runs_everywhere_and_row_by_row(name: str, dtype: type) -> None:
+    method, net, rows = METHODS[name], convolutional(), IMAGES
+    if dtype is np.float64:  # for which ONNX Runtime has no convolutions
+        net, rows = dense(dtype=dtype), ROWS
+    made = sl.explain(net, method)
+    session = InferenceSession(made.proto.SerializeToString())
+    tolerance = 2e-5 if dtype is np.float32 else 1e-11
+    for count in (1, 2, 4):
+        x = rows[:count].astype(dtype)
+        together = session.run(None, {"x": x})[1]
+        assert together.shape == x.shape and together.dtype == dtype
+        scale = np.abs(together).max()
+        alone = np.concatenate([session.run(None, {"x": row[None]})[1] for row in x])
+        np.testing.assert_allclose(alone, together, rtol=0, atol=tolerance * scale)
+        evaluated = ReferenceEvaluator(made.proto).run(None, {"x": x})[1]
+        np.testing.assert_allclose(evaluated, together, rtol=0, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_same_options_give_the_same_graph(name: str) -> None:
+    one, two = (sl.explain(convolutional(), METHODS[name]).proto for _ in range(2))
+    assert one.SerializeToString(deterministic=True) == two.SerializeToString(deterministic=True)
+
+
+def test_seeds_draw_anew() -> None:
+    for kind, options in (
+        (sl.Rise, {"masks": 6}), (sl.Lime, {"regions": 2, "samples": 9}), (sl.KernelShap, {"regions": 3, "samples": 50}),
+        (sl.Sobol, {"regions": 2, "samples": 8, "design": "latin-hypercube"}),
+    ):  # fmt: skip
+        one, two = (sl.explain(convolutional(), kind(seed=s, **options))(IMAGES)[1] for s in (0, 1))
+        assert np.abs(one - two).max() > 1e-4
+
+
+def test_scores_without_an_axis_of_classes() -> None:
+    net, weights = linear([2, 3])
+    x = np.random.default_rng(0).normal(size=(3, 2, 3))
+    found = sl.explain(net, sl.Occlusion((1, 1)))(x)[1]
+    close(found, weights * x)
+
+
+def test_a_score_without_a_batch_axis_is_refused() -> None:
+    nodes = [helper.make_node("ReduceSum", ["x"], ["y"], keepdims=0)]
+    net = model(nodes, {}, ["N", 4], [])
+    with pytest.raises(sl.ModelError, match="no batch axis"):
+        sl.explain(net, sl.Occlusion())
+
+
+BAD: list[tuple[type[Method], dict[str, Any], str]] = [
+    (sl.Occlusion, {"window": 0}, "window is 0"),
+    (sl.Occlusion, {"window": 2.0}, "whole number"),
+    (sl.Occlusion, {"window": 7}, "longer than an axis of 6"),
+    (sl.Occlusion, {"window": (1, 2, 3, 4)}, "window has 4 numbers"),
+    (sl.Occlusion, {"window": 2, "stride": 3}, "jumps over places"),
+    (sl.Occlusion, {"window": None}, "window is None"),
+    (sl.Occlusion, {"baseline": np.zeros(3)}, r"shape \(3,\); one input has \(1, 6, 6\)"),
+    (sl.Occlusion, {"baseline": "black"}, "baseline should be a number"),
+    (sl.Occlusion, {"baseline": None}, "baseline should be a number"),
+    (sl.Occlusion, {"baseline": float("inf")}, "baseline should be a number"),
+    (sl.Rise, {"keep": 0}, "keep is 0"),
+    (sl.Rise, {"keep": 1.5}, "probability"),
+    (sl.Rise, {"keep": "half"}, "probability"),
+    (sl.Rise, {"masks": 10**6}, "take fewer masks"),
+    (sl.Rise, {"seed": -1}, "seed is -1"),
+    (sl.Rise, {"cells": 0}, "cells is 0"),
+    (sl.ExactShapley, {"regions": 4}, "16 regions need 2.16 runs"),
+    (sl.ExactShapley, {"regions": 0}, "one cell along every axis"),
+    (sl.ExactShapley, {"regions": (2, 2, 2)}, "regions has 3 numbers"),
+    (sl.ExactShapley, {"regions": [[1, 2], [3]]}, "whole numbers"),
+    (sl.ExactShapley, {"regions": 2.5}, "whole numbers"),
+    (sl.ExactShapley, {"regions": np.zeros((5, 5), int)}, r"shape \(5, 5\)"),
+    (sl.KernelShap, {"regions": 6, "samples": 20}, "do not determine 36 regions"),
+    (sl.KernelShap, {"samples": 1}, "samples is 1"),
+    (sl.KernelShap, {"regions": 6, "samples": 10**6}, "take fewer samples"),
+    (sl.Lime, {"width": 0}, "width is 0"),
+    (sl.Lime, {"width": "wide"}, "width is 'wide'"),
+    (sl.Lime, {"alpha": -1}, "alpha is -1"),
+    (sl.Lime, {"alpha": float("nan")}, "alpha is nan"),
+    (sl.Lime, {"regions": 6, "alpha": 0, "samples": 20}, "take more, or a larger alpha"),
+]
+
+
+@pytest.mark.parametrize(("kind", "options", "words"), BAD)
+def test_options_without_meaning_are_refused(kind: Any, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(sl.OptionError, match=words):
+        sl.explain(convolutional(), kind(**options))
