@@ -131,8 +131,12 @@ def test_occlusion_of_images(dtype: type, window: Any, stride: Any) -> None:
 
 @pytest.mark.parametrize(
     ("window", "stride", "full_window", "full_stride"),
-    [(2, 1, (2, 2, 2), (2, 1, 1)), ((1, 2, 3), (1, 2, 1), (1, 2, 3), (1, 2, 1)), ((2, 3, 2), 1, (2, 3, 2), (1, 1, 1))],
-)  # fmt: skip
+    [
+        (2, 1, (2, 2, 2), (2, 1, 1)),
+        ((1, 2, 3), (1, 2, 1), (1, 2, 3), (1, 2, 1)),
+        ((2, 3, 2), 1, (2, 3, 2), (1, 1, 1)),
+    ],
+)
 def test_occlusion_with_and_without_channels(
     window: Any, stride: Any, full_window: Any, full_stride: Any
 ) -> None:
@@ -443,10 +447,13 @@ def test_the_same_options_give_the_same_graph(name: str) -> None:
 
 
 def test_seeds_draw_anew() -> None:
-    for kind, options in (
-        (sl.Rise, {"masks": 6}), (sl.Lime, {"regions": 2, "samples": 9}), (sl.KernelShap, {"regions": 3, "samples": 50}),
+    drawn: list[tuple[Any, dict[str, Any]]] = [
+        (sl.Rise, {"masks": 6}),
+        (sl.Lime, {"regions": 2, "samples": 9}),
+        (sl.KernelShap, {"regions": 3, "samples": 50}),
         (sl.Sobol, {"regions": 2, "samples": 8, "design": "latin-hypercube"}),
-    ):  # fmt: skip
+    ]
+    for kind, options in drawn:
         one, two = (sl.explain(convolutional(), kind(seed=s, **options))(IMAGES)[1] for s in (0, 1))
         assert np.abs(one - two).max() > 1e-4
 

@@ -96,8 +96,8 @@ class Passage:
         copy = replace(self, nodes=tuple(nodes), source=x.name, scores=names[self.scores])
         if not self.y.known_shape:
             raise ModelError(
-                f"the scores {self.scores!r} have no batch axis: export the network with one for methods that "
-                "run it on many inputs."
+                f"the scores {self.scores!r} have no batch axis: export the network with one for methods "
+                "that run it on many inputs."
             )
         old, new = self.y.known_shape[0], copy.y.known_shape[0]
         if self.x.known_shape[0] != x.known_shape[0] and isinstance(old, int) and old == new:

@@ -150,7 +150,11 @@ PERTURBATIONS: dict[str, Callable[[Sobol, Task, Tensor], Tensor]] = {
     "amplitude": _amplitude,
 }
 DESIGNS: dict[str, Callable[[Sobol, int], qmc.QMCEngine]] = {
-    "sobol": lambda method, d: qmc.Sobol(d, scramble=method.scramble, seed=method.seed),
-    "halton": lambda method, d: qmc.Halton(d, scramble=method.scramble, seed=method.seed),
-    "latin-hypercube": lambda method, d: qmc.LatinHypercube(d, seed=method.seed),
+    "sobol": lambda method, d: qmc.Sobol(
+        d, scramble=method.scramble, seed=np.random.default_rng(method.seed)
+    ),
+    "halton": lambda method, d: qmc.Halton(
+        d, scramble=method.scramble, seed=np.random.default_rng(method.seed)
+    ),
+    "latin-hypercube": lambda method, d: qmc.LatinHypercube(d, seed=np.random.default_rng(method.seed)),
 }
