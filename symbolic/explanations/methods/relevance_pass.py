@@ -14,7 +14,7 @@ from symbolic.explanations.backward import Gradients, Rule, Step, default_rule
 from symbolic.explanations.canonisation import Layer, merged_layers
 from symbolic.explanations.graph import Tensor
 from symbolic.explanations.method import Task
-from symbolic.explanations.methods.relevance_rules import LayerRule, stabilised
+from symbolic.explanations.methods.relevance_rules import LayerRule, divided
 
 __all__ = ["ACTIVATIONS", "RelevancePass"]
 
@@ -131,7 +131,7 @@ class RelevancePass:
             return []
         z = step.outputs[0]
         halves = step.node.op_type in PRODUCTS and sum(step.wanted) > 1
-        shared = relevances[0] / stabilised(z, self._stabiliser)
+        shared = divided(relevances[0], z, self._stabiliser)
         found = default_rule(step)(step, [shared * 0.5 if halves else shared])
         return [
             None if r is None or x is None or not step.wants(k) else x * r

@@ -23,11 +23,11 @@ __all__ = [
     "LayerRule",
     "alpha_beta",
     "bounded",
+    "divided",
     "epsilon",
     "excitation",
     "flat",
     "gamma",
-    "stabilised",
     "w_square",
     "z_plus",
 ]
@@ -63,12 +63,15 @@ class Share:
     factor : float
         What part of the relevance.
     sign : int
-        1: of outputs that are positive, -1: negative, 0: of all.
+        Of the sum where it counts: 1 or -1; 0 if it can have both.
+    gated : bool
+        Only outputs of that sign pass relevance on.
     """
 
     terms: tuple[Term, ...]
     factor: float = 1.0
     sign: int = 0
+    gated: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class LayerRule:
         total: Tensor | None = None
         for share in self.shares:
             part = relevance if share.factor == 1 else relevance * share.factor
-            if share.sign:
+            if share.gated:
                 side = layer.z > 0.0 if share.sign > 0 else layer.z < 0.0
                 part = part * side.cast(part.elem_type)
             terms = [t for t in share.terms if not (nonnegative and isinstance(t.x, str) and t.x == "-")]
@@ -98,7 +101,7 @@ class LayerRule:
                 continue
             taken = [(_taken(layer, t, nonnegative), t.w(layer.weight)) for t in terms]
             z = self._z(layer, terms, taken)
-            shared = part / stabilised(z, self.stabiliser)
+            shared = divided(part, z, self.stabiliser, share.sign)
             for x, weight in taken:
                 found = x * layer.back(shared, layer.x, weight)
                 total = found if total is None else total + found
@@ -117,14 +120,21 @@ class LayerRule:
         return z
 
 
-def stabilised(z: Tensor, stabiliser: float) -> Tensor:
-    """z + e sign(z), sign(0) = 1; without e, 1 in place of 0."""
+def divided(relevance: Tensor, z: Tensor, stabiliser: float, sign: int = 0) -> Tensor:
+    """R / (z + e sign(z)), sign(0) = 1; without e, 1 in place of a z of 0.
+
+    It is written with a denominator that is e or more, which bounds over many inputs can follow. Where the
+    sign of z is known, what rounding or a gate leaves of the other one counts as 0.
+    """
     graph = z.graph
     if not stabiliser:
         zero = graph.node("Equal", [z, z.like(0.0)], shape=z.shape, elem_type=TensorProto.BOOL)
-        return z + zero.cast(z.elem_type)
-    sign = (z >= 0.0).cast(z.elem_type)
-    return z + (sign * (2 * stabiliser) - stabiliser)
+        return relevance / (z + zero.cast(z.elem_type))
+    if sign:
+        size = graph.same("Relu", z if sign > 0 else -z)
+        return (relevance if sign > 0 else -relevance) / (size + stabiliser)
+    positive = (z >= 0.0).cast(z.elem_type)
+    return relevance * (positive * 2.0 - 1.0) / (graph.same("Abs", z) + stabiliser)
 
 
 def _taken(layer: Layer, term: Term, nonnegative: bool) -> Tensor:
@@ -169,8 +179,8 @@ def alpha_beta(alpha: float, beta: float, bias: bool = True, stabiliser: float =
     """alpha times the positive contributions, less beta times the negative ones, each over its sum."""
     up, down = (_positive, _negative) if bias else (None, None)
     shares = (
-        Share((Term("+", _positive, up), Term("-", _negative)), alpha),
-        Share((Term("+", _negative, down), Term("-", _positive)), -beta),
+        Share((Term("+", _positive, up), Term("-", _negative)), alpha, 1),
+        Share((Term("+", _negative, down), Term("-", _positive)), -beta, -1),
     )
     return LayerRule(shares if beta else shares[:1], stabiliser)
 
@@ -188,20 +198,20 @@ def gamma(g: float, stabiliser: float = 1e-6) -> LayerRule:
 
     up, down = more(_positive), more(_negative)
     shares = (
-        Share((Term("+", up, up), Term("-", down)), sign=1),
-        Share((Term("+", down, down), Term("-", up)), sign=-1),
+        Share((Term("+", up, up), Term("-", down)), sign=1, gated=True),
+        Share((Term("+", down, down), Term("-", up)), sign=-1, gated=True),
     )
     return LayerRule(shares, stabiliser)
 
 
 def w_square(stabiliser: float = 1e-6) -> LayerRule:
     """By squared weights, whatever the inputs."""
-    return LayerRule((Share((Term(1.0, np.square),)),), stabiliser)
+    return LayerRule((Share((Term(1.0, np.square),), sign=1),), stabiliser)
 
 
 def flat(stabiliser: float = 1e-6) -> LayerRule:
     """Evenly over the inputs that an output sees."""
-    return LayerRule((Share((Term(1.0, np.ones_like),)),), stabiliser)
+    return LayerRule((Share((Term(1.0, np.ones_like),), sign=1),), stabiliser)
 
 
 def bounded(low: ArrayLike, high: ArrayLike, stabiliser: float = 1e-6) -> LayerRule:
