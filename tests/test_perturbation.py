@@ -458,6 +458,28 @@ def test_seeds_draw_anew() -> None:
         assert np.abs(one - two).max() > 1e-4
 
 
+@pytest.mark.parametrize("method", [sl.Occlusion(2), sl.IntegratedGradients(3), sl.ExactShapley(3)])
+def test_other_inputs_keep_their_rows(method: Method) -> None:
+    """A second input that is added row by row, and a mask: both have the batch axis too."""
+    rng = np.random.default_rng(5)
+    nodes = [
+        helper.make_node("Exp", ["z"], ["e"]),
+        helper.make_node("Add", ["x", "e"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("Where", ["m", "r", "o"], ["s"]),
+        helper.make_node("MatMul", ["s", "w"], ["y"]),
+    ]
+    net = model(nodes, {"w": rng.normal(size=(6, 3)), "o": np.zeros(())}, ["N", 6], ["N", 3], np.float64)
+    net.graph.input.append(helper.make_tensor_value_info("z", onnx.TensorProto.DOUBLE, ["N", 6]))
+    net.graph.input.append(helper.make_tensor_value_info("m", onnx.TensorProto.BOOL, ["N", 1]))
+    x, z, mask = rng.normal(size=(3, 6)), rng.normal(size=(3, 6)), np.array([[True], [False], [True]])
+    made = sl.explain(net, method)
+    _, together = made(x, z, mask)
+    alone = [made(x[k : k + 1], z[k : k + 1], mask[k : k + 1])[1] for k in range(3)]
+    close(together, np.concatenate(alone))
+    assert not together[1].any() and together[0].any() and together[2].any()
+
+
 def test_scores_without_an_axis_of_classes() -> None:
     net, weights = linear([2, 3])
     x = np.random.default_rng(0).normal(size=(3, 2, 3))

@@ -18,7 +18,6 @@ __all__ = ["PREFIX", "Dim", "Graph", "Shape", "Tensor", "broadcast"]
 
 PREFIX = "explain/"
 """How the names of what is appended begin."""
-FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 Dim = int | str | None
 """A length: known, the same as others of this name, or unknown."""
 Shape = tuple[Dim, ...]
@@ -277,8 +276,8 @@ class Graph:
         if count == 1:
             return x
         if (x.name, count) not in self._repeated:
-            zeros = np.zeros((count, *[1] * x.rank))
-            wide = x + zeros if x.elem_type in FLOATS else x + zeros.astype(np.int64)
+            zeros = x.like(np.zeros((count, *[1] * x.rank)))
+            wide = x | zeros if x.elem_type == TensorProto.BOOL else x + zeros
             first = x.known_shape[0]
             length = first * count if isinstance(first, int) else f"{count}*{first}" if first else None
             shape = (length, *x.known_shape[1:])

@@ -10,7 +10,7 @@ import onnx
 from symbolic.errors import ModelError
 from symbolic.explanations.backward import Rule, Step, backward
 from symbolic.explanations.graph import Dim, Graph, Tensor
-from symbolic.reading.static_shapes import inferred
+from symbolic.reading.static_shapes import free_inputs, inferred
 
 __all__ = ["Passage", "folded_batch", "spread_batch"]
 
@@ -70,8 +70,15 @@ class Passage:
             )
         return found
 
-    def at(self, x: Tensor) -> Passage:
+    def at(self, x: Tensor, count: int = 1) -> Passage:
         """The same network on another input, whose first axis may have another length.
+
+        Parameters
+        ----------
+        x : Tensor
+        count : int
+            How many times as many rows it has, one copy of the batch after the other: other inputs of the
+            model are repeated likewise.
 
         Raises
         ------
@@ -80,6 +87,7 @@ class Passage:
         """
         graph = self.graph
         names = {self.source: x.name}
+        names.update((name, graph.repeat(graph.tensor(name), count).name) for name in self._beside())
         nodes = []
         for node in self.between:
             made = onnx.NodeProto()
@@ -107,6 +115,18 @@ class Passage:
                 "methods that run it on many inputs."
             )
         return copy
+
+    def _beside(self) -> list[str]:
+        """What the run reads of other inputs with the batch axis of the explained one."""
+        after = {port.name for port in free_inputs(self.graph.proto.graph)} - {self.source}
+        between = self.between
+        own = {name for node in between for name in node.output}
+        for node in self.nodes:
+            if not after.isdisjoint(node.input):
+                after.update(name for name in node.output if name and name not in own)
+        reads = dict.fromkeys(name for node in between for name in node.input if name in after)
+        shapes = {name: self.graph.tensor(name).shape for name in reads}
+        return [name for name, shape in shapes.items() if shape and shape[0] == self.x.known_shape[0]]
 
 
 def _needed(nodes: Sequence[onnx.NodeProto], source: str, target: str) -> list[onnx.NodeProto]:

@@ -197,7 +197,7 @@ def _mean_gradient(task: Task, inputs: Tensor, weights: NDArray[np.float64]) -> 
 
 def gradients_at(task: Task, inputs: Tensor, count: int) -> Tensor:
     """The gradients at (S, N, ...) inputs, for the class chosen at the clean input."""
-    copy = task.passage.at(folded_batch(inputs))
+    copy = task.passage.at(folded_batch(inputs), count)
     found = copy.gradient(task.graph.repeat(task.weights, count))
     return spread_batch(found, count, task.x.known_shape[0])
 

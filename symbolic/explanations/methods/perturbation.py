@@ -44,7 +44,7 @@ def blended(x: Tensor, masks: Tensor, baseline: Tensor | NDArray[np.float64]) ->
 
 def scores_at(task: Task, inputs: Tensor, count: int) -> Tensor:
     """The explained scores at (S, N, ...) inputs, (S, N), of the class chosen at the clean input."""
-    graph, y = task.graph, task.passage.at(folded_batch(inputs)).y
+    graph, y = task.graph, task.passage.at(folded_batch(inputs), count).y
     weighted = y * graph.repeat(task.weights, count)
     return spread_batch(graph.sum(weighted, range(1, y.rank), keep=False), count, task.x.known_shape[0])
 
