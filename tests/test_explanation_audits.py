@@ -57,9 +57,12 @@ def test_the_truncation_set_is_where_region_and_class_are_the_same(name: str, tm
     observed = at(result, made, result.stat)[1]
     sd = float(np.sqrt(1 / roi.sum() + 1 / (~roi).sum()))
     inside = [(float(a), float(b)) for a, b in result.truncated_intervals]
+    searched = [(float(a), float(b)) for a, b in result.searched_intervals]
     seen = {True: 0, False: 0}
     for z in np.random.default_rng(0).normal(0, 2 * sd, 150):
         if any(abs(z - end) < 1e-3 * sd for pair in inside for end in pair):
+            continue
+        if not any(a < z < b for a, b in searched):
             continue
         attribution, chosen = at(result, made, float(z))
         margin = np.abs(attribution - threshold).min()

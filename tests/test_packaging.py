@@ -78,6 +78,12 @@ def test_operators_page_is_up_to_date_and_has_no_hole() -> None:
     assert not [line for line in page.splitlines() if line.endswith("| no |")]
 
 
+def test_methods_page_is_up_to_date() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "make_methods_table.py"))
+    page = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    assert page == script["table"](), "run: python docs/make_methods_table.py"
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     broken = []
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")]:
