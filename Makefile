@@ -9,6 +9,7 @@
 #   make exact-vs-approximate   networks built so that float tools fail, in the same environment
 #   make laws-against-sicore    p-values of thousands of random truncation sets, in the same environment
 #   make peers          compare explanations with captum, zennit and shap, in an environment of its own
+#   make explain-benchmark   their speed and memory on four large networks, in the same environment
 #   make coverage       ten thousand audits under each law: levels, intervals, estimates
 #   make study          compare methods over thousands of draws, for about an hour; make calibration the null alone
 #   make clean          remove what the other targets made
@@ -23,7 +24,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test lint kernels conformance bench peers exact-vs-approximate laws-against-sicore study calibration \
+.PHONY: demo test lint kernels conformance bench peers explain-benchmark exact-vs-approximate laws-against-sicore study calibration \
   coverage clean
 .DELETE_ON_ERROR:
 
@@ -69,6 +70,9 @@ laws-against-sicore: $(VENV)-bench/.autosi $(VENV)/.test
 peers: $(VENV)-peers/.peers
 	$(VENV)-peers/bin/python -m pytest -q -p no:cacheprovider tests/peers
 
+explain-benchmark: $(VENV)-peers/.peers
+	$(VENV)-peers/bin/python benchmarks/explain/compare.py --docs benchmarks/README.md
+
 coverage: $(VENV)/.test
 	$(BIN)/python benchmarks/coverage.py --docs benchmarks/README.md --picture benchmarks/data/coverage.png
 
@@ -97,6 +101,7 @@ $(VENV)-bench/.bench: pyproject.toml | $(VENV)-bench/bin/python
 
 $(VENV)-peers/.peers: pyproject.toml | $(VENV)-peers/bin/python
 	$(VENV)-peers/bin/python $(PIP_INSTALL) $(BENCH_PIP_FLAGS) torch==2.13.0 captum==0.9.0 zennit shap==0.51.0 \
+	  pytorchcv \
 	  hypothesis pytest -e .
 	@if $(VENV)-peers/bin/python -m pip list --disable-pip-version-check 2>/dev/null | grep -qi '^nvidia'; then \
 	  echo "make peers: torch was installed with GPU libraries; set BENCH_PIP_FLAGS to a source of CPU-only wheels, run make clean and try again." >&2; \
