@@ -1,116 +1,26 @@
-"""Linear layers with what follows them merged: biases, scales and batch normalisation.
+"""Linear layers with their neighbours merged: biases, scales and batch normalisation.
 
-W x + b followed by gamma (y - mean) / sqrt(var + eps) + beta is (s W) x + s (b - mean) + beta with
-s = gamma / sqrt(var + eps), channel by channel. Relevance is shared by the merged weights; the graph of the
+Batch normalisation is s y + t, channel by channel, with s = gamma / sqrt(var + eps) and t = beta - s mean.
+Behind a layer W x + b it makes (s W) x + s b + t of it, and before one (W s) x + W t + b, where W t depends
+on the place if the layer pads with zeros. Mul, Div, Add and Sub with a constant are likewise. What stands
+between two layers goes to the one before it. Relevance is shared by the merged weights; the graph of the
 prediction stays as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
-from symbolic.explanations.backward import Step, default_rule
-from symbolic.explanations.graph import Graph, Tensor
+from symbolic.explanations.backward import Step
+from symbolic.explanations.graph import Graph
+from symbolic.explanations.linear_layers import LAYERS, Array, Layer
 from symbolic.node import Node
 
-__all__ = ["LAYERS", "Layer", "merged_layers"]
-
-LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-Array = NDArray[Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """x -> W x + b.
-
-    Attributes
-    ----------
-    step : Step
-        Of the node that multiplies by the weights.
-    weight : array
-        Scaled, as the node stores it (of a Gemm with alpha in it).
-    bias : array of shape (outputs,)
-    output : str
-        The tensor behind everything that was merged.
-    """
-
-    step: Step
-    weight: Array
-    bias: Array
-    output: str
-
-    @property
-    def x(self) -> Tensor:
-        """What goes in."""
-        return self.step.given()
-
-    @property
-    def z(self) -> Tensor:
-        """What comes out."""
-        return self.step.graph.tensor(self.output)
-
-    def then(self, scale: Array, shift: Array, output: str) -> Layer:
-        """The layer with a scale and a shift of every output merged."""
-        return replace(self, weight=self._scaled(scale), bias=self.bias * scale + shift, output=output)
-
-    def _scaled(self, scale: Array) -> Array:
-        kind, w = self.step.node.op_type, self.weight
-        if kind == "ConvTranspose":  # (inputs, outputs / groups, ...)
-            group = int(self.step.node.attributes.get("group", 1))
-            parts = w.reshape(group, -1, *w.shape[1:])
-            factor = scale.reshape(group, 1, -1, *[1] * (w.ndim - 2))
-            return np.asarray((parts * factor).reshape(w.shape))
-        if kind == "Conv" or (kind == "Gemm" and self.step.node.flag("transB")):
-            return np.asarray(w * scale.reshape(-1, *[1] * (w.ndim - 1)))
-        return np.asarray(w * scale)
-
-    def apply(self, x: Tensor, weight: Array, bias: Array | None) -> Tensor:
-        """The layer with other weights, on another input."""
-        made = self._node(x, weight)
-        if bias is None or not bias.any():
-            return made
-        rest = made.rank - 2 if self.step.node.op_type in ("Conv", "ConvTranspose") else 0
-        return made + bias.reshape(-1, *[1] * rest)
-
-    def back(self, relevance: Tensor, x: Tensor, weight: Array) -> Tensor:
-        """The transpose of the layer with other weights."""
-        again = _Replaced(self.step.graph, self._plain(), (True, False), x, x.like(weight))
-        found = default_rule(again)(again, [relevance])[0]
-        if found is None:
-            raise self.step.refuse("passes nothing back")
-        return found
-
-    def _plain(self) -> Node:
-        """The node without the factors of a Gemm, which are in the weights."""
-        node = self.step.node
-        if node.op_type != "Gemm":
-            return node
-        return replace(node, attributes={**node.attributes, "alpha": 1.0, "beta": 1.0})
-
-    def _node(self, x: Tensor, weight: Array) -> Tensor:
-        graph, node = self.step.graph, self.step.node
-        given = {a.name: onnx.helper.get_attribute_value(a) for a in node.proto.attribute}
-        given = {k: v for k, v in given.items() if k not in ("alpha", "beta")}
-        shape = (x.known_shape[0], *graph.tensor(node.proto.output[0]).known_shape[1:])
-        return graph.node(node.op_type, [x, x.like(weight)], shape=shape, **given)
-
-
-@dataclass(frozen=True, eq=False)
-class _Replaced(Step):
-    """A layer with another input and other weights, and without a bias."""
-
-    x: Tensor
-    weight: Tensor
-
-    @property
-    def inputs(self) -> list[Tensor | None]:
-        return [self.x, self.weight]
+__all__ = ["merged_layers"]
 
 
 def merged_layers(
@@ -145,13 +55,56 @@ def merged_layers(
             continue
         while layer.output != end and len(readers.get(layer.output, ())) == 1:
             after = readers[layer.output][0]
-            found = _affine(graph, after, layer)
-            if found is None:
+            affine = _affine(graph, after, layer.output, len(layer.bias), layer.convolves)
+            if affine is None:
                 break
-            layer = layer.then(*found, output=after.output[0])
+            layer = layer.then(affine.scale, affine.shift, after.output[0])
             merged.add(after.output[0])
         layers[node.output[0]] = layer
-    return layers, merged
+    free = [n for n in nodes if n.output[0] not in merged and n.output[0] not in layers]
+    before = _before(graph, free, readers, layers, moving)
+    for name, layer in layers.items():
+        while layer.source in before:
+            affine = before[layer.source]
+            layer = layer.after(affine.scale, affine.shift, affine.source)
+        layers[name] = layer
+    return layers, merged | before.keys()
+
+
+@dataclass(frozen=True, eq=False)
+class _Affine:
+    """scale x + shift of every channel; channels along axis 1 or, if not `convolves`, the last one."""
+
+    source: str
+    scale: Array
+    shift: Array
+    convolves: bool
+
+
+def _before(
+    graph: Graph,
+    nodes: Sequence[onnx.NodeProto],
+    readers: dict[str, list[onnx.NodeProto]],
+    layers: dict[str, Layer],
+    moving: set[str],
+) -> dict[str, _Affine]:
+    """Nodes that nothing reads but layers and other such nodes, by their output."""
+    found: dict[str, _Affine] = {}
+    for node in reversed(nodes):
+        name = node.output[0]
+        channels = set()
+        for reader in readers.get(name, ()):
+            layer, other = layers.get(reader.output[0]), found.get(reader.output[0])
+            if layer is not None:
+                channels.add((layer.inputs, layer.convolves))
+            else:
+                channels.add((0, False) if other is None else (len(other.scale), other.convolves))
+        source = next((other for other in node.input if other in moving), None)
+        if len(channels) == 1 and (0, False) not in channels and source is not None:
+            affine = _affine(graph, node, source, *channels.pop())
+            if affine is not None:
+                found[name] = affine
+    return found
 
 
 def _layer(graph: Graph, proto: onnx.NodeProto, moving: set[str]) -> Layer | None:
@@ -175,48 +128,49 @@ def _layer(graph: Graph, proto: onnx.NodeProto, moving: set[str]) -> Layer | Non
         bias = bias + stored.astype(np.float64).ravel() * (
             node.number("beta") if node.op_type == "Gemm" else 1.0
         )
-    return Layer(step, weight, bias, proto.output[0])
+    return Layer(step, weight, bias, proto.input[0], proto.output[0])
 
 
-def _affine(graph: Graph, node: onnx.NodeProto, layer: Layer) -> tuple[Array, Array] | None:
-    """Scale and shift of a node that maps every channel by itself; None if it does not."""
-    count, name = len(layer.bias), layer.output
+def _affine(graph: Graph, node: onnx.NodeProto, name: str, count: int, convolves: bool) -> _Affine | None:
+    """What a node does to every channel of a tensor by itself; None if it does anything else."""
+    shape = graph.tensor(name).shape or ()
+    rank, axis = len(shape), 1 if convolves else len(shape) - 1
     ones, zeros = np.ones(count), np.zeros(count)
     if node.op_type in ("Identity", "Dropout"):
-        return ones, zeros
+        return _Affine(name, ones, zeros, convolves)
     others = [graph.value(other) for other in node.input if other != name]
+    if rank < 2 or shape[axis] != count:  # a scale can also make several channels of one
+        return None
     if any(other is None for other in others):
         return None
     if node.op_type == "BatchNormalization":
         decoded = Node.of(node, graph.opset)
-        channels_first = "Conv" in layer.step.node.op_type or graph.tensor(name).rank == 2
-        if decoded.flag("training_mode") or not channels_first:
+        if decoded.flag("training_mode") or axis != 1:
             return None
         gamma, beta, mean, variance = (np.asarray(o, dtype=np.float64) for o in others)
         scale = gamma / np.sqrt(variance + decoded.number("epsilon"))
-        return scale, beta - mean * scale
+        return _Affine(name, scale, beta - mean * scale, convolves)
     if node.op_type not in ("Add", "Sub", "Mul", "Div") or len(others) != 1 or others[0] is None:
         return None
-    vector = _channelwise(others[0], graph.tensor(name).rank, layer)
-    if vector is None or graph.tensor(node.output[0]).rank != graph.tensor(name).rank:
-        return None
+    vector = _channelwise(others[0], rank, count, axis)
     first = node.input[0] == name
-    if node.op_type == "Add":
-        return ones, vector
-    if node.op_type == "Mul":
-        return vector, zeros
-    if node.op_type == "Sub":
-        return (ones, -vector) if first else (-ones, vector)
-    return (1 / vector, zeros) if first and vector.all() else None
+    if vector is None or (node.op_type == "Div" and not (first and vector.all())):
+        return None
+    scale, shift = {
+        "Add": (ones, vector),
+        "Sub": (ones, -vector) if first else (-ones, vector),
+        "Mul": (vector, zeros),
+        "Div": (1 / np.where(vector == 0, 1, vector), zeros),
+    }[node.op_type]
+    return _Affine(name, scale, shift, convolves)
 
 
-def _channelwise(value: Array, rank: int, layer: Layer) -> Array | None:
+def _channelwise(value: Array, rank: int, count: int, axis: int) -> Array | None:
     """A constant that is broadcast over everything but the channels, as a vector."""
     if value.ndim > rank:
         return None
-    axis = 1 if "Conv" in layer.step.node.op_type else rank - 1
     full = value.reshape((1,) * (rank - value.ndim) + value.shape)
     if any(n != 1 for k, n in enumerate(full.shape) if k != axis):
         return None
     flat = full.ravel().astype(np.float64)
-    return np.broadcast_to(flat, layer.bias.shape) if len(flat) in (1, len(layer.bias)) else None
+    return np.broadcast_to(flat, (count,)) if len(flat) in (1, count) else None

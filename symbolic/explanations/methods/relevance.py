@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from numpy.typing import ArrayLike
 
 from symbolic.errors import ModelError, OptionError
-from symbolic.explanations.canonisation import Layer
 from symbolic.explanations.graph import Tensor
+from symbolic.explanations.linear_layers import Layer
 from symbolic.explanations.method import Method, Task, named
 from symbolic.explanations.methods import relevance_rules as rules
 from symbolic.explanations.methods.relevance_pass import RelevancePass

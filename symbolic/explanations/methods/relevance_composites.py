@@ -9,8 +9,8 @@ from fnmatch import fnmatch
 from numpy.typing import ArrayLike
 
 from symbolic.errors import OptionError
-from symbolic.explanations.canonisation import LAYERS, Layer
 from symbolic.explanations.graph import Tensor
+from symbolic.explanations.linear_layers import LAYERS, Layer
 from symbolic.explanations.method import Method, Task, named
 from symbolic.explanations.methods import relevance_rules as rules
 from symbolic.explanations.methods.relevance import RATIONAL, require_stabiliser

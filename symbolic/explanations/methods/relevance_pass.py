@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from symbolic.explanations.backward import Gradients, Rule, Step, default_rule
-from symbolic.explanations.canonisation import Layer, merged_layers
+from symbolic.explanations.canonisation import merged_layers
 from symbolic.explanations.graph import Tensor
+from symbolic.explanations.linear_layers import Layer
 from symbolic.explanations.method import Task
 from symbolic.explanations.methods.relevance_rules import LayerRule, divided
 

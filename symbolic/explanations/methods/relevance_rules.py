@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto
 
 from symbolic.errors import OptionError
-from symbolic.explanations.canonisation import Layer
 from symbolic.explanations.graph import Tensor
+from symbolic.explanations.linear_layers import Layer
 
 __all__ = [
     "LayerRule",
