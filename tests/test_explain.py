@@ -238,6 +238,9 @@ def test_a_fixed_batch_is_refused_by_methods_that_run_many_inputs() -> None:
     net = model(nodes, {"s": np.array([1, 6]), "a": np.ones((6, 2))}, [1, 2, 3], [1, 2])
     made = sl.explain(net, sl.IntegratedGradients(3))  # the 1 is understood as the batch
     assert made(np.ones((5, 2, 3)))[1].shape == (5, 2, 3)
+    literal = model([helper.make_node("Reshape", ["x", "s"], ["r"], allowzero=1), nodes[1]],
+                    {"s": np.array([1, 6]), "a": np.ones((6, 2))}, [1, 2, 3], [1, 2])  # fmt: skip
+    assert sl.explain(literal, sl.IntegratedGradients(3))(np.ones((5, 2, 3)))[1].shape == (5, 2, 3)
     fixed = model(nodes, {"s": np.array([2, 6]), "a": np.ones((6, 2))}, [2, 2, 3], [2, 2])
     with pytest.raises(sl.ModelError, match="fixing"):
         sl.explain(fixed, sl.IntegratedGradients(3))

@@ -213,11 +213,14 @@ def _next_reshape(
             continue
         if node.input[1] not in stored or leading.get(node.output[0]) == BATCH:
             continue
-        if any(a.name == "allowzero" and a.i for a in node.attribute):
-            continue
         target = numpy_helper.to_array(stored[node.input[1]])
         if not target.size or target[0] not in (1, -1):
             continue
+        literal = [a for a in node.attribute if a.name == "allowzero" and a.i]
+        if literal and not target.all():
+            continue
+        for attribute in literal:  # without a 0 in the target it says nothing, and would spoil the new one
+            node.attribute.remove(attribute)
         new = target.copy()
         new[0] = 0
         if target[0] == -1 and (new[1:] == -1).any():
