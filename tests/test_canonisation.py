@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from explained_nets import model
-from onnx import NodeProto, helper
+from onnx import ModelProto, NodeProto, helper
 
 import sureline as sl
 from symbolic.explanations.canonisation import merged_layers
@@ -166,7 +166,66 @@ def test_what_is_read_elsewhere_stays() -> None:
     assert layer.source == middle and not merged
 
 
-def folded_or_not(folded: bool, pads: int) -> Any:
+RULES = [
+    sl.LrpZ(),
+    sl.LrpEpsilon(0.1),
+    sl.LrpAlphaBeta(),
+    sl.LrpGamma(),
+    sl.LrpWSquare(),
+    sl.LrpFlat(),
+    sl.LrpBounded(-3, 3),
+]
+
+
+def normalised(folded: bool, how: str) -> ModelProto:
+    """A convolution and what scales it, as nodes of their own or folded by hand."""
+    rng = np.random.default_rng(7)
+    w, b = rng.normal(size=(4, 1, 3, 3)), rng.normal(size=4)
+    gamma, beta, mean, var = (
+        rng.normal(size=4),
+        rng.normal(size=4),
+        rng.normal(size=4),
+        rng.uniform(0.5, 2, 4),
+    )
+    scale = gamma / np.sqrt(var + 1e-3) if how == "BatchNormalization" else gamma
+    shift = beta - mean * scale if how == "BatchNormalization" else beta
+    weights = {"w": w, "b": b, "v": rng.normal(size=(64, 3)), "u": rng.normal(size=3)}
+    if folded:
+        weights |= {"w": w * scale[:, None, None, None], "b": b * scale + shift}
+        middle = [helper.make_node("Identity", ["c"], ["n"])]
+    elif how == "BatchNormalization":
+        weights |= {"gamma": gamma, "beta": beta, "mean": mean, "var": var}
+        middle = [
+            helper.make_node(how, ["c", "gamma", "beta", "mean", "var"], ["n"], epsilon=1e-3),
+        ]
+    else:
+        weights |= {"gamma": gamma[:, None, None], "beta": beta[:, None, None]}
+        middle = [
+            helper.make_node("Mul", ["gamma", "c"], ["m"]),
+            helper.make_node("Add", ["m", "beta"], ["n"]),
+        ]
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["c"], "conv"),
+        *middle,
+        helper.make_node("Relu", ["n"], ["r"]),
+        helper.make_node("Flatten", ["r"], ["f"]),
+        helper.make_node("MatMul", ["f", "v"], ["l"]),
+        helper.make_node("Add", ["l", "u"], ["y"]),
+    ]
+    return model(nodes, weights, ["N", 1, 6, 6], ["N", 3], np.float64)
+
+
+@pytest.mark.parametrize("how", ["BatchNormalization", "Mul and Add"])
+@pytest.mark.parametrize("method", RULES)
+def test_what_follows_a_layer_is_merged(method: Method, how: str) -> None:
+    images = np.random.default_rng(1).normal(size=(3, 1, 6, 6))
+    one = sl.explain(normalised(False, how), method, 1)(images)
+    other = sl.explain(normalised(True, how), method, 1)(images)
+    np.testing.assert_allclose(one[0], other[0], rtol=1e-9)
+    np.testing.assert_allclose(one[1], other[1], rtol=1e-8, atol=1e-12)
+
+
+def folded_or_not(folded: bool, pads: int) -> ModelProto:
     """Two branches of normalised pixels, (x - 0.4) / 0.25, or with that in their weights, if not padded."""
     rng = np.random.default_rng(3)
     u, v = rng.normal(size=(3, 2, 3, 3)), rng.normal(size=(3, 2, 3, 3))
@@ -195,17 +254,6 @@ def folded_or_not(folded: bool, pads: int) -> Any:
         "deviation": np.full((1, 2, 1, 1), 0.25),
     }  # fmt: skip
     return model(nodes, weights, ["N", 2, 6, 6], ["N", 2], np.float64)
-
-
-RULES = [
-    sl.LrpZ(),
-    sl.LrpEpsilon(0.1),
-    sl.LrpAlphaBeta(),
-    sl.LrpGamma(),
-    sl.LrpWSquare(),
-    sl.LrpFlat(),
-    sl.LrpBounded(0, 1),
-]
 
 
 @pytest.mark.parametrize("method", RULES)

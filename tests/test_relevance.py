@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 import sureline as sl
 from symbolic.explanations.method import Method
+from symbolic.explanations.running import values_of
 
 ROWS = np.random.default_rng(0).normal(size=(4, 6))
 IMAGES = np.random.default_rng(1).normal(size=(3, 1, 6, 6))
@@ -50,9 +51,9 @@ def layer(rule: str, x: np.ndarray, w: np.ndarray, b: np.ndarray, r: np.ndarray,
                 total = (terms + 0.5 * more).sum() + bias
                 share = (terms + 0.5 * more) / (total + (1e-6 if z > 0 else -1e-6))
             elif rule == "w-square":
-                share = w[:, j] ** 2 / ((w[:, j] ** 2).sum() + 1e-6)
+                share = w[:, j] ** 2 / (w[:, j] ** 2).sum()
             elif rule == "flat":
-                share = np.full(len(w), 1 / (len(w) + 1e-6))
+                share = np.full(len(w), 1 / len(w))
             elif rule == "bounded" and first:
                 plus, minus = parts(w[:, j])
                 box = terms + 4 * plus - 5 * minus
@@ -98,65 +99,40 @@ def test_lrp_0_is_input_times_gradient_in_a_network_of_relus() -> None:
     np.testing.assert_allclose(relevance, product, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "method",
-    [sl.LrpZ(bias=False), sl.LrpZPlus(stabiliser=1e-12), sl.LrpFlat(stabiliser=1e-12)],
-)
-def test_relevance_is_conserved(method: Method) -> None:
+CONSERVING: list[Method] = [
+    sl.LrpZ(bias=False),
+    sl.LrpEpsilon(1e-13, bias=False),
+    sl.LrpZPlus(stabiliser=1e-13),
+    sl.LrpWSquare(),
+    sl.LrpFlat(),
+    sl.LrpComposite("first=flat; conv2=w-square; Dense=flat"),
+]
+
+
+@pytest.mark.parametrize("method", CONSERVING)
+def test_relevance_without_biases_sums_to_the_score(method: Method) -> None:
     made = sl.explain(convolutional(dtype=np.float64), method, 1)
-    scores = sl.explain(convolutional(dtype=np.float64), sl.LrpZ(bias=False), 1)(IMAGES)[1].sum(
-        axis=(1, 2, 3)
-    )
-    np.testing.assert_allclose(made(IMAGES)[1].sum(axis=(1, 2, 3)), scores, rtol=1e-6)
+    (scores,) = values_of(made.proto, ["l"], [{"x": IMAGES}])[0]
+    np.testing.assert_allclose(made(IMAGES)[1].sum(axis=(1, 2, 3)), scores[:, 1], rtol=1e-8)
 
 
-def normalised(folded: bool, how: str) -> onnx.ModelProto:
-    """A convolution and what scales it, as nodes of their own or folded by hand."""
-    rng = np.random.default_rng(7)
-    w, b = rng.normal(size=(4, 1, 3, 3)), rng.normal(size=4)
-    gamma, beta, mean, var = (
-        rng.normal(size=4),
-        rng.normal(size=4),
-        rng.normal(size=4),
-        rng.uniform(0.5, 2, 4),
-    )
-    scale = gamma / np.sqrt(var + 1e-3) if how == "BatchNormalization" else gamma
-    shift = beta - mean * scale if how == "BatchNormalization" else beta
-    weights = {"w": w, "b": b, "v": rng.normal(size=(64, 3)), "u": rng.normal(size=3)}
-    if folded:
-        weights |= {"w": w * scale[:, None, None, None], "b": b * scale + shift}
-        middle = [helper.make_node("Identity", ["c"], ["n"])]
-    elif how == "BatchNormalization":
-        weights |= {"gamma": gamma, "beta": beta, "mean": mean, "var": var}
-        middle = [
-            helper.make_node(how, ["c", "gamma", "beta", "mean", "var"], ["n"], epsilon=1e-3),
-        ]
-    else:
-        weights |= {"gamma": gamma[:, None, None], "beta": beta[:, None, None]}
-        middle = [
-            helper.make_node("Mul", ["gamma", "c"], ["m"]),
-            helper.make_node("Add", ["m", "beta"], ["n"]),
-        ]
-    nodes = [
-        helper.make_node("Conv", ["x", "w", "b"], ["c"], "conv"),
-        *middle,
-        helper.make_node("Relu", ["n"], ["r"]),
-        helper.make_node("Flatten", ["r"], ["f"]),
-        helper.make_node("MatMul", ["f", "v"], ["l"]),
-        helper.make_node("Add", ["l", "u"], ["y"]),
-    ]
-    return model(nodes, weights, ["N", 1, 6, 6], ["N", 3], np.float64)
+def test_what_lrp_0_lacks_is_the_share_of_biases() -> None:
+    net = dense(head=None, dtype=np.float64)
+    stored = {t.name: onnx.numpy_helper.to_array(t) for t in net.graph.initializer}
+    y, relevance = sl.explain(net, sl.LrpZ(), 1)(ROWS)
+    h = ROWS @ stored["a"] + stored["b"]
+    shares = stored["d"][1] + (h > 0) @ (stored["b"] * stored["c"][:, 1])
+    np.testing.assert_allclose(relevance.sum(axis=1) + shares, y[:, 1], rtol=1e-12)
 
 
-@pytest.mark.parametrize("how", ["BatchNormalization", "Mul and Add"])
-@pytest.mark.parametrize(
-    "method", [sl.LrpEpsilon(0.1), sl.LrpAlphaBeta(), sl.LrpGamma(), sl.LrpWSquare(), sl.LrpBounded(-3, 3)]
-)
-def test_what_follows_a_layer_is_merged(method: Method, how: str) -> None:
-    one = sl.explain(normalised(False, how), method, 1)(IMAGES)
-    other = sl.explain(normalised(True, how), method, 1)(IMAGES)
-    np.testing.assert_allclose(one[0], other[0], rtol=1e-9)
-    np.testing.assert_allclose(one[1], other[1], rtol=1e-8, atol=1e-12)
+def test_small_weights_lose_no_relevance() -> None:
+    """w-square and flat divide by sums that are known."""
+    net = dense(head=None, dtype=np.float64)
+    for stored in net.graph.initializer:
+        if stored.name == "a":
+            stored.CopyFrom(onnx.numpy_helper.from_array(1e-5 * onnx.numpy_helper.to_array(stored), "a"))
+    scores, relevance = sl.explain(net, sl.LrpWSquare(), 1)(ROWS)
+    np.testing.assert_allclose(relevance.sum(axis=1), scores[:, 1], rtol=1e-10)
 
 
 def test_sums_share_and_products_halve() -> None:
@@ -208,6 +184,37 @@ def test_deep_taylor_is_for_networks_of_relus() -> None:
     assert (found >= 0).all() and found.any()
 
 
+def pooled(pool_first: bool) -> onnx.ModelProto:
+    """The same function, with the maximum before or behind the ReLU."""
+    rng = np.random.default_rng(3)
+    order = [("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2]}), ("Relu", {})]
+    (one, first), (two, second) = order if pool_first else order[::-1]
+    nodes = [
+        helper.make_node("Sub", ["x", "mean"], ["m"]),
+        helper.make_node("Conv", ["m", "w"], ["c"], pads=[1] * 4),
+        helper.make_node(one, ["c"], ["p"], **first),
+        helper.make_node(two, ["p"], ["q"], **second),
+        helper.make_node("Flatten", ["q"], ["f"]),
+        helper.make_node("Gemm", ["f", "v", "u"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("Gemm", ["r", "t"], ["y"]),
+    ]
+    weights = {
+        "mean": np.full((1, 1, 1, 1), 0.5), "w": rng.normal(size=(3, 1, 3, 3)), "v": rng.normal(size=(27, 5)),
+        "u": rng.normal(size=5), "t": rng.normal(size=(5, 3)),
+    }  # fmt: skip
+    return model(nodes, weights, ["N", 1, 6, 6], ["N", 3], np.float64)
+
+
+@pytest.mark.parametrize("method", [sl.DeepTaylor(), sl.DeepTaylorBounded(-4, 5)])
+def test_deep_taylor_does_not_mind_maxima_before_a_relu(method: Method) -> None:
+    one, other = (sl.explain(pooled(first), method)(IMAGES) for first in (True, False))
+    np.testing.assert_allclose(one[0], other[0], rtol=1e-12)
+    np.testing.assert_allclose(one[1], other[1], rtol=1e-9)
+    assert (one[1] >= -1e-12).all()
+    np.testing.assert_allclose(one[1].sum(axis=(1, 2, 3)), np.maximum(one[0].max(axis=1), 0), rtol=1e-4)
+
+
 def test_a_layer_that_no_rule_fits_is_named() -> None:
     with pytest.raises(sl.ModelError, match="Gemm node 'gemm' fits none of the rules"):
         sl.explain(convolutional(), sl.LrpComposite("Conv=flat"))
@@ -233,6 +240,10 @@ def test_operators_without_a_rule_are_named() -> None:
         (lambda: sl.LrpComposite("Conv=nothing"), "'nothing' is no rule"),
         (lambda: sl.LrpComposite("Conv=epsilon:x"), "no numbers"),
         (lambda: sl.LrpComposite("Conv=alpha-beta:3,1"), "alpha = 1 + beta"),
+        (lambda: sl.LrpComposite("Conv=alpha-beta:0.5,-0.5"), "0 or larger"),
+        (lambda: sl.LrpComposite("Conv=epsilon:-1"), "epsilon in 'epsilon:-1' is -1"),
+        (lambda: sl.LrpComposite("Conv=gamma:nan"), "0 or larger"),
+        (lambda: sl.LrpComposite("Conv=bounded:2,1"), "low should not be greater"),
         (lambda: sl.LrpComposite(""), "rules is empty"),
         (lambda: sl.explain(convolutional(), sl.LrpBounded(np.zeros(5), np.ones(5))), "do not fit"),
     ],

@@ -2,10 +2,12 @@
 
 Deliberate differences. zennit passes the gradient through `+` where no Sum module stands, so that relevance
 is doubled; here a sum shares it. It passes relevance unchanged through a BatchNorm that it cannot merge; here
-that shares it in proportion to contributions, its shift included. Where it merges one, the module stays and
-divides by sqrt(1 + eps), so that eps is next to 0 here. Its w-square has the squared bias in the denominator;
-here a bias takes no share there. Its rules begin with what the caller gives; here with the score (excitation
-backpropagation with 1).
+that shares it in proportion to contributions, its shift included, and one that stands before a layer is
+merged too. Where it merges one, the module stays and divides by sqrt(1 + eps), so that eps is next to 0 here.
+Its w-square has the squared bias in the denominator; here a bias takes no share there. To known sums, those
+of squared weights and the numbers of inputs, it adds its stabiliser, so that small weights lose relevance;
+here nothing, so that it is next to 0 there. Its rules begin with what the caller gives; here with the score
+(excitation backpropagation with 1).
 """
 
 from __future__ import annotations
@@ -107,7 +109,7 @@ ONE_RULE = {
     "alpha 3 beta 2": (sl.LrpAlphaBeta(alpha=3, beta=2), lambda: alike(theirs.AlphaBeta(3, 2))),
     "gamma": (sl.LrpGamma(gamma=0.3), lambda: alike(theirs.Gamma(0.3))),
     "flat": (sl.LrpFlat(), lambda: alike(theirs.Flat())),
-    "w-square": (sl.LrpWSquare(), lambda: alike(theirs.WSquare(zero_params="bias"))),
+    "w-square": (sl.LrpWSquare(), lambda: alike(theirs.WSquare(stabilizer=1e-14, zero_params="bias"))),
     "bounded": (
         sl.LrpComposite("first=bounded:-4,5; *=z-plus"),
         lambda: SpecialFirstLayerMapComposite(

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from numpy.typing import ArrayLike
 
-from symbolic.errors import ModelError, OptionError
+from symbolic.errors import OptionError
 from symbolic.explanations.graph import Tensor
-from symbolic.explanations.linear_layers import Layer
 from symbolic.explanations.method import Method, Task, named
 from symbolic.explanations.methods import relevance_rules as rules
 from symbolic.explanations.methods.relevance_pass import RelevancePass
-from symbolic.explanations.methods.relevance_rules import LayerRule
+from symbolic.explanations.methods.relevance_rules import LayerRule, require_stabiliser
+from symbolic.explanations.methods.relevance_taylor import deep_taylor
 
 __all__ = [
     "DeepTaylor",
@@ -27,19 +27,12 @@ __all__ = [
     "LrpWSquare",
     "LrpZ",
     "LrpZPlus",
-    "require_stabiliser",
 ]
 
 RATIONAL = "piecewise rational"
 FEW_FRACTIONS = "piecewise linear; rational where branches are summed or averaged"
 BACH = "Bach, Binder, Montavon, Klauschen, Müller and Samek, 2015"
 MONTAVON = "Montavon, Lapuschkin, Binder, Samek and Müller, 2017"
-
-
-def require_stabiliser(value: float, name: str = "stabiliser") -> None:
-    """Refuse a negative one."""
-    if not value >= 0:
-        raise OptionError(f"{name} is {value}; it must be 0 or larger.")
 
 
 class _OneRule(Method):
@@ -53,9 +46,12 @@ class _OneRule(Method):
         """Of every layer."""
 
     def attribution(self, task: Task) -> Tensor:
-        rule = self.rule()
-        start = task.weights * task.passage.y
-        return RelevancePass(task, self.stabiliser, self.bias).relevance(start, lambda number, layer: rule)
+        rule, way = self.rule(), RelevancePass(task, self.stabiliser, self.bias)
+        return way.relevance(lambda number, layer: rule, self.start(task))
+
+    def start(self, task: Task) -> Tensor | None:
+        """Relevance of the scores, if it is not the score."""
+        return None
 
 
 @named("lrp.z", RATIONAL, BACH)
@@ -66,7 +62,7 @@ class LrpZ(_OneRule):
     Parameters
     ----------
     bias : bool
-        Whether biases take their share; without them relevance sums to the score.
+        Whether biases take their share, as in input times gradient; without it relevance sums to the score.
     """
 
     bias: bool = True
@@ -120,11 +116,11 @@ class LrpWSquare(_Stabilised):
     Parameters
     ----------
     stabiliser : float
-        Added to what is divided by, with its sign.
+        Added to sums of branches and averages, with their sign; layers need none.
     """
 
     def rule(self) -> LayerRule:
-        return rules.w_square(self.stabiliser)
+        return rules.w_square()
 
 
 @named("lrp.flat", FEW_FRACTIONS, "Lapuschkin, Wäldchen, Binder, Montavon, Samek and Müller, 2019")
@@ -135,11 +131,11 @@ class LrpFlat(_Stabilised):
     Parameters
     ----------
     stabiliser : float
-        Added to what is divided by, with its sign.
+        Added to sums of branches and averages, with their sign; layers need none.
     """
 
     def rule(self) -> LayerRule:
-        return rules.flat(self.stabiliser)
+        return rules.flat()
 
 
 @named("lrp.alpha-beta", RATIONAL, BACH)
@@ -164,9 +160,8 @@ class LrpAlphaBeta(_Stabilised):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (self.beta >= 0 and abs(self.alpha - self.beta - 1) < 1e-9):
-            raise OptionError(
-                f"alpha is {self.alpha} and beta {self.beta}; beta must be 0 or larger, and alpha = 1 + beta."
-            )
+            how = "beta must be 0 or larger, alpha = 1 + beta"
+            raise OptionError(f"alpha is {self.alpha} and beta is {self.beta}; {how}.")
 
     def rule(self) -> LayerRule:
         return rules.alpha_beta(self.alpha, self.beta, self.bias, self.stabiliser)
@@ -213,9 +208,25 @@ class LrpGamma(_Stabilised):
         return rules.gamma(self.gamma, self.stabiliser)
 
 
+@dataclass(frozen=True, eq=False)
+class _Boxed(Method):
+    low: float | ArrayLike = 0.0
+    high: float | ArrayLike = 1.0
+    stabiliser: float = 1e-6
+
+    def __post_init__(self) -> None:
+        require_stabiliser(self.stabiliser)
+        rules.bounded(self.low, self.high)
+
+    @property
+    def box(self) -> LayerRule:
+        """Of the first layers."""
+        return rules.bounded(self.low, self.high, self.stabiliser)
+
+
 @named("lrp.bounded", RATIONAL, MONTAVON)
 @dataclass(frozen=True, eq=False)
-class LrpBounded(Method):
+class LrpBounded(_Boxed):
     """z^B at the first layers, for inputs between bounds, and z-plus at the others.
 
     Parameters
@@ -226,22 +237,10 @@ class LrpBounded(Method):
         Added to what is divided by, with its sign.
     """
 
-    low: float | ArrayLike = 0.0
-    high: float | ArrayLike = 1.0
-    stabiliser: float = 1e-6
-
-    def __post_init__(self) -> None:
-        require_stabiliser(self.stabiliser)
-        rules.bounded(self.low, self.high)
-
     def attribution(self, task: Task) -> Tensor:
         way = RelevancePass(task, self.stabiliser, bias=False)
-        box, plus = rules.bounded(self.low, self.high, self.stabiliser), rules.z_plus(False, self.stabiliser)
-
-        def rule(number: int, layer: Layer) -> LayerRule:
-            return box if layer.step.outputs[0].name in way.first else plus
-
-        return way.relevance(task.weights * task.passage.y, rule)
+        box, plus = self.box, rules.z_plus(False, self.stabiliser)
+        return way.relevance(lambda number, layer: box if way.is_first(layer) else plus)
 
 
 @named("excitation-backprop", RATIONAL, "Zhang, Lin, Brandt, Shen and Sclaroff, 2016")
@@ -258,17 +257,8 @@ class ExcitationBackprop(_Stabilised):
     def rule(self) -> LayerRule:
         return rules.excitation(self.stabiliser)
 
-    def attribution(self, task: Task) -> Tensor:
-        rule = self.rule()
-        return RelevancePass(task, self.stabiliser, False).relevance(task.weights, lambda number, layer: rule)
-
-
-ALLOWED = frozenset((
-    "Add", "AveragePool", "BatchNormalization", "Cast", "Concat", "Conv", "ConvTranspose", "Dropout",
-    "Flatten", "Gemm", "GlobalAveragePool", "GlobalMaxPool", "Identity", "MatMul", "MaxPool", "Pad",
-    "ReduceMean", "Relu", "Reshape", "Slice", "Split", "Squeeze", "Sum", "Transpose", "Unsqueeze",
-))  # fmt: skip
-"""Operators of networks that deep Taylor decomposition is defined for."""
+    def start(self, task: Task) -> Tensor:
+        return task.weights
 
 
 @named("deep-taylor", RATIONAL, MONTAVON)
@@ -290,12 +280,12 @@ class DeepTaylor(Method):
         require_stabiliser(self.stabiliser)
 
     def attribution(self, task: Task) -> Tensor:
-        return _deep_taylor(task, self.stabiliser, None)
+        return deep_taylor(task, self.stabiliser, None)
 
 
 @named("deep-taylor.bounded", RATIONAL, MONTAVON)
 @dataclass(frozen=True, eq=False)
-class DeepTaylorBounded(Method):
+class DeepTaylorBounded(_Boxed):
     """Deep Taylor decomposition with z^B at the first layers, for inputs between bounds.
 
     Parameters
@@ -306,34 +296,5 @@ class DeepTaylorBounded(Method):
         Added to what is divided by, with its sign.
     """
 
-    low: float | ArrayLike = 0.0
-    high: float | ArrayLike = 1.0
-    stabiliser: float = 1e-6
-
-    def __post_init__(self) -> None:
-        require_stabiliser(self.stabiliser)
-        rules.bounded(self.low, self.high)
-
     def attribution(self, task: Task) -> Tensor:
-        return _deep_taylor(task, self.stabiliser, rules.bounded(self.low, self.high, self.stabiliser))
-
-
-def _deep_taylor(task: Task, stabiliser: float, box: LayerRule | None) -> Tensor:
-    for node in task.passage.between:
-        if node.op_type not in ALLOWED:
-            raise ModelError(
-                f"{node.op_type} node {node.name or node.output[0]!r} does not belong to a ReLU network, "
-                "which deep Taylor decomposition is defined for: take a rule of LRP, such as lrp.epsilon."
-            )
-    way = RelevancePass(task, stabiliser, bias=False)
-    readers = {name: node for node in task.passage.between for name in node.input}
-    plus, square = rules.z_plus(False, stabiliser), rules.w_square(stabiliser)
-
-    def rule(number: int, layer: Layer) -> LayerRule:
-        if box is not None and layer.step.outputs[0].name in way.first:
-            return box
-        after = readers.get(layer.output)
-        return plus if after is not None and after.op_type == "Relu" else square
-
-    score = task.weights * task.passage.y
-    return way.relevance(task.graph.same("Relu", score), rule)
+        return deep_taylor(task, self.stabiliser, self.box)

@@ -13,9 +13,10 @@ from symbolic.explanations.graph import Tensor
 from symbolic.explanations.linear_layers import LAYERS, Layer
 from symbolic.explanations.method import Method, Task, named
 from symbolic.explanations.methods import relevance_rules as rules
-from symbolic.explanations.methods.relevance import RATIONAL, require_stabiliser
+from symbolic.explanations.methods.relevance import RATIONAL
 from symbolic.explanations.methods.relevance_pass import RelevancePass
-from symbolic.explanations.methods.relevance_rules import LayerRule
+from symbolic.explanations.methods.relevance_rules import LayerRule, require_stabiliser
+from symbolic.explanations.methods.relevance_words import rule_from_words
 
 __all__ = [
     "LrpComposite",
@@ -24,7 +25,6 @@ __all__ = [
     "LrpEpsilonPlus",
     "LrpPresetA",
     "LrpPresetB",
-    "rule_from_words",
 ]
 
 KOHLBRENNER = "Kohlbrenner, Bauer, Nakajima, Binder, Samek and Lapuschkin, 2020"
@@ -36,13 +36,7 @@ def attributed(
 ) -> Tensor:
     """Relevance of the input, beginning with the score."""
     way = RelevancePass(task, stabiliser)
-    start = task.weights * task.passage.y
-    return way.relevance(start, lambda number, layer: rule_of(way, number, layer))
-
-
-def is_first(way: RelevancePass, layer: Layer) -> bool:
-    """Whether no other layer stands before it."""
-    return layer.step.outputs[0].name in way.first
+    return way.relevance(lambda number, layer: rule_of(way, number, layer))
 
 
 @dataclass(frozen=True)
@@ -78,10 +72,10 @@ class _ByType(Method):
 
     def attribution(self, task: Task) -> Tensor:
         dense, convolution = rules.epsilon(self.epsilon), self.convolution()
-        flat = rules.flat(self.stabiliser)
+        flat = rules.flat()
 
         def rule(way: RelevancePass, number: int, layer: Layer) -> LayerRule:
-            if (self.flat and is_first(way, layer)) or (self.until is not None and number <= self.until):
+            if (self.flat and way.is_first(layer)) or (self.until is not None and number <= self.until):
                 return flat
             return dense if layer.step.node.op_type in DENSE else convolution
 
@@ -206,7 +200,7 @@ class LrpEpsilonGammaBox(Method):
         box = rules.bounded(self.low, self.high, self.stabiliser)
 
         def rule(way: RelevancePass, number: int, layer: Layer) -> LayerRule:
-            if is_first(way, layer):
+            if way.is_first(layer):
                 return box
             return dense if layer.step.node.op_type in DENSE else convolution
 
@@ -227,7 +221,7 @@ class LrpComposite(Method):
         As "first=flat; Conv=alpha-beta:2,1; head*=epsilon:0.01; *=z-plus" or {"Conv": "z-plus", ...}: what is
         left of = is "first" (no layer before it), a type of operator, "Dense" (Gemm and MatMul), or a pattern
         of node names with * and ?; the first that fits counts. Rules are z, epsilon[:E], gamma[:G],
-        alpha-beta[:A,B], z-plus, w-square, flat, bounded:LOW,HIGH and excitation.
+        alpha-beta[:A,B], z-plus, w-square, flat, bounded:LOW,HIGH and excitation; biases take their share.
     stabiliser : float
         Added to what is divided by, with its sign, in all rules but z and epsilon.
     """
@@ -247,7 +241,7 @@ class LrpComposite(Method):
             for pattern, found in parsed:
                 kinds = DENSE if pattern == "Dense" else [k for k in LAYERS if fnmatch(k, pattern)]
                 named = fnmatch(node.proto.name, pattern)
-                if node.op_type in kinds or named or (pattern == "first" and is_first(way, layer)):
+                if node.op_type in kinds or named or (pattern == "first" and way.is_first(layer)):
                     return found
             raise layer.step.refuse("fits none of the rules: end them with *=epsilon, or another one")
 
@@ -262,40 +256,3 @@ class LrpComposite(Method):
         if not pairs:
             raise OptionError("rules is empty: give one such as *=epsilon.")
         return [(p.strip(), rule_from_words(w.strip(), self.stabiliser)) for p, w in pairs]
-
-
-def rule_from_words(words: str, stabiliser: float) -> LayerRule:
-    """A rule from words such as "alpha-beta:2,1".
-
-    Raises
-    ------
-    OptionError
-        There is no such rule, or its numbers are wrong.
-    """
-    name, _, rest = words.partition(":")
-    try:
-        numbers = [float(part) for part in rest.split(",")] if rest else []
-    except ValueError:
-        raise OptionError(f"rules: {rest!r} in {words!r} are no numbers.") from None
-    if name not in RULES or len(numbers) not in RULES[name][0]:
-        raise OptionError(
-            f"rules: {words!r} is no rule; there are z, epsilon[:E], gamma[:G], alpha-beta[:A,B], z-plus, "
-            "w-square, flat, bounded:LOW,HIGH and excitation."
-        )
-    if name == "alpha-beta" and numbers and abs(numbers[0] - numbers[1] - 1) > 1e-9:
-        raise OptionError(f"rules: {words!r} should have alpha = 1 + beta.")
-    return RULES[name][1](numbers, stabiliser)
-
-
-Make = Callable[[list[float], float], LayerRule]
-RULES: dict[str, tuple[tuple[int, ...], Make]] = {
-    "z": ((0,), lambda n, e: rules.epsilon(0.0)),
-    "epsilon": ((0, 1), lambda n, e: rules.epsilon(n[0] if n else 1e-6)),
-    "gamma": ((0, 1), lambda n, e: rules.gamma(n[0] if n else 0.25, e)),
-    "alpha-beta": ((0, 2), lambda n, e: rules.alpha_beta(*((n[0], n[1]) if n else (2.0, 1.0)), True, e)),
-    "z-plus": ((0,), lambda n, e: rules.z_plus(True, e)),
-    "w-square": ((0,), lambda n, e: rules.w_square(e)),
-    "flat": ((0,), lambda n, e: rules.flat(e)),
-    "bounded": ((2,), lambda n, e: rules.bounded(n[0], n[1], e)),
-    "excitation": ((0,), lambda n, e: rules.excitation(e)),
-}

@@ -1,9 +1,18 @@
 """Relevance through a network: which rule every node gets.
 
-Linear layers, with biases and batch normalisation merged, get the rule that a method assigns. Activations
-pass relevance on unchanged; what only moves elements, and maxima, send it to where it came from. Sums,
-averages and normalisations that are not merged share it in proportion to contributions. Of a product of two
-moving tensors each gets half, shared by its contributions (Achtibat et al., 2024).
+- Linear layers (Conv, ConvTranspose, Gemm and MatMul with constant weights), with biases and normalisation
+  merged, get the rule that a method assigns.
+- Activations, LayerNormalization, and products and quotients with what does not move, pass relevance on
+  unchanged.
+- What only moves elements (Flatten, Reshape, Transpose, Concat, Split, Gather, Pad, ...) sends it to where it
+  came from, and maxima to the winner.
+- Sums of branches, averages, batch normalisation that is not merged, and linear layers whose weights are
+  not stored share it in proportion to contributions: an operand a of z = a + b gets R a / z. So a residual
+  connection does not double relevance, as a gradient would.
+- Of a product of two moving tensors (attention, squeeze-excitation) each gets half, shared by its
+  contributions (Achtibat et al., 2024).
+- A constant summand that is not merged takes its share a / z, unless biases are left out.
+- Any other node is refused by name.
 """
 
 from __future__ import annotations
@@ -56,22 +65,19 @@ class RelevancePass:
 
     Attributes
     ----------
-    layers : list of Layer
-        From the input to the scores.
-    first : set of str
-        Layers that no other layer stands before, by their node's output.
+    merged : set of str
+        Outputs of the nodes that are merged into layers.
     """
 
     def __init__(self, task: Task, stabiliser: float = 1e-6, bias: bool = True) -> None:
-        self._passage, self._stabiliser, self._bias = task.passage, stabiliser, bias
+        self._task, self._stabiliser, self._bias = task, stabiliser, bias
         nodes = task.passage.between
         moving = {task.passage.source}
         for node in nodes:
             if not moving.isdisjoint(node.input):
                 moving.update(name for name in node.output if name)
-        self._layers, self._merged = merged_layers(task.graph, nodes, task.passage.scores, moving)
-        self.layers = list(self._layers.values())
-        self.first: set[str] = set()
+        self._layers, self.merged = merged_layers(task.graph, nodes, task.passage.scores, moving)
+        self._first: set[str] = set()
         self._nonnegative: set[str] = set()
         behind: set[str] = set()
         for node in nodes:
@@ -81,18 +87,24 @@ class RelevancePass:
             if not behind.isdisjoint(node.input):
                 behind.update(node.output)
             elif node.output[0] in self._layers:
-                self.first.add(node.output[0])
+                self._first.add(node.output[0])
                 behind.update(node.output)
 
-    def relevance(self, start: Tensor, rule_of_layer: Callable[[int, Layer], LayerRule]) -> Tensor:
+    def is_first(self, layer: Layer) -> bool:
+        """Whether no other layer stands before it."""
+        return layer.step.outputs[0].name in self._first
+
+    def relevance(
+        self, rule_of_layer: Callable[[int, Layer], LayerRule], start: Tensor | None = None
+    ) -> Tensor:
         """Relevance of the input.
 
         Parameters
         ----------
-        start : Tensor
-            Relevance of the scores.
         rule_of_layer : callable
-            From a layer's number and the layer to its rule.
+            From a layer's number, counted from the input, and the layer to its rule.
+        start : Tensor, optional
+            Relevance of the scores; default: the explained score itself.
         """
         chosen = {name: rule_of_layer(k, layer) for k, (name, layer) in enumerate(self._layers.items())}
 
@@ -108,11 +120,12 @@ class RelevancePass:
                 return of_layer
             return self._other(step)
 
-        return self._passage.gradient(start, rule_of)
+        passage = self._task.passage
+        return passage.gradient(self._task.weights * passage.y if start is None else start, rule_of)
 
     def _other(self, step: Step) -> Rule:
         kind = step.node.op_type
-        if step.node.proto.output[0] in self._merged:
+        if step.node.proto.output[0] in self.merged:
             return _unchanged
         if kind in ACTIVATIONS or (kind in ("Div", "Mul") and step.wanted == (True, False)):
             return _unchanged

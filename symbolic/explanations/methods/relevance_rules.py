@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ __all__ = [
     "excitation",
     "flat",
     "gamma",
+    "require_stabiliser",
     "w_square",
     "z_plus",
 ]
@@ -137,6 +139,12 @@ def divided(relevance: Tensor, z: Tensor, stabiliser: float, sign: int = 0) -> T
     return relevance * (positive * 2.0 - 1.0) / (graph.same("Abs", z) + stabiliser)
 
 
+def require_stabiliser(value: float, name: str = "stabiliser") -> None:
+    """Refuse one that is negative or not finite."""
+    if not 0 <= value < inf:
+        raise OptionError(f"{name} is {value}; it must be a number that is 0 or larger.")
+
+
 def _taken(layer: Layer, term: Term, nonnegative: bool) -> Tensor:
     """What a term takes for the input."""
     x = layer.x
@@ -204,14 +212,14 @@ def gamma(g: float, stabiliser: float = 1e-6) -> LayerRule:
     return LayerRule(shares, stabiliser)
 
 
-def w_square(stabiliser: float = 1e-6) -> LayerRule:
-    """By squared weights, whatever the inputs."""
-    return LayerRule((Share((Term(1.0, np.square),), sign=1),), stabiliser)
+def w_square() -> LayerRule:
+    """By squared weights, whatever the inputs: what is divided by is known, and needs no stabiliser."""
+    return LayerRule((Share((Term(1.0, np.square),)),), 0.0)
 
 
-def flat(stabiliser: float = 1e-6) -> LayerRule:
-    """Evenly over the inputs that an output sees."""
-    return LayerRule((Share((Term(1.0, np.ones_like),), sign=1),), stabiliser)
+def flat() -> LayerRule:
+    """Evenly over the inputs that an output sees, without a stabiliser."""
+    return LayerRule((Share((Term(1.0, np.ones_like),)),), 0.0)
 
 
 def bounded(low: ArrayLike, high: ArrayLike, stabiliser: float = 1e-6) -> LayerRule:
