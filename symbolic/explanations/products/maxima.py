@@ -16,12 +16,14 @@ from onnx import TensorProto
 from symbolic.explanations.backward import Gradients, Step, product
 from symbolic.explanations.graph import Graph, Tensor
 from symbolic.explanations.products.convolutions import Geometry, geometry_of
+from symbolic.explanations.signs import never_negative
 from symbolic.operators.windows import Window
 
 __all__ = ["joined", "patches", "spread_out", "to_the_first", "winner", "window_of_pool"]
 
 LOWEST = float(np.finfo(np.float32).min)
-"""Stands around the input: it wins against nothing."""
+"""Stands around the input: it wins against nothing. Around what is never negative -1 does, which leaves more
+bits to the numbers beside it where all of a tensor share an exponent."""
 
 
 def window_of_pool(step: Step) -> Window:
@@ -132,8 +134,9 @@ def _bordered(x: Tensor, begin: Sequence[int], end: Sequence[int]) -> Tensor:
     if not any(pads):
         return x
     half = len(begin)
+    border = -1.0 if never_negative(x) else LOWEST
     shape = (x.known_shape[0], *(x.length(k) + pads[k] + pads[half + k] for k in range(1, half)))
-    return graph.node("Pad", [x, graph.integers(pads), x.like(LOWEST)], shape=shape)
+    return graph.node("Pad", [x, graph.integers(pads), x.like(border)], shape=shape)
 
 
 def _reshaped(x: Tensor, lengths: Sequence[int]) -> Tensor:
