@@ -184,6 +184,12 @@ def test_deep_taylor_is_for_networks_of_relus() -> None:
     assert (found >= 0).all() and found.any()
 
 
+@pytest.mark.parametrize("method", [sl.LrpFlat(), sl.LrpWSquare()])
+def test_shares_by_weights_alone_divide_by_nothing_that_moves(method: Method) -> None:
+    made = sl.explain(convolutional(), method)
+    assert "Div" not in {node.op_type for node in made.proto.graph.node}
+
+
 def pooled(pool_first: bool) -> onnx.ModelProto:
     """The same function, with the maximum before or behind the ReLU."""
     rng = np.random.default_rng(3)

@@ -73,30 +73,29 @@ class Layer:
 
     def then(self, scale: Array, shift: Array, output: str) -> Layer:
         """The layer with a scale and a shift of every output merged."""
-        weight = self._scaled(scale, along_first=self._outputs_first)
+        weight = self._scaled(self.weight, scale, along_first=self._outputs_first)
         return replace(self, weight=weight, bias=self.bias * scale + shift, output=output)
 
     def after(self, scale: Array, shift: Array, source: str) -> Layer:
         """The layer with a scale and a shift of every input merged; behind it nothing can be merged then."""
-        weight = self._scaled(scale, along_first=not self._outputs_first)
+        weight = self._scaled(self.weight, scale, along_first=not self._outputs_first)
         bias = self.bias
         if shift.any():
-            more = self._of_constant(shift)
+            more = self.of_constant(shift, weight=self.weight)
             bias = bias.reshape(*bias.shape, *[1] * (more.ndim - bias.ndim)) + more
         return replace(self, weight=weight, bias=bias, source=source)
 
-    def _scaled(self, scale: Array, along_first: bool) -> Array:
+    def _scaled(self, w: Array, scale: Array, along_first: bool) -> Array:
         """Weights times a number for every entry of their first axis, or of the second one of all groups."""
-        w = self.weight
         rest = [1] * (w.ndim - 2)
         if along_first:
             return np.asarray(w * scale.reshape(-1, 1, *rest))
         parts = w.reshape(self._groups, -1, *w.shape[1:])
         return np.asarray((parts * scale.reshape(self._groups, 1, -1, *rest)).reshape(w.shape))
 
-    def _of_constant(self, x: Array) -> Array:
-        """What the weights make of inputs that are the same at all places: (outputs,), or with places."""
-        w = self._scaled(x, along_first=not self._outputs_first)
+    def of_constant(self, x: Array, weight: Array) -> Array:
+        """What weights make of inputs that are the same at all places: (outputs,) or (outputs, *places)."""
+        w = self._scaled(weight, x, along_first=not self._outputs_first)
         if self._outputs_first:
             taps = w.sum(axis=1)
         else:
@@ -119,8 +118,12 @@ class Layer:
         made = self._node(x, weight)
         if bias is None or not bias.any():
             return made
-        rest = made.rank - 1 - bias.ndim if self.convolves else 0
-        return made + bias.reshape(*bias.shape, *[1] * rest)
+        return made + self.by_output(bias)
+
+    def by_output(self, values: Array) -> Array:
+        """Numbers of shape (outputs,) or (outputs, *places), so that they broadcast with what comes out."""
+        rest = self.weight.ndim - 1 - values.ndim if self.convolves else 0
+        return values.reshape(*values.shape, *[1] * rest)
 
     def back(self, relevance: Tensor, x: Tensor, weight: Array) -> Tensor:
         """The transpose of the layer with other weights."""

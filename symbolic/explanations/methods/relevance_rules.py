@@ -76,9 +76,14 @@ class Share:
     gated: bool = False
 
 
+LayerRule = Callable[[Layer, Tensor, bool], Tensor]
+"""How a linear layer passes relevance back: from the layer, the relevance of its outputs, and whether no
+input can be less than 0, to the relevance of its inputs."""
+
+
 @dataclass(frozen=True)
-class LayerRule:
-    """How a linear layer passes relevance back.
+class ByContributions:
+    """Relevance is shared by what inputs contribute.
 
     Attributes
     ----------
@@ -91,7 +96,7 @@ class LayerRule:
     stabiliser: float
 
     def __call__(self, layer: Layer, relevance: Tensor, nonnegative: bool) -> Tensor:
-        """Relevance of the layer's input; `nonnegative` says that no input can be less than 0."""
+        """Relevance of the layer's input."""
         total: Tensor | None = None
         for share in self.shares:
             part = relevance if share.factor == 1 else relevance * share.factor
@@ -120,6 +125,26 @@ class LayerRule:
             z = found if z is None else z + found
         assert z is not None
         return z
+
+
+@dataclass(frozen=True)
+class ByWeights:
+    """The same with 1 for every input: shares are known in advance, and need no stabiliser.
+
+    Attributes
+    ----------
+    w : callable
+        What becomes of weights.
+    """
+
+    w: Change
+
+    def __call__(self, layer: Layer, relevance: Tensor, nonnegative: bool) -> Tensor:
+        """Relevance of the layer's input."""
+        weight = self.w(layer.weight)
+        z = layer.of_constant(np.ones(layer.inputs), weight)
+        parts = layer.by_output(1 / np.where(z == 0, 1, z))
+        return layer.back(relevance * parts, layer.x, weight)
 
 
 def divided(relevance: Tensor, z: Tensor, stabiliser: float, sign: int = 0) -> Tensor:
@@ -180,7 +205,7 @@ AS_IT_IS = Term("x", _same, _same)
 
 def epsilon(e: float, bias: bool = True, stabiliser: float = 1e-6) -> LayerRule:
     """Contributions as they are; e is the stabiliser. With a bias, it takes its share of the relevance."""
-    return LayerRule((Share((AS_IT_IS if bias else Term("x", _same),)),), e)
+    return ByContributions((Share((AS_IT_IS if bias else Term("x", _same),)),), e)
 
 
 def alpha_beta(alpha: float, beta: float, bias: bool = True, stabiliser: float = 1e-6) -> LayerRule:
@@ -190,7 +215,7 @@ def alpha_beta(alpha: float, beta: float, bias: bool = True, stabiliser: float =
         Share((Term("+", _positive, up), Term("-", _negative)), alpha, 1),
         Share((Term("+", _negative, down), Term("-", _positive)), -beta, -1),
     )
-    return LayerRule(shares if beta else shares[:1], stabiliser)
+    return ByContributions(shares if beta else shares[:1], stabiliser)
 
 
 def z_plus(bias: bool = False, stabiliser: float = 1e-6) -> LayerRule:
@@ -209,17 +234,17 @@ def gamma(g: float, stabiliser: float = 1e-6) -> LayerRule:
         Share((Term("+", up, up), Term("-", down)), sign=1, gated=True),
         Share((Term("+", down, down), Term("-", up)), sign=-1, gated=True),
     )
-    return LayerRule(shares, stabiliser)
+    return ByContributions(shares, stabiliser)
 
 
 def w_square() -> LayerRule:
-    """By squared weights, whatever the inputs: what is divided by is known, and needs no stabiliser."""
-    return LayerRule((Share((Term(1.0, np.square),)),), 0.0)
+    """By squared weights, whatever the inputs."""
+    return ByWeights(np.square)
 
 
 def flat() -> LayerRule:
-    """Evenly over the inputs that an output sees, without a stabiliser."""
-    return LayerRule((Share((Term(1.0, np.ones_like),)),), 0.0)
+    """Evenly over the inputs that an output sees."""
+    return ByWeights(np.ones_like)
 
 
 def bounded(low: ArrayLike, high: ArrayLike, stabiliser: float = 1e-6) -> LayerRule:
@@ -232,9 +257,9 @@ def bounded(low: ArrayLike, high: ArrayLike, stabiliser: float = 1e-6) -> LayerR
         Term(-low, _positive),
         Term(-high, _negative),
     )
-    return LayerRule((Share(terms),), stabiliser)
+    return ByContributions((Share(terms),), stabiliser)
 
 
 def excitation(stabiliser: float = 1e-6) -> LayerRule:
     """Inputs through positive weights alone."""
-    return LayerRule((Share((Term("x", _positive),)),), stabiliser)
+    return ByContributions((Share((Term("x", _positive),)),), stabiliser)
