@@ -148,6 +148,31 @@ def test_agrees_with_zennit(name: str, rule: str) -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-7 * np.abs(wanted).max())
 
 
+@pytest.mark.parametrize("rule", ONE_RULE)
+def test_normalisation_before_a_layer_agrees_with_zennit_on_folded_weights(rule: str) -> None:
+    ours, composite = ONE_RULE[rule]
+    torch.manual_seed(7)
+    norm, conv, folded = nn.BatchNorm2d(3), nn.Conv2d(3, 6, 3, stride=2), nn.Conv2d(3, 6, 3, stride=2)
+    for module in (norm, conv, folded):
+        module.double()
+    rest = [nn.ReLU(), nn.Flatten(), nn.Linear(54, 8), nn.ReLU(), nn.Linear(8, 5)]
+    norm.running_mean.uniform_(-1, 1)
+    norm.running_var.uniform_(0.5, 2)
+    with torch.no_grad():
+        norm.weight.uniform_(-2, 2)
+        norm.bias.uniform_(-1, 1)
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        shift = norm.bias - norm.running_mean * scale
+        folded.weight.copy_(conv.weight * scale[:, None, None])
+        folded.bias.copy_(conv.bias + (conv.weight * shift[:, None, None]).sum((1, 2, 3)))
+    model = nn.Sequential(norm, conv, *rest).double().eval()
+    merged = nn.Sequential(folded, *rest).double().eval()
+    x = torch.randn(2, 3, 7, 7, dtype=torch.float64)
+    _, found = sl.explain(exported(model, x), ours)(x.numpy())
+    wanted = by_zennit(merged, x, composite())
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-7 * np.abs(wanted).max())
+
+
 @pytest.mark.parametrize("name", ["lenet", "vgg"])
 def test_excitation_agrees_with_zennit(name: str) -> None:
     model, x = taken(name)
