@@ -273,3 +273,24 @@ def test_where_borders_are_padded_the_merged_bias_depends_on_the_place() -> None
     _, positive = sl.explain(net, sl.LrpAlphaBeta(stabiliser=1e-12), 1)(x)
     _, without = sl.explain(net, sl.LrpAlphaBeta(stabiliser=1e-12, bias=False), 1)(x)
     assert np.abs(positive - without).max() > 1e-3
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_normalisation_that_is_not_merged_is_a_layer_with_its_shift(bias: bool) -> None:
+    rng = np.random.default_rng(8)
+    gamma, beta, mean, var = (*rng.normal(size=(3, 6)), rng.uniform(0.5, 2, 6))
+    x = rng.normal(size=(4, 6))
+    nodes = [
+        helper.make_node("BatchNormalization", ["x", "gamma", "beta", "mean", "var"], ["n"], epsilon=0.125),
+        helper.make_node("Relu", ["n"], ["r"]),
+        helper.make_node("Gemm", ["r", "w"], ["y"]),
+    ]
+    weights = {"gamma": gamma, "beta": beta, "mean": mean, "var": var, "w": rng.normal(size=(6, 2))}
+    net = model(nodes, weights, ["N", 6], ["N", 2], np.float64)
+    y, found = sl.explain(net, sl.LrpEpsilon(0.1, bias=bias), 1)(x)
+    scale = gamma / np.sqrt(var + 0.125)
+    n = (x - mean) * scale + beta
+    wanted = np.maximum(n, 0) * weights["w"][:, 1] * (y / (y + np.where(y >= 0, 0.1, -0.1)))[:, 1:]
+    if bias:
+        wanted *= x * scale / (n + np.where(n >= 0, 0.1, -0.1))
+    np.testing.assert_allclose(found, wanted, rtol=1e-9)
