@@ -13,7 +13,8 @@ TARGET = Path(__file__).parent / "methods.md"
 HEAD = """# Methods of explanation
 
 What `sureline methods` prints. *On a line*: what the attribution is along x(z) = a + b z, in a network of
-ReLU, pooling and other piecewise-linear operators; in others it is enclosed. `docs/make_methods_table.py` writes this page.
+ReLU, pooling and other piecewise-linear operators; in others it is enclosed.
+`docs/make_methods_table.py` writes this page.
 
 | method | in Python | what it is | on a line | options and defaults | source |
 |---|---|---|---|---|---|
