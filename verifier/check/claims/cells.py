@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from verifier.check.claims.certificate import CellClaim
 from verifier.check.errors import InvalidCertificate
+from verifier.check.graph.cases import Case
 from verifier.check.graph.graph import Cell, CheckedGraph
 from verifier.check.graph.line import is_dyadic, is_infinite
 from verifier.check.numbers.integers import EXACT, FAST, FINE, RATIONAL, Array
@@ -19,6 +20,7 @@ HALVINGS = ((FINE, 7), (128, 17), (256, 2), (512, 2), (EXACT, 2), (RATIONAL, 2))
 TO_ROOTS = ((EXACT, 1), (FINE, 5), (EXACT, 1), (FINE, 8), (EXACT, 1), *HALVINGS[1:])
 """For a cell with an end that is no dyadic number: it is likely a root, which only exact numbers reach."""
 PIECES = 64
+MOST_CASES = 64
 FEW = 3  # pieces; where more are open in the least precision, bits are tried before halves
 
 
@@ -65,9 +67,10 @@ def _states(
     claims: list[CellClaim],
     observed: Sequence[Array],
     bits: int | None,
+    case: Case | None = None,
 ) -> list[int]:
     """1 where the claim is confirmed on the cell, -1 where it is refuted, else 0."""
-    found = graph.evaluate(cells, bits)
+    found = graph.evaluate(cells, bits, case)
     states = []
     for i, claim in enumerate(claims):
         if claim.verdict == "inside":
@@ -86,10 +89,12 @@ def _states(
 
 
 def _persist(graph: CheckedGraph, claim: CellClaim, observed: Sequence[Array]) -> int:
-    """The state of a cell in halves, and then with more bits: until all of it is confirmed or some of it
-    refuted.
+    """The state of a cell in cases, in halves, and then with more bits: until all of it is confirmed or some
+    of it refuted.
     """
     pending: list[Cell] = [(claim.lo, claim.hi)]
+    if _in_every_case(graph, claim, pending[0], observed, FAST):
+        return 1
     dyadic = all(is_infinite(end) or is_dyadic(Fraction(end)) for end in pending[0])
     for bits, halvings in HALVINGS if dyadic else TO_ROOTS:
         whole = first = pending
@@ -109,7 +114,28 @@ def _persist(graph: CheckedGraph, claim: CellClaim, observed: Sequence[Array]) -
                 pending = whole
                 break
             whole = pending
+        pending = [cell for cell in pending if not _in_every_case(graph, claim, cell, observed, bits)]
+        if not pending:
+            return 1
     return 0
+
+
+def _in_every_case(
+    graph: CheckedGraph, claim: CellClaim, cell: Cell, observed: Sequence[Array], bits: int | None
+) -> bool:
+    """Whether the claim is confirmed on the cell in each case of the elements that are undecided there."""
+    waiting = [Case()]
+    for _ in range(MOST_CASES):
+        case = waiting.pop()
+        # what is false in a case refutes nothing: the case may never occur
+        if _states(graph, [cell], [claim], observed, bits, case)[0] != 1:
+            parts = case.split()
+            if not parts:
+                return False
+            waiting += parts
+        if not waiting:
+            return True
+    return False
 
 
 def _middle(cell: Cell) -> Cell:

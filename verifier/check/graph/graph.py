@@ -26,6 +26,7 @@ import verifier.check.graph.sequences
 import verifier.check.operators  # noqa: F401  (these three register what they know)
 from verifier.check.errors import InvalidCertificate, NotHomogeneous, Undecided
 from verifier.check.graph.batches import cells_at_once
+from verifier.check.graph.cases import Case
 from verifier.check.graph.declared import hold_to_declared
 from verifier.check.graph.functions import element_kinds
 from verifier.check.graph.identity import number_elements
@@ -224,7 +225,7 @@ class CheckedGraph:
                 if name in self.limits and isinstance(value, Form) and value.special is None:
                     value = value if value.degree else replace(value, limits=self.limits[name])
                 if name:
-                    values[name] = value
+                    values[name] = value if ctx.case is None else ctx.case.hold(name, value)
             if not keep:
                 for name in set(node.inputs):
                     if last[name] == node.index and name in self.moves and name not in self.outputs:
@@ -244,12 +245,14 @@ class CheckedGraph:
 
     # ---- evaluation ---------------------------------------------------------------------------------------
 
-    def evaluate(self, cells: list[Cell], bits: int | None = FAST) -> list[Verdict]:
+    def evaluate(
+        self, cells: list[Cell], bits: int | None = FAST, case: Case | None = None
+    ) -> list[Verdict]:
         """Bounds lo <= hi of every output on the open cells, as arrays (cells, *shape); lo = hi where known.
 
         `bits` is the precision: up to 64 the fast carrier, more the wide one, EXACT or RATIONAL. A cell
         (t, t) is a point. Where nothing is known (no enclosure, or a ray of a graph that is not homogeneous)
-        lo and hi are the least and greatest int64.
+        lo and hi are the least and greatest int64. In a `case` elements are as supposed.
         """
         bits = (
             FAST if bits is not None and bits <= FAST else FINE if bits is not None and bits <= FINE else bits
@@ -264,14 +267,14 @@ class CheckedGraph:
             batch = [i for i, ray in enumerate(rays) if ray == kind]
             for start in range(0, len(batch), step):
                 part = batch[start : start + step]
-                for i, verdicts in zip(part, self._batch([cells[i] for i in part], bits), strict=True):
+                for i, verdicts in zip(part, self._batch([cells[i] for i in part], bits, case), strict=True):
                     found[i] = verdicts
         return [
             (np.stack([f[k][0] for f in found]), np.stack([f[k][1] for f in found]))
             for k in range(len(self.outputs))
         ]
 
-    def _batch(self, cells: list[Cell], bits: int | None) -> list[list[Verdict]]:
+    def _batch(self, cells: list[Cell], bits: int | None, case: Case | None) -> list[list[Verdict]]:
         nothing = [
             tuple(
                 np.full(self.shapes[name], v, dtype=np.int64)
@@ -282,12 +285,12 @@ class CheckedGraph:
         if not cells:
             return []
         try:
-            values = self._on(cells, bits)
+            values = self._on(cells, bits, case)
         except NotHomogeneous:
             return [nothing for _ in cells]  # type: ignore[misc]
         except Undecided as error:
             bad = set(error.cells) or set(range(len(cells)))
-            rest = iter(self._batch([c for i, c in enumerate(cells) if i not in bad], bits))
+            rest = iter(self._batch([c for i, c in enumerate(cells) if i not in bad], bits, case))
             return [nothing if i in bad else next(rest) for i in range(len(cells))]  # type: ignore[misc]
         out = [self._settled(name, values[name]) for name in self.outputs]
         return [
@@ -295,20 +298,20 @@ class CheckedGraph:
             for i in range(len(cells))
         ]
 
-    def _on(self, cells: list[Cell], bits: int | None) -> dict[str, Any]:
+    def _on(self, cells: list[Cell], bits: int | None, case: Case | None) -> dict[str, Any]:
         """The tensors on cells, without rounding if there is a way that the graph allows."""
         constants, known = self._constants(bits)
         nodes = [n for n in self.nodes if self.moves & set(n.outputs)]
         *better, (scale, moving) = self.line.places(constants.ar, cells)
         for exact_scale, exact in better:
-            ctx = Context(constants.ar, self.moves, exact_scale, constants.cache, self.maps)
+            ctx = Context(constants.ar, self.moves, exact_scale, constants.cache, self.maps, case)
             values: dict[str, Any] = {**known, self.moving: exact}
             try:
                 self._run(ctx, nodes, values)
             except NotHomogeneous:
                 continue
             return values
-        ctx = Context(constants.ar, self.moves, scale, constants.cache, self.maps)
+        ctx = Context(constants.ar, self.moves, scale, constants.cache, self.maps, case)
         values = {**known, self.moving: moving}
         self._run(ctx, nodes, values)
         return values

@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 
 from verifier.check.errors import InvalidCertificate, NotHomogeneous
+from verifier.check.graph.cases import Case
 from verifier.check.numbers.discrete import (
     Discrete,
     to_form,
@@ -63,8 +64,9 @@ class Node:
 class Context:
     """What an evaluation needs besides the values.
 
-    The arithmetic, the names of the tensors that move, a ray's scale, and what is computed once per node and
-    precision (`cache`) or once per node (`maps`). Only what does not move may be cached.
+    The arithmetic, the names of the tensors that move, a ray's scale, what is computed once per node and
+    precision (`cache`) or once per node (`maps`), and what is supposed (`case`). Only what does not move may
+    be cached.
     """
 
     ar: Arithmetic
@@ -72,6 +74,7 @@ class Context:
     scale: Form | None = None
     cache: dict[Any, Any] = field(default_factory=dict)
     maps: dict[Any, Any] = field(default_factory=dict)
+    case: Case | None = None
 
     def once(self, node: Node, make: Callable[[], Any], exact: bool = False) -> Any:
         """`make()`, computed once per node (for every precision if it is `exact`, an index map)."""
