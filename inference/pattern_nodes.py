@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto
 
 from inference.appending import PREFIX
-from inference.pattern_pieces import DISCRETE, JUMPS, PIECEWISE, Pieces
+from inference.pattern_pieces import DISCRETE, JUMPS, PIECEWISE, VALUES, Pieces
 from symbolic.errors import ModelError, OptionError
 
 __all__ = ["append_pattern", "moving_tensors"]
@@ -34,7 +34,7 @@ _LINEAR = frozenset(
 )
 # Linear in the first input alone.
 _LINEAR_IN_FIRST = frozenset("Expand Tile Resize Upsample BatchNormalization DequantizeLinear".split())
-# Linear in each of the first two inputs while the other stands still.
+# Linear in each of the first two inputs while the other is constant.
 _BILINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Mul"})
 _WHOLE = frozenset(
     TensorProto.DataType.Value(name)
@@ -141,30 +141,38 @@ class _PatternMaker:
         self.pieces = Pieces(proto, shape_of)
         self.moving = moving_tensors(proto.graph, moving)
         self.upstream = upstream
+        self.constant: set[str] = set()  # on a piece: computed from what the pattern names
 
     def add(self, node: onnx.NodeProto) -> None:
         """Append the patterns of one node."""
-        data = [name for name in node.input if name in self.moving]
         own = node.output[0].startswith(PREFIX)
         if not any(name in self.moving for name in node.output):
             return
+        if not (_used(node) & self.moving) - self.constant:
+            self.constant.update(node.output)
+            return
+        data = [name for name in node.input if name in self.moving and name not in self.constant]
         place = _Place(
             f'{node.op_type} (node "{node.name or node.output[0]}")',
             any(name in self.upstream for name in node.output),
         )
         kind = node.op_type if node.domain in _STANDARD else ""
         if kind in PIECEWISE:
-            if kind == "PRelu" and node.input[1] in self.moving:
+            if kind == "PRelu" and node.input[1] in data:
                 self._refuse(place)
             elif kind in JUMPS and self.pieces.tensor(node.input[0]).elem_type not in _WIDE:
                 self._refuse(place)
             elif not (own and kind in DISCRETE):
                 self.pieces.add(node, kind, data)
+                if kind in VALUES:
+                    self.constant.update(node.output)
+                elif kind == "MaxPool":
+                    self.constant.update(node.output[1:])
         elif kind in _BILINEAR:
-            if node.input[0] in self.moving and node.input[1] in self.moving:
+            if node.input[0] in data and node.input[1] in data:
                 self._refuse(place)
         elif kind == "Div":
-            if node.input[1] in self.moving:
+            if node.input[1] in data:
                 self._refuse(place)
         elif kind in _LINEAR_IN_FIRST:
             if data != [node.input[0]]:
@@ -173,6 +181,7 @@ class _PatternMaker:
             made, given = self.pieces.tensor(node.output[0]), self.pieces.tensor(node.input[0])
             if made.elem_type in _WHOLE and (kind != "Cast" or given.elem_type not in _WHOLE):
                 self.pieces.value(made)
+                self.constant.add(made.name)
             elif kind != "Cast":
                 self._refuse(place)
         elif kind not in _LINEAR:

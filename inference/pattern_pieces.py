@@ -12,7 +12,7 @@ from inference.appending import PREFIX, Appender, Tensor, type_name
 from symbolic.errors import ModelError, OptionError
 from symbolic.reading.static_shapes import element_types, inferred_shapes
 
-__all__ = ["DISCRETE", "JUMPS", "PIECEWISE", "Pieces"]
+__all__ = ["DISCRETE", "JUMPS", "PIECEWISE", "VALUES", "Pieces"]
 
 _STANDARD = ("", "ai.onnx")
 SIGN_PIECES = frozenset({"Relu", "LeakyRelu", "PRelu", "Abs", "Sign"})
@@ -20,6 +20,8 @@ DISCRETE = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal
 JUMPS = frozenset({"ThresholdedRelu", "Shrink"})
 # Staircases: the piece is the value. They make real numbers.
 STEPS = frozenset({"Floor", "Ceil", "Round", "Hardmax"})
+VALUES = STEPS | DISCRETE | {"Sign"}
+"""The pattern says what these make."""
 PIECEWISE = (
     SIGN_PIECES
     | STEPS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from verifier.check.claims.certificate import CellClaim
@@ -19,6 +19,8 @@ LADDER = (FAST, FINE, 128, 256, 512, EXACT, RATIONAL)
 HALVINGS = ((FINE, 7), (128, 17), (256, 2), (512, 2), (EXACT, 2), (RATIONAL, 2))
 TO_ROOTS = ((EXACT, 1), (FINE, 5), (EXACT, 1), (FINE, 8), (EXACT, 1), *HALVINGS[1:])
 """For a cell with an end that is no dyadic number: it is likely a root, which only exact numbers reach."""
+MIDDLES = (FAST, FINE, 128, 256)
+"""Precisions that the middle of a cell is tried in: what that needs, so does the cell."""
 PIECES = 64
 MOST_CASES = 64
 FEW = 3  # pieces; where more are open in the least precision, bits are tried before halves
@@ -51,14 +53,39 @@ def confirm_cells(
     graph: CheckedGraph, claims: Sequence[tuple[int, CellClaim]], observed: Sequence[Array]
 ) -> None:
     """The verdicts of a few numbered cells hold on the whole open cells."""
-    states = _states(graph, [(c.lo, c.hi) for _, c in claims], [c for _, c in claims], observed, FAST)
-    for (k, claim), state in zip(claims, states, strict=True):
-        state = state or _persist(graph, claim, observed)
+    for (k, claim), state in zip(claims, _confirmed(graph, [c for _, c in claims], observed), strict=True):
         if state != 1:
             raise InvalidCertificate(
                 f"cell {k}, from {_text(claim.lo)} to {_text(claim.hi)}: the verdict "
                 f"{claim.verdict!r} is {'false' if state else 'not confirmed'}"
             )
+
+
+def _confirmed(graph: CheckedGraph, claims: list[CellClaim], observed: Sequence[Array]) -> Iterator[int]:
+    """The state of one cell after the other: all together in the least precision, then those that are open in
+    the one that their middles need, and each by itself.
+    """
+    cells: list[Cell] = [(c.lo, c.hi) for c in claims]
+    states = _states(graph, cells, claims, observed, FAST)
+    open_ = [k for k, state in enumerate(states) if state == 0]
+    needed = dict.fromkeys(open_, FAST)
+    for bits in MIDDLES:
+        middles = [_middle(cells[k]) for k in open_]
+        found = _states(graph, middles, [claims[k] for k in open_], observed, bits) if open_ else []
+        settled = [k for k, state in zip(open_, found, strict=True) if state]
+        for k, state in zip(open_, found, strict=True):
+            needed[k], states[k] = bits, min(state, 0)
+        whole = [k for k in settled if states[k] == 0 and bits != FAST]
+        found = (
+            _states(graph, [cells[k] for k in whole], [claims[k] for k in whole], observed, bits)
+            if whole
+            else []
+        )
+        for k, state in zip(whole, found, strict=True):
+            states[k] = state
+        open_ = [k for k in open_ if k not in settled]
+    for k, state in enumerate(states):
+        yield state or _persist(graph, claims[k], observed, FAST if k in open_ else needed[k])
 
 
 def _states(
@@ -88,15 +115,17 @@ def _states(
     return states
 
 
-def _persist(graph: CheckedGraph, claim: CellClaim, observed: Sequence[Array]) -> int:
+def _persist(graph: CheckedGraph, claim: CellClaim, observed: Sequence[Array], least: int = FAST) -> int:
     """The state of a cell in cases, in halves, and then with more bits: until all of it is confirmed or some
-    of it refuted.
+    of it refuted. No fewer bits than `least` are of use.
     """
     pending: list[Cell] = [(claim.lo, claim.hi)]
-    if _in_every_case(graph, claim, pending[0], observed, FAST):
+    if _in_every_case(graph, claim, pending[0], observed, least):
         return 1
     dyadic = all(is_infinite(end) or is_dyadic(Fraction(end)) for end in pending[0])
     for bits, halvings in HALVINGS if dyadic else TO_ROOTS:
+        if LADDER.index(bits) < LADDER.index(least):
+            continue
         whole = first = pending
         for again in range(halvings):
             if again:

@@ -57,6 +57,7 @@ LINEAR = {
 }
 STEPS = {"Floor", "Ceil", "Round", "Hardmax"}  # the value is the piece: real numbers, all of them whole
 QUANTISED = {"QuantizeLinear", "QLinearConv", "QLinearMatMul"}  # and here integers
+VALUES = STEPS | QUANTISED | DISCRETE | {"Sign", "Cast"}  # where these have a pattern, it is their value
 LINEAR_IN_FIRST = {"Expand", "Tile", "Resize", "Upsample", "BatchNormalization", "Div", "DequantizeLinear"}
 BILINEAR = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Mul"}
 WIDE = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE}
@@ -94,13 +95,23 @@ def pattern_nodes(
         n.output[0]: a.t for n in nodes if n.op_type == "Constant" for a in n.attribute if a.name == "value"
     }
     maker = _Maker(rebuilt, types, shape, stored)
+    constant: set[str] = set()  # where the pattern is the observed one
     for index, node in enumerate(nodes):
-        moved = [name in moves for name in node.input]
-        if any(moved) and moves & set(node.output) and not maker.add(node, moved, index < own):
-            if needed & set(node.output):
-                raise InvalidCertificate(
-                    f"the activation pattern does not determine {node.op_type} node {node.name!r}"
-                )
+        outputs = moves & set(node.output)
+        if not outputs:
+            continue
+        varies = [name in moves and name not in constant for name in node.input]
+        if not any(varies):
+            constant |= outputs
+            continue
+        before = len(maker.found)
+        if not maker.add(node, varies, index < own) and needed & outputs:
+            raise InvalidCertificate(
+                f"the activation pattern does not determine {node.op_type} node {node.name!r}"
+            )
+        if len(maker.found) > before:
+            constant |= set(node.output[1:] if node.op_type == "MaxPool" else ())
+            constant |= outputs if node.op_type in VALUES else set()
     return maker.found
 
 
@@ -130,13 +141,13 @@ class _Maker:
         )
         return str(self.rebuilt.constant(name, value, helper.tensor_dtype_to_np_dtype(kind)))
 
-    def add(self, node: onnx.NodeProto, moved: list[bool], of_model: bool) -> bool:
-        """Add the patterns of a node; False if it is not piecewise linear in what moves."""
+    def add(self, node: onnx.NodeProto, varies: list[bool], of_model: bool) -> bool:
+        """Add the patterns of a node; False if it is not piecewise linear in what varies."""
         op, x = node.op_type, node.input[0]
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         kind = self.kind(x)
         if op in SIGNS:
-            if op == "PRelu" and moved[1]:
+            if op == "PRelu" and varies[1]:
                 return False
             self.compare(x, self.scalar("zero", 0, kind))
             if op == "Sign":
@@ -146,7 +157,7 @@ class _Maker:
                 return False
             self.jumps(op, x, attributes, kind)
         elif op == "Clip":
-            self.clip(node, attributes, kind, moved)
+            self.clip(node, attributes, kind, varies)
         elif op == "HardSigmoid":
             self.hard_sigmoid(x, attributes, kind)
         elif op in ("Max", "Min"):
@@ -162,9 +173,9 @@ class _Maker:
             if of_model:
                 self.rebuilt.node("Identity", [node.output[0]], self.next())
         elif op in BILINEAR:
-            return not (moved[0] and moved[1])
+            return not (varies[0] and varies[1])
         elif op in LINEAR_IN_FIRST:
-            return moved[0] and not any(moved[1:])
+            return varies[0] and not any(varies[1:])
         elif op in STEPS:
             self.rebuilt.node("Cast", [node.output[0]], self.next(), to=onnx.TensorProto.INT64)
         elif op in QUANTISED or op == "Cast" and attributes["to"] in WHOLE and kind not in WHOLE:
@@ -193,13 +204,13 @@ class _Maker:
         else:
             self.compare(x, self.scalar("bound", attributes.get("alpha", 1.0), kind, numbered=True))
 
-    def clip(self, node: onnx.NodeProto, attributes: dict[str, Any], kind: int, moved: list[bool]) -> None:
+    def clip(self, node: onnx.NodeProto, attributes: dict[str, Any], kind: int, varies: list[bool]) -> None:
         x = node.input[0]
         if self.rebuilt.opset >= 11:
             for bound in node.input[1:3]:
                 if bound:
                     self.compare(x, bound)
-            if len(node.input) > 2 and all(node.input[1:3]) and any(moved[1:3]):
+            if len(node.input) > 2 and all(node.input[1:3]) and any(varies[1:3]):
                 self.compare(node.input[1], node.input[2])
         else:
             for key in ("min", "max"):

@@ -245,9 +245,7 @@ class CheckedGraph:
 
     # ---- evaluation ---------------------------------------------------------------------------------------
 
-    def evaluate(
-        self, cells: list[Cell], bits: int | None = FAST, case: Case | None = None
-    ) -> list[Verdict]:
+    def evaluate(self, cells: list[Cell], bits: int | None = FAST, case: Case | None = None) -> list[Verdict]:
         """Bounds lo <= hi of every output on the open cells, as arrays (cells, *shape); lo = hi where known.
 
         `bits` is the precision: up to 64 the fast carrier, more the wide one, EXACT or RATIONAL. A cell
