@@ -9,7 +9,7 @@ import numpy as np
 from onnx import TensorProto
 
 from symbolic.explanations.backward import Gradients, Step
-from symbolic.explanations.graph import Tensor
+from symbolic.explanations.graph import Shape, Tensor
 from symbolic.explanations.methods.secants import raised
 from symbolic.explanations.passage import folded_batch
 from symbolic.explanations.products.maxima import joined, patches, window_of_pool, winner
@@ -22,7 +22,9 @@ __all__ = ["pooled"]
 
 def pooled(rules: Multipliers, step: Step, multipliers: Gradients) -> Gradients:
     """At the winner of the greater maximum x - r has the sign of the difference of the maxima, and is at
-    least as large: their quotient is the multiplier, 1 where both are 0. Windows with one winner add up."""
+    least as large: their quotient is the multiplier. It is 1 where both maxima have the same winner (as the
+    discrete winners say, so that no rounding divides 0 by 0), or both are 0. Windows with one winner add up.
+    """
     if multipliers[0] is None:
         return []
     graph, count = rules.graph, rules.references.count
@@ -33,10 +35,14 @@ def pooled(rules: Multipliers, step: Step, multipliers: Gradients) -> Gradients:
     mine, theirs = winner(patches(x, w)), winner(patches(r, w))
     shape = (y.length(1), 1, *w.size_out)
     rise = _as(y, shape, 0) - _as(graph.constant(rules.references.value(y.name), y.elem_type), shape, 1)
-    place = graph.where(rise > 0.0, _opened(mine, 0), _opened(theirs, 1), like=mine)
+    mine, theirs = _opened(mine, 0), _opened(theirs, 1)
+    place = graph.where(rise > 0.0, mine, theirs, like=mine)
     lit = _lit(place, prod(w.kernel), seen)
     apart = graph.sum(lit * (seen - there), [3], keep=True)
-    slope = raised(graph.same("Abs", rise)) / raised(graph.same("Abs", apart))
+    alike = _equal(mine, theirs, rise.known_shape).cast(x.elem_type)
+    unlike = 1.0 - alike
+    rise, apart = (graph.same("Abs", part) * unlike + alike for part in (rise, apart))
+    slope = raised(rise) / raised(apart)
     m = rules.spread(multipliers[0])
     lengths = graph.integers([0, 0, *shape])
     m = graph.node("Reshape", [m, lengths], shape=(*m.known_shape[:2], *shape))
@@ -60,10 +66,8 @@ def _lit(place: Tensor, count: int, like: Tensor) -> Tensor:
     choice, and no index moves."""
     wheel = np.arange(count).reshape(-1, *[1] * (place.rank - 4))
     shape = (*place.known_shape[:3], count, *place.known_shape[4:])
-    lit = place.graph.node(
-        "Equal",
-        [place, place.graph.constant(wheel, TensorProto.INT64)],
-        shape=shape,
-        elem_type=TensorProto.BOOL,
-    )
-    return lit.cast(like.elem_type)
+    return _equal(place, place.graph.constant(wheel, TensorProto.INT64), shape).cast(like.elem_type)
+
+
+def _equal(a: Tensor, b: Tensor, shape: Shape) -> Tensor:
+    return a.graph.node("Equal", [a, b], shape=shape, elem_type=TensorProto.BOOL)
