@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -154,7 +155,7 @@ def tournament(ar: Arithmetic, v: Form, least: bool = False) -> Form:
     best = _rows(best, 0)
     if not open_[0].size:
         return best
-    columns = (slice(None), *open_)
+    columns: Any = (slice(None), *open_)
     most = _knocked_out(ar, _each(v, lambda x: x[columns]), plays[columns])
     first, second = ar.aligned([best, most])
     out = first.each(np.copy, same=None if best.same is None else np.copy(best.same))
