@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from symbolic.enclosures.rounding import TINY, UP, Array, gamma
 from symbolic.enclosures.values import Affine
+from symbolic.errors import BudgetError
 
 __all__ = [
     "CHUNK",
@@ -29,6 +30,7 @@ __all__ = [
     "centred",
     "held_within",
     "meet",
+    "require_room",
     "subnormal_sum",
     "total_size",
 ]
@@ -171,3 +173,12 @@ def subnormal_sum(d: Array) -> Array:
     """What the underflow of one product for every nonzero coefficient adds up to."""
     count: NDArray[np.int64] = np.count_nonzero(d, axis=0)[None]
     return np.asarray(count * TINY)
+
+
+def require_room(what: str, size: int, budget: int) -> None:
+    """A BudgetError where the symbols of a tensor take more bytes than there are for them."""
+    if size > budget:
+        raise BudgetError(
+            f"linear bounds of {what} take {size / 2**30:.2g} GiB, more than the {budget / 2**30:.2g} GiB "
+            'that they may: use bounds="interval".'
+        )

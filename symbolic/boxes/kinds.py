@@ -87,5 +87,6 @@ def is_bilinear(node: Node, moving: Sequence[int]) -> bool:
 def is_monotone(node: Node, given: Sequence[Value | None]) -> bool:
     """Whether the first output of a node is non-decreasing in all elements of its inputs, and alone."""
     outputs = [name for name in node.proto.output if name]
-    whole = any(isinstance(v, Range) or (isinstance(v, Const) and not v.is_float) for v in given)
+    data = given if node.op_type in ("Max", "Min") else given[:1]
+    whole = any(isinstance(v, Range) or (isinstance(v, Const) and not v.is_float) for v in data)
     return node.op_type in EXTREMA and len(outputs) == 1 and not whole

@@ -14,14 +14,13 @@ from math import prod
 import numpy as np
 
 from symbolic.boxes.ending import ending_of, forms_at
-from symbolic.boxes.form import Form, above, below, meet
+from symbolic.boxes.form import Form, above, below, meet, require_room
 from symbolic.boxes.kinds import is_affine, is_bilinear, is_monotone, is_single
 from symbolic.boxes.lifting import Lifted, affine, bilinear, single
 from symbolic.boxes.maxima import as_form, greatest, negated, several, taps
 from symbolic.enclosures.rounding import Array
 from symbolic.enclosures.undefined import unclaimed, undefined_on
 from symbolic.enclosures.values import Affine, Batch, Const, Range, Value, is_discrete
-from symbolic.errors import BudgetError
 from symbolic.limits import Limits
 from symbolic.network import Network, Step
 from symbolic.operators.arithmetic import multiply
@@ -117,21 +116,13 @@ class Passing:
             lo, hi = _limited(*_bounds(value), limits)
             form = None
             if lifts:
-                self._require_room(step, symbols, prod(lo.shape))
+                require_room(step.node.label, symbols * prod(lo.shape) * 8, self.budget)
                 form = _lifted(step, k, given, places, forms)
             if form is None:
                 made.append((name, Form.interval(lo, hi)))
             else:
                 made.append((name, Form.of(form[0], form[1], form[2], lo, hi)))
         return made
-
-    def _require_room(self, step: Step, symbols: int, elements: int) -> None:
-        size = symbols * elements * 8
-        if size > self.budget:
-            raise BudgetError(
-                f"{step.node.label}: linear bounds of it take {size / 2**30:.1f} GiB, more than the "
-                f'{self.budget / 2**30:.1f} GiB that are allowed; use bounds="interval".'
-            )
 
 
 def evaluate(network: Network, points: Affine) -> dict[str, Value]:

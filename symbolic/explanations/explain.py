@@ -92,7 +92,7 @@ def explain(
         raise ModelError(f"the model has a tensor called {min(taken)!r} already: is it an explained model?")
     nodes = list(proto.graph.node)
     output = proto.graph.output[o_idx].name
-    scores = logits(graph, nodes, output) if head == "logit" else output
+    scores = logits(nodes, output) if head == "logit" else output
     passage = Passage(graph, tuple(nodes), source, scores)
     weights, chosen = wish.weights(passage.y)
     plain = copied(proto)

@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto
 
 from symbolic.errors import OptionError
-from symbolic.explanations.graph import Graph, Tensor
+from symbolic.explanations.graph import Tensor
 
 __all__ = ["Target", "logits", "parsed_target"]
 
@@ -122,7 +122,7 @@ def _rows(scores: Tensor) -> Tensor:
     return graph.node("Reshape", [scores, graph.integers([-1, count])], shape=(scores.known_shape[0], count))
 
 
-def logits(graph: Graph, nodes: list[onnx.NodeProto], name: str) -> str:
+def logits(nodes: list[onnx.NodeProto], name: str) -> str:
     """The tensor before a final Softmax, LogSoftmax or Sigmoid; the tensor itself without one."""
     makers = {out: node for node in nodes for out in node.output if out}
     found, at = name, makers.get(name)
