@@ -72,6 +72,8 @@ if TYPE_CHECKING:
         TieError,
         UnsupportedOperatorError,
     )
+    from symbolic.explanations.eva import eva
+    from symbolic.explanations.eva_report import EvaReport
     from symbolic.explanations.explain import explain
     from symbolic.explanations.explained import Explained
     from symbolic.explanations.methods.class_activation import Cam, GradCam
@@ -138,6 +140,7 @@ __all__ = [
     "DeepTaylorBounded",
     "EngineError",
     "EstimatedNoise",
+    "EvaReport",
     "Estimates",
     "ExactShapley",
     "ExcitationBackprop",
@@ -215,6 +218,7 @@ __all__ = [
     "check",
     "correlated_noise",
     "enclose",
+    "eva",
     "explain",
     "fit_patterns",
     "iid_noise",
@@ -305,6 +309,8 @@ _HOME = {
         "TieError",
         "UnsupportedOperatorError",
     ),
+    "symbolic.explanations.eva": ("eva",),
+    "symbolic.explanations.eva_report": ("EvaReport",),
     "symbolic.explanations.explain": ("explain",),
     "symbolic.explanations.explained": ("Explained",),
     "symbolic.explanations.methods.class_activation": ("Cam", "GradCam"),

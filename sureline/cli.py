@@ -29,6 +29,7 @@ from sureline.choices import (
 from sureline.explaining import explain, methods
 from sureline.fitting import fit_patterns
 from sureline.studying import study
+from sureline.verified_perturbation import eva
 
 __all__ = ["app", "main"]
 
@@ -322,6 +323,7 @@ app.command()(study)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(explain)
 app.command()(methods)
 app.command()(fit_patterns)
+app.command()(eva)
 
 
 def _fail(message: str, code: int = 2) -> NoReturn:

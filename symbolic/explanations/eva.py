@@ -13,6 +13,7 @@ by upper bounds. A difference of two upper bounds bounds nothing: here each is e
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ def eva(
     head: str = "logit",
     seed: int = 0,
     budget: int = BUDGET,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> EvaReport:
     """Bound from both sides how much holding each region fixed takes from an adversary.
 
@@ -86,6 +88,8 @@ def eva(
         Of the search, and of random nodes.
     budget : int
         Bytes that linear bounds of one tensor may take.
+    progress : callable, optional
+        Called with how many regions have been bounded, and how many there are.
 
     Returns
     -------
@@ -109,7 +113,11 @@ def eva(
     count = int(labels.max()) + 1
     balls = [ball.without(labels == n) for n in range(count)]
     high, form = above(ball)
-    highs = np.array([min(above(one)[0], high) for one in balls])  # each is a part of the ball
+    highs = np.full(count, high)  # each is a part of the ball
+    for n, one in enumerate(balls):
+        highs[n] = min(above(one)[0], high)
+        if progress is not None:
+            progress(n + 1, count)
     low, lows, point = search(ball, balls, form)
     return EvaReport(
         labels=labels,

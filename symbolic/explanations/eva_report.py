@@ -6,6 +6,7 @@ import json
 import math
 import os
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from symbolic.enclosures.rounding import Array
 
-__all__ = ["EvaReport"]
+__all__ = ["EvaReport", "digits"]
 
 SHOWN = 10
 
@@ -173,28 +174,44 @@ class EvaReport:
         return f"open: whether class {self.chosen} leads everywhere in the ball is not decided"
 
     def __repr__(self) -> str:
-        count = len(self.lower)
         return (
-            f"EvaReport(class {self.chosen}, {count} regions, {int(self.ranked.sum())} ranked, overlap in "
-            f"[{self.overlap[0]:.6g}, {self.overlap[1]:.6g}])"
+            f"EvaReport(class {self.chosen}, {len(self.lower)} regions, {int(self.ranked.sum())} ranked, "
+            f"overlap in {_between(*self.overlap)})"
         )
 
     def __str__(self) -> str:
-        count = len(self.lower)
+        lines = self.summary.splitlines()
+        for n in self.order[:SHOWN].tolist():
+            mark = "" if self.ranked[n] else "  unranked, place proved" if self.placed[n] else "  unranked"
+            lines.append(f"  region {n}: importance in {_between(self.lower[n], self.upper[n])}{mark}")
+        if len(self.lower) > SHOWN:
+            lines.append(f"  and {len(self.lower) - SHOWN} more")
+        return "\n".join(lines)
+
+    @property
+    def summary(self) -> str:
+        """What was asked, and what is known of the ball and of the ranking, in words."""
         ball = f"radius {float(self.radius):g}"
         if self.clip is not None:
             ball += f", clipped to [{float(self.clip[0]):g}, {float(self.clip[1]):g}]"
-        lines = [
-            f"EVA of class {self.chosen}: {ball}, {self.bounds} bounds",
-            f"adversarial overlap in [{self.overlap[0]:.6g}, {self.overlap[1]:.6g}]; {self.verdict}",
-            f"{int(self.ranked.sum())} of {count} regions are ranked, {int(self.placed.sum())} have a proved place",
-        ]
-        for n in self.order[:SHOWN].tolist():
-            mark = "" if self.ranked[n] else "  unranked, place proved" if self.placed[n] else "  unranked"
-            lines.append(f"  region {n}: importance in [{self.lower[n]:.6g}, {self.upper[n]:.6g}]{mark}")
-        if count > SHOWN:
-            lines.append(f"  and {count - SHOWN} more")
-        return "\n".join(lines)
+        return (
+            f"EVA of class {self.chosen}: {ball}, {self.bounds} bounds\n"
+            f"adversarial overlap in {_between(*self.overlap)}; {self.verdict}\n"
+            f"{int(self.ranked.sum())} of {len(self.lower)} regions are ranked; a place in the order is proved "
+            f"of {int(self.placed.sum())}"
+        )
+
+
+def digits(value: float, up: bool) -> str:
+    """A bound in six digits, rounded up or down."""
+    if not math.isfinite(value):
+        return str(float(value))
+    context = Context(prec=6, rounding=ROUND_CEILING if up else ROUND_FLOOR)
+    return f"{context.plus(Decimal(float(value))).normalize():g}"
+
+
+def _between(low: float, high: float) -> str:
+    return f"[{digits(low, False)}, {digits(high, True)}]"
 
 
 def _finite(value: float) -> float | None:
