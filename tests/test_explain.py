@@ -197,6 +197,11 @@ def test_two_inputs_and_two_outputs() -> None:
         (lambda: sl.explain(dense(), sl.DeepShap()), "needs a background"),
         (lambda: sl.explain(dense(), sl.DeepShap(np.zeros((2, 5)))), "shape"),
         (lambda: sl.explain(dense(), sl.SmoothGrad(noise=0)), "larger than 0"),
+        (lambda: sl.SmoothGrad(noise="a"), "noise is 'a'; it must be a finite number"),  # type: ignore[arg-type]
+        (lambda: sl.SmoothGrad(samples=2.5), "samples is 2.5; it must be a whole number"),  # type: ignore[arg-type]
+        (lambda: sl.IntegratedGradients(steps=True), "it must be a whole number"),
+        (lambda: sl.LrpEpsilon(float("nan")), "epsilon is nan; it must be"),
+        (lambda: sl.Sobol(normalised=1), "it must be True or False"),  # type: ignore[arg-type]
     ],
 )
 def test_options_that_mean_nothing_are_refused(call: Any, words: str) -> None:

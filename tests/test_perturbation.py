@@ -259,7 +259,7 @@ BAD: list[tuple[type[Method], dict[str, Any], str]] = [
     (sl.Occlusion, {"baseline": float("inf")}, "baseline should be a number"),
     (sl.Rise, {"keep": 0}, "keep is 0"),
     (sl.Rise, {"keep": 1.5}, "probability"),
-    (sl.Rise, {"keep": "half"}, "probability"),
+    (sl.Rise, {"keep": "half"}, "keep is 'half'; it must be a finite number"),
     (sl.Rise, {"masks": 10**6}, "take fewer masks"),
     (sl.Rise, {"seed": -1}, "seed is -1"),
     (sl.Rise, {"cells": 0}, "cells is 0"),

@@ -6,11 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, ClassVar, TypeVar
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any, ClassVar, TypeVar, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
+from symbolic.errors import OptionError
 from symbolic.explanations.graph import Graph, Tensor
 from symbolic.explanations.passage import Passage
 from symbolic.explanations.targets import Target
@@ -76,6 +79,16 @@ class Method(ABC):
     summary: ClassVar[str]
     source: ClassVar[str]
 
+    def __init_subclass__(cls) -> None:
+        checked = cls.__dict__.get("__post_init__")
+
+        def check(self: Method) -> None:
+            _check_kinds(self)
+            if checked is not None:
+                checked(self)
+
+        cls.__post_init__ = check  # type: ignore[attr-defined]
+
     @abstractmethod
     def attribution(self, task: Task) -> Tensor:
         """Append the attribution, in the shape of the input."""
@@ -85,6 +98,12 @@ class Method(ABC):
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
 
 
+KINDS: dict[Any, tuple[type, str]] = {
+    int: (Integral, "a whole number"),
+    float: (Real, "a finite number"),
+    str: (str, "a text"),
+    bool: ((bool, np.bool_), "True or False"),  # type: ignore[dict-item]
+}
 methods: dict[str, type[Method]] = {}
 """By name."""
 M = TypeVar("M", bound=type[Method])
@@ -100,6 +119,17 @@ def named(name: str, on_a_line: str, source: str) -> Callable[[M], M]:
         return cls
 
     return register
+
+
+def _check_kinds(method: Method) -> None:
+    """Options that are one number, text or flag are that."""
+    hints = get_type_hints(type(method))
+    for f in fields(method):  # type: ignore[arg-type]
+        kind, words = KINDS.get(hints[f.name], (object, ""))
+        value = getattr(method, f.name)
+        good = isinstance(value, kind) and not (isinstance(value, bool) and kind in (Integral, Real))
+        if not good or kind is Real and not isfinite(value):
+            raise OptionError(f"{f.name} is {value!r}; it must be {words}.")
 
 
 def option(value: object) -> Any:
