@@ -241,7 +241,7 @@ def test_designs_are_those_of_scipy() -> None:
         drawn = sl.Sobol(samples=16, design=name, seed=3).drawn(3)  # type: ignore[arg-type]
         np.testing.assert_array_equal(drawn, made.random(16))
     plain, mixed, again = (
-        sl.Sobol(samples=16, scramble=s, seed=k).drawn(3) for s, k in ((0, 0), (1, 0), (1, 1))
+        sl.Sobol(samples=16, scramble=s, seed=k).drawn(3) for s, k in ((False, 0), (True, 0), (True, 1))
     )
     assert not np.array_equal(plain, mixed) and not np.array_equal(mixed, again)
 

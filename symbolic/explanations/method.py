@@ -80,7 +80,7 @@ class Method(ABC):
     source: ClassVar[str]
 
     def __init_subclass__(cls) -> None:
-        checked = cls.__dict__.get("__post_init__")
+        checked = getattr(cls, "__post_init__", None)
 
         def check(self: Method) -> None:
             _check_kinds(self)
