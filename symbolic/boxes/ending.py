@@ -57,9 +57,8 @@ class Ending:
 
         return f
 
-    def lifted(self, output: str, forms: Sequence[Form]) -> Lifted:
-        """An output over a box, with a symbol for every remainder."""
-        symbols = max(x.symbols for x in forms)
+    def lifted(self, output: str, forms: Sequence[Form], symbols: int) -> Lifted:
+        """An output over a box; ``symbols`` are carried so far, and every remainder is one more."""
         moves = [np.flatnonzero(x.r != 0) for x in forms]
         firsts = symbols + np.cumsum([0, *(len(m) for m in moves)])
 

@@ -59,7 +59,8 @@ class Passing:
             The symbols of a tensor do not fit.
         """
         network, ending = self.network, self.ending
-        values: dict[str, Held] = {network.moving: box if self.linear else Form.interval(box.lo, box.hi)}
+        start = box if self.linear else Form.interval(box.lo, box.hi)
+        values: dict[str, Held] = {network.moving: start}
         keep = set() if ending is None else set(ending.reads)
         last = set() if ending is None else {id(step) for step in ending.steps}
         with np.errstate(all="ignore"):
@@ -74,7 +75,7 @@ class Passing:
                     continue
                 if name not in values and ending is not None and forms is not None:
                     plain = _bounds(ONE.lift(ending.rule(name)(ONE, [x.box() for x in forms])))
-                    values[name] = Form.of(*ending.lifted(name, forms), *plain)
+                    values[name] = Form.of(*ending.lifted(name, forms, start.symbols), *plain)
                     defined &= _is_known(values[name])
                 made[name] = values[name] if defined else _unknown(values[name])
         return made

@@ -197,8 +197,8 @@ class EvaReport:
         return (
             f"EVA of class {self.chosen}: {ball}, {self.bounds} bounds\n"
             f"adversarial overlap in {_between(*self.overlap)}; {self.verdict}\n"
-            f"{int(self.ranked.sum())} of {len(self.lower)} regions are ranked; a place in the order is proved "
-            f"of {int(self.placed.sum())}"
+            f"{int(self.ranked.sum())} of {len(self.lower)} regions are ranked; a place in the order is "
+            f"proved of {int(self.placed.sum())}"
         )
 
 
