@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import twin
 from quicktions import Fraction
-from random_graphs import Case
 
 from symbolic.boxes.ball import Ball
 from symbolic.boxes.form import Form

@@ -16,7 +16,7 @@ from symbolic.enclosures.forms import without_weight
 from symbolic.enclosures.rounding import ELEMENTARY, FLUSHED, TINY, UP, Array, U, gamma
 from symbolic.enclosures.values import Affine
 
-__all__ = ["log_sum_exp", "norm"]
+__all__ = ["Places", "log_sum_exp", "norm", "tangent_of_log_sum_exp"]
 
 Places = tuple[int, ...]
 UNDERFLOW = 2.0**-1020
@@ -98,6 +98,17 @@ def log_sum_exp(x: Affine, places: Places) -> Affine:
     return Affine(
         np.where(empty, -np.inf, form.c), np.where(empty, 0.0, form.d), np.where(empty, 0.0, form.r)
     )
+
+
+def tangent_of_log_sum_exp(m: Array, w: Array, places: Places) -> tuple[Array, Array, Array, Array]:
+    """log sum exp(m) and its error, weights p, and a bound of sum_i |s_i - p_i| w_i for the true softmax s.
+
+    The bound also covers what s_i has beyond p_i (1 + 2**-30), times w_i.
+    """
+    value, error, weights = _log_sum(m, np.zeros(m.shape, dtype=bool), places)
+    slack = WEIGHTS + 2 * gamma(_terms(w, places) + 16)  # as in `log_sum_exp`
+    lost = _total((slack * weights + 8 * FLUSHED) * w, places) * (1.0 + gamma(_terms(w, places) + 16))
+    return value, error, weights, np.asarray((lost + UNDERFLOW) * UP)
 
 
 def _log_sum(v: Array, gone: NDArray[np.bool_], places: Places) -> tuple[Array, Array, Array]:
