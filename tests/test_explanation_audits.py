@@ -120,16 +120,34 @@ def test_another_event_is_refused_by_the_checker(given: list[str] | None, tmp_pa
         sl.check(tmp_path / "c")
 
 
-def test_over_conditioning_holds_the_class_and_the_pieces() -> None:
-    made, result = audited(sl.Gradient("abs"))
+@pytest.mark.parametrize("name", ["gradient", "integrated-gradients", "grad-cam", "occlusion"])
+def test_over_conditioning_holds_the_class_and_the_pieces(name: str, tmp_path: Path) -> None:
+    """What multiplies is a constant of the piece: the attribution is affine on it, as plain runs say too."""
+    made, result = audited(EXPLANATIONS[name])
+    threshold = Fraction(result.certificate.document["hypothesis"]["threshold"])
     narrow = sl.audit(
-        made,
-        X,
-        hypothesis=sl.BackMeanDiff(float(np.quantile(made(X)[1], 0.8))),
-        var=1,
-        inference_mode="over_conditioning",
+        made, X, hypothesis=sl.BackMeanDiff(float(threshold)), var=1, inference_mode="over_conditioning"
     )
     wide = [(float(a), float(b)) for a, b in result.truncated_intervals]
-    for a, b in narrow.truncated_intervals:
-        assert any(lo <= float(a) and float(b) <= hi for lo, hi in wide)
+    ((lo, hi),) = narrow.truncated_intervals
+    assert any(a <= float(lo) and float(hi) <= b for a, b in wide)
     assert narrow.event.endswith("through the same linear piece")
+    lo, hi = max(float(lo), narrow.stat - 50), min(float(hi), narrow.stat + 50)
+    shares = np.array([0.001, 0.3, 0.5, 0.8, 0.999])
+    maps = np.array([at(narrow, made, lo + (hi - lo) * s)[0] for s in shares])
+    chord = maps[0] + (maps[-1] - maps[0]) * ((shares - shares[0]) / np.ptp(shares)).reshape(-1, 1, 1, 1, 1)
+    np.testing.assert_allclose(maps, chord, atol=1e-5 * np.abs(maps).max())
+    narrow.certificate.save(tmp_path / "c")
+    assert sl.check(tmp_path / "c").valid
+
+
+@pytest.mark.parametrize("method", [sl.LrpEpsilon(), sl.DeepLift(0.1), sl.Sobol(regions=2, samples=4)])
+def test_what_has_no_linear_pieces_is_not_over_conditioned(method: Method) -> None:
+    with pytest.raises(sl.OptionError, match="no activation pattern"):
+        sl.audit(
+            sl.explain(convolutional(), method),
+            X,
+            hypothesis=sl.BackMeanDiff(0.01),
+            var=1,
+            inference_mode="over_conditioning",
+        )
