@@ -69,7 +69,8 @@ class Explained:
         return session(self.proto)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the file; weights beyond 1.5 GB go to PATH.data beside it."""
+        """Write the file, in a new folder if need be; weights beyond 1.5 GB go to PATH.data beside it."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         stored(self.proto, Path(path))
 
     def __repr__(self) -> str:
