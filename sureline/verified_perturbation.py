@@ -18,7 +18,7 @@ __all__ = ["eva"]
 _RADIUS = "Of the ball around the input, the same for every element; 0.1 is exactly one tenth."
 _REGIONS = "Cells along the spatial axes: a number, or one per axis as 4,8; or an array file of labels."
 _TARGET = "predicted (the class with the greatest score), a class, or a contrast of two as 3-5."
-_BOUNDS = "linear: tighter; interval: faster, for networks of any size."
+_BOUNDS = "interval: fast, for networks of any size; linear: tighter; zonotope: tighter still, and slower."
 _HEAD = "Compare what a final Softmax or Sigmoid gets (logit), or what it gives (output)."
 
 

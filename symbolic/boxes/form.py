@@ -30,11 +30,14 @@ __all__ = [
     "centred",
     "held_within",
     "meet",
+    "promoted",
     "require_room",
     "subnormal_sum",
     "total_size",
 ]
 
+NEGLIGIBLE = 2.0**-30
+"""A remainder that is less of its element's range is not worth a symbol."""
 CHUNK = 1 << 25
 """Bytes of symbols that are worth looking at at once."""
 
@@ -105,6 +108,25 @@ class Form:
         """[lo, hi] as one segment of every element: m + w t."""
         m, w = centred(self.lo, self.hi)
         return held_within(Affine(m, w, np.zeros_like(m)), self.lo, self.hi)
+
+
+def promoted(x: Form, first: int, most: int) -> Form:
+    """A form with its largest remainders as symbols of their own, numbered from ``first`` on.
+
+    A remainder becomes a coefficient as it is, so nothing is rounded.
+    """
+    r = x.r.reshape(-1)
+    with np.errstate(all="ignore"):
+        worth = np.flatnonzero((r > NEGLIGIBLE * (x.hi - x.lo).reshape(-1)) & np.isfinite(r))
+    worth = worth[np.argsort(-r[worth], kind="stable")[: max(0, most)]]
+    if not len(worth):
+        return x
+    d = np.zeros((first + len(worth), *x.shape))
+    d[: x.symbols] = x.d
+    d.reshape(len(d), -1)[np.arange(first, len(d)), worth] = r[worth]
+    rest = np.array(x.r)
+    rest.reshape(-1)[worth] = 0.0
+    return Form(x.c, d, rest, x.lo, x.hi)
 
 
 def total_size(d: Array) -> Array:

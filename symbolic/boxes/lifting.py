@@ -22,16 +22,14 @@ Every rounding made here is added to the remainder.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from symbolic.boxes.form import CHUNK, Form, subnormal_sum, total_size
-from symbolic.enclosures.forms import add, scale
 from symbolic.enclosures.rounding import TINY, UP, Array, U, gamma
 from symbolic.enclosures.values import Affine, Batch, Value
 
-__all__ = ["Lifted", "Map", "Rows", "affine", "affine_by_rows", "bilinear", "single", "weighted"]
+__all__ = ["Lifted", "Map", "Rows", "affine", "affine_by_rows", "bilinear", "single"]
 
 Map = Callable[[Batch, Sequence[Affine]], Value]
 """A rule of one output, as a function of the inputs that move."""
@@ -151,20 +149,3 @@ def _size(f: Map, a: Array, b: Array) -> Array | float:
     zeros = [np.zeros_like(v) for v in (a, b)]
     found = ONE.lift(f(ONE, [Affine(zeros[0], zeros[0], a), Affine(zeros[1], zeros[1], b)]))
     return np.asarray(found.r + np.abs(found.d))
-
-
-def weighted(terms: Sequence[tuple[Array | float, Array | float]], offset: Any = 0.0) -> Map:
-    """The map sum of (weight +- error) x + offset, element by element; errors broadcast to weights."""
-
-    def f(batch: Batch, given: Sequence[Affine]) -> Value:
-        total: Affine | None = None
-        for x, (weight, error) in zip(given, terms, strict=True):
-            size = np.broadcast_to(np.asarray(weight, dtype=np.float64), x.shape)
-            part = scale(x, size, np.broadcast_to(np.asarray(error, dtype=np.float64), x.shape))
-            total = part if total is None else add(total, part)
-        if total is None:
-            raise ValueError("a sum of nothing")
-        constant = np.broadcast_to(np.asarray(offset, dtype=np.float64), total.shape)[None]
-        return add(total, Affine(constant, np.zeros_like(constant), np.zeros_like(constant)))
-
-    return f

@@ -11,10 +11,9 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from symbolic.boxes.form import Form, above, below, meet
-from symbolic.boxes.lifting import affine, weighted
+from symbolic.boxes.form import Form, above, below, centred, meet, total_size
 from symbolic.enclosures.forms import positive
-from symbolic.enclosures.rounding import UP, U
+from symbolic.enclosures.rounding import TINY, UP, U
 from symbolic.enclosures.values import Affine, Const, Value
 from symbolic.node import Inputs, Node, required
 from symbolic.operators.extremum import flat_numbers, windowed
@@ -52,14 +51,24 @@ def taps(node: Node, inputs: Inputs) -> tuple[Taps, tuple[int, ...]] | None:
 
 
 def greatest(x: Form, table: Taps, shape: tuple[int, ...]) -> Form:
-    """The greatest of each row of competitors, in a knock-out tournament."""
+    """The greatest of each row of competitors: a certain winner, or else that of a knock-out tournament."""
     flat = [v.reshape(len(v), -1) for v in (x.c, x.d, x.r, x.lo, x.hi)]
-    field = [Form(*(v[:, table[:, k]] for v in flat)) for k in range(table.shape[1])]
-    while len(field) > 1:
-        pairs = [larger(a, b) for a, b in zip(field[::2], field[1::2], strict=False)]
-        field = pairs + field[len(field) - len(field) % 2 :]
-    best = field[0]
-    return Form(*(v.reshape(len(v), *shape) for v in (best.c, best.d, best.r, best.lo, best.hi)))
+    c, lo, hi = (flat[k][0][table] for k in (0, 3, 4))
+    winner = np.argmax(np.where(np.isnan(c), -np.inf, c), axis=1)[:, None]
+    best = np.take_along_axis(table, winner, axis=1)
+    others = np.where(table == best, -np.inf, hi).max(axis=1)
+    open_ = np.flatnonzero(~(np.take_along_axis(lo, winner, axis=1)[:, 0] >= others))
+    made = [v[:, best[:, 0]] for v in flat]
+    if len(open_):
+        field = [Form(*(v[:, table[open_, k]] for v in flat)) for k in range(table.shape[1])]
+        while len(field) > 1:
+            pairs = [larger(a, b) for a, b in zip(field[::2], field[1::2], strict=False)]
+            field = pairs + field[len(field) - len(field) % 2 :]
+        for whole, part in zip(
+            made, (getattr(field[0], n) for n in ("c", "d", "r", "lo", "hi")), strict=True
+        ):
+            whole[:, open_] = part
+    return Form(*(v.reshape(len(v), *shape) for v in made))
 
 
 def negated(x: Form) -> Form:
@@ -69,26 +78,32 @@ def negated(x: Form) -> Form:
 
 def larger(a: Form, b: Form) -> Form:
     """max(a, b) of forms of one shape."""
-    lead = Form.of(*affine(weighted([(1.0, 0.0), (-1.0, 0.0)]), [a, b]))
-    with np.errstate(all="ignore"):
-        lo, hi = meet((lead.lo, lead.hi), (below(a.lo, b.hi), above(a.hi, -b.lo)))
-    lead = Form(lead.c, lead.d, lead.r, lo, hi)
-    segment = lead.segment()
-    first, second = lo >= 0, hi <= 0
-    with np.errstate(all="ignore"):
-        slope, offset, half = positive(Affine(segment.c, segment.d, segment.r))
-        slope = np.where(first, 1.0, np.where(second, 0.0, slope))
-        rest = 1.0 - slope
-        error = np.where((slope == 0) | (slope == 1), 0.0, 2 * U)
-        offset, half = (np.where(first | second, 0.0, v) for v in (offset, half))
-        c, d, r = affine(weighted([(slope[0], 0.0), (rest[0], error[0])], offset[0]), [a, b])
-        r = (r + half) * UP
     symbols = max(a.symbols, b.symbols)
-    d = np.where(first, a.rows(0, symbols), np.where(second, b.rows(0, symbols), d))
-    c, r = (
-        np.where(first, of_a, np.where(second, of_b, mixed))
-        for mixed, of_a, of_b in ((c, a.c, b.c), (r, a.r, b.r))
-    )
+    da, db = a.rows(0, symbols), b.rows(0, symbols)
+    with np.errstate(all="ignore"):
+        apart = da - db
+        lead = a.c - b.c
+        # each difference errs by U of itself at most
+        reach = (total_size(apart) + a.r + b.r + (np.abs(lead) + total_size(apart)) * (2 * U)) * UP
+        lo, hi = meet((below(lead, reach), above(lead, reach)), (below(a.lo, b.hi), above(a.hi, -b.lo)))
+        m, w = centred(lo, hi)
+        first, second = lo >= 0, hi <= 0
+        slope, offset, half = positive(Affine(m, w, np.zeros_like(m)))
+        rest = 1.0 - slope
+        mixed = (slope != 0) & (slope != 1)
+        size_a, size_b = total_size(da), total_size(db)
+        # of the products and sums below, and of 1 - slope
+        pay = slope * (np.abs(a.c) + size_a) + rest * (np.abs(b.c) + size_b + b.r) + offset
+        pay = np.where(mixed | (offset != 0), pay * (8 * U) + (symbols + 8) * TINY, 0.0)
+        c = slope * a.c + rest * b.c + offset
+        d = slope * da + rest * db
+        r = (slope * a.r + rest * b.r + half + pay) * UP
+        c, r = (
+            np.where(first, of_a, np.where(second, of_b, made))
+            for made, of_a, of_b in ((c, a.c, b.c), (r, a.r, b.r))
+        )
+        for certain, of in ((second & ~first, db), (first, da)):
+            d[:, certain[0]] = of[:, certain[0]]
     return Form.of(c, d, r, np.maximum(a.lo, b.lo), np.maximum(a.hi, b.hi))
 
 

@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 
 from symbolic.boxes.ending import ending_of, forms_at
-from symbolic.boxes.form import Form, above, below, meet, require_room
+from symbolic.boxes.form import Form, above, below, meet, promoted, require_room
 from symbolic.boxes.kinds import is_affine, is_bilinear, is_monotone, is_single
 from symbolic.boxes.lifting import Lifted, affine, bilinear, single
 from symbolic.boxes.maxima import as_form, greatest, negated, several, taps
@@ -30,6 +30,8 @@ __all__ = ["BUDGET", "Passing", "evaluate"]
 
 BUDGET = 1 << 30
 """Bytes that the symbols of one tensor may take."""
+FRESH = 2048
+"""Symbols that remainders get, and twice as many as the input has."""
 ONE = Batch(1)
 Held = Form | Range
 
@@ -43,12 +45,16 @@ class Passing:
         Of one moving input.
     linear : bool
         Carry the symbols of the input; or else bounds alone, up to the affine end of the network.
+    fresh : bool
+        With them, give remainders symbols of their own behind every node that is not affine: a zonotope.
     budget : int
         Bytes that the symbols of one tensor may take.
     """
 
-    def __init__(self, network: Network, *, linear: bool, budget: int = BUDGET) -> None:
-        self.network, self.linear, self.budget = network, linear, budget
+    def __init__(self, network: Network, *, linear: bool, fresh: bool = False, budget: int = BUDGET) -> None:
+        self.network, self.linear, self.fresh, self.budget = network, linear, fresh and linear, budget
+        self._largest = max(prod(network.shape), *(step.elements for step in network.steps), 1)
+        self._symbols = 0  # carried so far
         self.ending = ending_of(network)
 
     def __call__(self, box: Form) -> dict[str, Held | Const]:
@@ -62,6 +68,8 @@ class Passing:
         network, ending = self.network, self.ending
         start = box if self.linear else Form.interval(box.lo, box.hi)
         values: dict[str, Held] = {network.moving: start}
+        self._symbols = start.symbols
+        self._most = min(FRESH + 2 * start.symbols, self.budget // (8 * self._largest))
         keep = set() if ending is None else set(ending.reads)
         last = set() if ending is None else {id(step) for step in ending.steps}
         with np.errstate(all="ignore"):
@@ -76,7 +84,7 @@ class Passing:
                     continue
                 if name not in values and ending is not None and forms is not None:
                     plain = _bounds(ONE.lift(ending.rule(name)(ONE, [x.box() for x in forms])))
-                    values[name] = Form.of(*ending.lifted(name, forms, start.symbols), *plain)
+                    values[name] = Form.of(*ending.lifted(name, forms, self._symbols), *plain)
                     defined &= _is_known(values[name])
                 made[name] = values[name] if defined else _unknown(values[name])
         return made
@@ -86,12 +94,18 @@ class Passing:
         defined = all(map(_is_known, values.values()))
         for step in steps:
             for name, value in self._step(step, values):
+                if self.fresh and isinstance(value, Form) and not self._is_affine(step, values):
+                    value = promoted(value, self._symbols, self._most - self._symbols)
+                    self._symbols = max(self._symbols, value.symbols)
                 values[name] = value
                 defined &= _is_known(value)
             for name in step.last_uses:
                 if name not in keep:
                     values.pop(name, None)
         return defined
+
+    def _is_affine(self, step: Step, values: Mapping[str, Held]) -> bool:
+        return is_affine(step.node, [k for k, name in enumerate(step.inputs) if name in values])
 
     def _step(self, step: Step, values: Mapping[str, Held]) -> list[tuple[str, Held]]:
         """What a node makes of its inputs."""

@@ -34,7 +34,7 @@ from symbolic.reading.exact import exact_number
 
 __all__ = ["eva"]
 
-BOUNDS = ("interval", "linear")
+BOUNDS = ("interval", "linear", "zonotope")
 KEPT = 4
 """Points of the whole ball that the search in a smaller one starts from."""
 
@@ -76,8 +76,9 @@ def eva(
         one, which is that of the greatest score at x.
     clip : pair of numbers, optional
         No element leaves them.
-    bounds : {"linear", "interval"}
-        How overlaps are bounded from above: by forms that are linear in the input, or by bounds alone.
+    bounds : {"linear", "interval", "zonotope"}
+        How overlaps are bounded from above: by forms that are linear in the input, by bounds alone, or by
+        forms that are linear in the input and in what earlier nodes left open (tighter, and slower).
     points : int
         Starts of the search for points that bound overlaps from below.
     i_idx, o_idx : int
@@ -138,7 +139,7 @@ def eva(
 
 def _require(bounds: str, points: int, seed: int) -> None:
     if bounds not in BOUNDS:
-        raise OptionError(f"bounds is {bounds!r}: give 'linear' or 'interval'.")
+        raise OptionError(f"bounds is {bounds!r}: give {', '.join(BOUNDS)}.")
     for name, value, least in (("points", points, 1), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise OptionError(f"{name} is {value!r}; give a whole number from {least} on.")
@@ -166,7 +167,10 @@ class _Above:
     def __init__(self, asked: Question, bounds: str, budget: int) -> None:
         self.budget = budget
         self.plain = Passing(asked.network, linear=False, budget=budget)
-        self.linear = Passing(asked.network, linear=True, budget=budget) if bounds == "linear" else None
+        self.linear = None
+        if bounds != "interval":
+            fresh = bounds == "zonotope"
+            self.linear = Passing(asked.network, linear=True, fresh=fresh, budget=budget)
 
     def __call__(self, ball: Ball) -> tuple[float, Form | None]:
         """Of one ball, with the linear form of the leads."""

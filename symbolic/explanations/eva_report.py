@@ -45,7 +45,7 @@ class EvaReport:
         Those it is compared with.
     radius : Fraction
     clip : pair of Fraction or None
-    bounds : {"linear", "interval"}
+    bounds : {"linear", "interval", "zonotope"}
     model_sha256 : str
     """
 
