@@ -25,6 +25,7 @@ from symbolic.boxes.propagation import BUDGET, Passing, evaluate
 from symbolic.enclosures.values import Affine
 from symbolic.errors import BudgetError, InputError
 from symbolic.network import Network
+from symbolic.node import operators
 
 Node = onnx.NodeProto
 
@@ -151,8 +152,8 @@ def test_random_graphs_of_all_operators(seed: int, smooth: bool, exponent: int) 
     ball = Ball.of(case.observed, radius, None)
     form = ball.form(BUDGET)
     points = list(points_of(ball, radius, case.observed, rng, 3))
-    for linear in (False, True):
-        found = Passing(network, linear=linear)(form)
+    for linear, fresh in ((False, False), (True, False), (True, True)):
+        found = Passing(network, linear=linear, fresh=fresh)(form)
         start = form if linear else Form.interval(form.lo, form.hi)
         for point in points:
             exact = twin.evaluate(case.model, {case.moving: point, **case.other})
@@ -238,6 +239,10 @@ def test_jumps_are_no_continuous_functions() -> None:
     model = explained_nets.model([node], {}, [1, 1], [1, 1], np.float64)
     found, _ = bounds(model, np.array([[1.5]]), Fraction(1, 2), True)  # [1, 2], and 0 at its end
     assert found.lo[0, 0, 0] <= 0
+
+
+def test_tables_name_operators_that_there_are() -> None:
+    assert {*kinds.AFFINE, *kinds.BILINEAR, *kinds.SINGLE, *kinds.OF_TWO, *kinds.EXTREMA} <= set(operators)
 
 
 # ---- sharpness -----------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ class Climber:
 
     def __init__(self, scores: Scores, question: Question, steps: int = 6) -> None:
         self.question, self.steps = question, steps
-        self._slopes = _slopes(scores)
+        self._slopes = _slopes(scores)  # None: no derivatives
 
     def climb(self, first: Array, last: Array, starts: Array) -> tuple[Array, Array]:
         """The points found from each start, and which lead they have there, in floats.
@@ -64,16 +64,15 @@ class Climber:
         group = max(1, MOST // max(1, points[0].size))
         for k in range(0, len(points), group):
             part = slice(k, k + group)
-            best[part], leads[part] = self._group(first[part], last[part], points[part])
+            best[part], leads[part] = self._group(self._slopes, first[part], last[part], points[part])
         return best, leads
 
-    def _group(self, first: Array, last: Array, points: Array) -> tuple[Array, Array]:
-        assert self._slopes is not None
+    def _group(self, slopes_at: Slopes, first: Array, last: Array, points: Array) -> tuple[Array, Array]:
         best, most = points.copy(), np.full(len(points), -np.inf)
         reach, share = last - first, 1.0
         rival = np.full(len(points), self.question.others[0])
         for n in range(self.steps + 1):
-            scores, slopes = self._slopes(points, self._weights(rival))
+            scores, slopes = slopes_at(points, self._weights(rival))
             leads = scores[:, list(self.question.others)] - scores[:, [self.question.chosen]]
             found = np.nan_to_num(leads.max(axis=1), nan=-np.inf)
             better = found > most
@@ -81,7 +80,7 @@ class Climber:
             strongest = np.array(self.question.others)[leads.argmax(axis=1)]
             if (strongest != rival).any():
                 rival = strongest
-                _, slopes = self._slopes(points, self._weights(rival))
+                _, slopes = slopes_at(points, self._weights(rival))
             if n == self.steps:
                 break
             points = np.clip(points + share * reach * np.sign(np.nan_to_num(slopes)), first, last)
