@@ -21,7 +21,8 @@ from random_graphs import random_case
 from symbolic.boxes import kinds, lifting, maxima, shares
 from symbolic.boxes.ball import Ball
 from symbolic.boxes.form import Form
-from symbolic.boxes.propagation import BUDGET, Passing, evaluate
+from symbolic.boxes.points import evaluate
+from symbolic.boxes.propagation import BUDGET, Passing
 from symbolic.enclosures.values import Affine
 from symbolic.errors import BudgetError, InputError
 from symbolic.network import Network

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from symbolic.boxes.propagation import evaluate
+from symbolic.boxes.points import evaluate
 from symbolic.enclosures.rounding import Array
 from symbolic.enclosures.values import Affine, Const
 from symbolic.errors import InputError, ModelError, OptionError
