@@ -99,6 +99,27 @@ def pooled(seed: int = 0) -> onnx.ModelProto:
     return explained_nets.model(nodes, weights, [1, 1, 4, 4], [1, 3], np.float64)
 
 
+def normalised(kind: str) -> onnx.ModelProto:
+    """A linear layer, a normalisation, Gelu, two scores."""
+    rng = np.random.default_rng(4)
+    channels = 3 if kind == "InstanceNormalization" else 4
+    weights = {
+        "a": rng.normal(size=(4, 4)),
+        "s": rng.normal(size=channels),
+        "t": rng.normal(size=channels),
+        "w": rng.normal(size=(12, 2)),
+    }
+    parts = ["s"] if kind == "RMSNormalization" else ["s", "t"]
+    nodes = [
+        made("MatMul", ["x", "a"], "h"),
+        made(kind, ["h", *parts], "n", epsilon=1e-3),
+        made("Gelu", ["n"], "g"),
+        made("Flatten", ["g"], "f"),
+        made("MatMul", ["f", "w"], "y"),
+    ]
+    return explained_nets.model(nodes, weights, [1, 3, 4], [1, 2], np.float64, opset=23)
+
+
 NETS = {
     "dense": explained_nets.dense(1, None, np.float64),
     "convolutional": explained_nets.convolutional(1, np.float64),
@@ -108,6 +129,9 @@ NETS = {
     "sigmoid": deep("Sigmoid"),
     "tanh": deep("Tanh"),
     "attention": attention(),
+    "layer": normalised("LayerNormalization"),
+    "root-mean-square": normalised("RMSNormalization"),
+    "instance": normalised("InstanceNormalization"),
 }
 
 
@@ -267,7 +291,7 @@ def test_linear_is_much_tighter_in_a_deep_net() -> None:
     assert ((linear.hi - linear.lo) < 0.3 * (plain.hi - plain.lo)).all()
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "tanh", "attention"])
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "attention", "layer", "root-mean-square", "instance"])
 def test_halving_the_radius_quarters_the_remainder(name: str) -> None:
     """What is not linear in the input is of second order: all of it, in symbols beyond the input's too."""
     x = np.random.default_rng(5).normal(size=inputs_of(NETS[name]))

@@ -18,6 +18,7 @@ from symbolic.boxes.form import Form, above, below, meet, promoted, require_room
 from symbolic.boxes.kinds import is_affine, is_bilinear, is_monotone, is_single
 from symbolic.boxes.lifting import Lifted, affine, bilinear, single
 from symbolic.boxes.maxima import as_form, greatest, negated, several, taps
+from symbolic.boxes.normalised import NORMALISATIONS, normalised
 from symbolic.boxes.shares import softmax
 from symbolic.enclosures.rounding import Array
 from symbolic.enclosures.undefined import unclaimed, undefined_on
@@ -168,6 +169,8 @@ def _lifted(
         return bilinear(lambda batch, values: multiply(batch, *values), forms[0], inverse)
     if node.op_type in ("Softmax", "LogSoftmax"):
         return softmax(node, forms[0])
+    if node.op_type in NORMALISATIONS and tuple(places) == (0,) and k == 0:
+        return normalised(node, forms[0], given)
     if is_monotone(node, given):
         best = _extremum(step, given, places, forms)
         return None if best is None else (best.c, best.d, best.r)
