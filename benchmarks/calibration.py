@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from catalogue import CACHE, CALIBRATION
-from draws import Draw, Job, draws, workers
+from catalogue import CACHE, CALIBRATION, EXPLAINED
+from draws import Draw, Job, case_of, draws, workers
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -38,7 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--power-repetitions", type=int, default=1_000, help="draws per effect (1000)")
     parser.add_argument("--effects", type=float, nargs="*", default=[0.5, 1.0, 1.5, 2.0], help="in noise sd")
     parser.add_argument("--check-every", type=int, default=100, help="re-check each N-th certificate (100)")
-    parser.add_argument("--nets", nargs="+", choices=list(CALIBRATION), default=list(CALIBRATION))
+    parser.add_argument("--nets", nargs="+", choices=[*CALIBRATION, *EXPLAINED], default=list(CALIBRATION))
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=CACHE / "calibration")
     return parser.parse_args()
@@ -167,7 +167,7 @@ def main() -> None:
             values[name] = {"exact": [d.sup_p for d in tested], "naive": [d.naive_p for d in tested]}
             console.print(counts(name, nulls[name]), highlight=False)
             powers[name] = []
-            for effect in options.effects:
+            for effect in options.effects if case_of(name).over_conditioning else ():
                 jobs = [
                     Job(name, s, effect, over_conditioning=True) for s in range(options.power_repetitions)
                 ]

@@ -25,7 +25,8 @@ class Case:
     """One network and the question asked of it: is the mean of the input inside the ROI the mean outside it?
 
     The ROI is where |input - output| (`residual`) or the output itself is above the threshold, after min-max
-    normalisation if `use_norm`.
+    normalisation if `use_norm`; of a network that explains itself by a `method`, where the attribution is. A
+    planted signal covers one part in `parts` of every axis.
     """
 
     name: str
@@ -36,6 +37,9 @@ class Case:
     residual: bool = True
     quick: bool = False
     seed: int | None = None
+    method: str = ""
+    parts: int = 6
+    over_conditioning: bool = True
 
     @property
     def path(self) -> Path:
@@ -48,13 +52,15 @@ class Case:
         """Standard normal noise, float64 holding float32 values; `signal` is added to a block of the input.
 
         Values are float32 numbers so that no tool rounds them. The block begins at an eighth of every axis
-        longer than 1 and is a sixth of it long.
+        longer than 1 and is a sixth of it long, or another part.
         """
         import numpy as np
 
         x = np.random.default_rng(seed).normal(size=self.shape)
         if signal:
-            x[tuple(slice(n // 8, n // 8 + n // 6) if n > 1 else slice(None) for n in self.shape)] += signal
+            x[
+                tuple(slice(n // 8, n // 8 + n // self.parts) if n > 1 else slice(None) for n in self.shape)
+            ] += signal
         return x.astype(np.float32).astype(np.float64)
 
     def digest(self) -> str:
@@ -89,3 +95,22 @@ CALIBRATION = {
     )
 }
 """The calibration: where a denoising network sees a bump. Its networks are committed: no torch is needed."""
+
+
+def _explained(method: str, over_conditioning: bool = True) -> Case:
+    network = "../../examples/saliency/model"
+    return Case(
+        method, (1, 1, 8, 8), 0.8, True, network, residual=False, method=method, parts=2,
+        over_conditioning=over_conditioning,
+    )  # fmt: skip
+
+
+EXPLAINED = {
+    case.name: case
+    for case in (
+        _explained("integrated-gradients"),
+        _explained("occlusion"),
+        _explained("lrp.epsilon", over_conditioning=False),
+    )
+}
+"""What explanations of a classifier of digits highlight in noise. LRP has no linear pieces to condition on."""

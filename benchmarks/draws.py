@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from catalogue import CALIBRATION, VARIANCE
+from catalogue import CALIBRATION, EXPLAINED, VARIANCE, Case
 from sides import ONE_THREAD
 
 
@@ -48,15 +48,27 @@ class Draw:
         return not math.isnan(self.sup_p)
 
 
+def case_of(name: str) -> Case:
+    """By name."""
+    return (CALIBRATION | EXPLAINED)[name]
+
+
 @lru_cache
 def loaded(name: str) -> Any:
     """The audited network of a case, read once per process."""
     import sureline as sl
 
-    case = CALIBRATION[name]
+    case = case_of(name)
     post = [sl.InputDiff(), sl.Abs()] if case.residual else []
     hypothesis = sl.BackMeanDiff(threshold=case.threshold, post_process=post, use_norm=case.use_norm)
-    return sl.load(str(case.path), hypothesis=hypothesis, seed=case.seed)
+    if not case.method:
+        return sl.load(str(case.path), hypothesis=hypothesis, seed=case.seed)
+    methods = {
+        "integrated-gradients": lambda: sl.IntegratedGradients(steps=4),
+        "occlusion": lambda: sl.Occlusion(window=2, stride=1),
+        "lrp.epsilon": lambda: sl.LrpEpsilon(1e-2),
+    }
+    return sl.load(sl.explain(case.path, methods[case.method]()), hypothesis)
 
 
 def draw(job: Job) -> Draw:
@@ -64,7 +76,7 @@ def draw(job: Job) -> Draw:
     import sureline as sl
 
     try:
-        test, x = loaded(job.case), CALIBRATION[job.case].input(job.seed, job.signal)
+        test, x = loaded(job.case), case_of(job.case).input(job.seed, job.signal)
         start = time.perf_counter()
         try:
             result = test.inference(x, var=VARIANCE)
