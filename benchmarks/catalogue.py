@@ -113,4 +113,4 @@ EXPLAINED = {
         _explained("lrp.epsilon", over_conditioning=False),
     )
 }
-"""What explanations of a classifier of digits highlight in noise. LRP has no linear pieces to condition on."""
+"""What explanations of a classifier of digits highlight in noise. LRP has no linear pieces to hold fixed."""
