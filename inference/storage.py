@@ -18,6 +18,7 @@ __all__ = ["write_folder"]
 # What a certificate folder may hold; a folder with anything else is somebody's work and is not replaced.
 _OURS = re.compile(
     r"certificate\.json|audited\.onnx|(input|original)_\d+\.npy|reference\.npy|var\.npy|eta\.json"
+    r"|eva\.json|model\.onnx|labels\.npy|points\.npy"
 )
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 

@@ -283,6 +283,7 @@ def check(
     3: --sample met no false cell, which proves less.
     """
     from sureline import bars, printing
+    from verifier.check.checking import OverlapReport
     from verifier.check.checking import check as run_check
     from verifier.check.errors import InvalidCertificate, UnusableCertificate
 
@@ -303,7 +304,9 @@ def check(
         raise typer.Exit(1) from None
     except UnusableCertificate as error:
         _fail(str(error))
-    if report.valid:
+    if isinstance(report, OverlapReport):
+        print(report)
+    elif report.valid:
         printing.show_check(report)
     else:
         printing.show_sampled(report)

@@ -49,6 +49,9 @@ def eva(
         Path | None,
         typer.Option("--out", "-o", metavar="FOLDER", help="Write eva.json, eva.png and point.npy there."),
     ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write what sureline check confirms.")
+    ] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Write the picture.")] = None,
 ) -> None:
@@ -82,6 +85,10 @@ def eva(
             seed=seed,
             progress=progress,
         )
+    if certificate is not None:
+        from inference.eva_certificate import save_eva
+
+        print(f"written: {save_eva(report, certificate)}", file=sys.stderr)
     for path in _written(report, out, json, plot):
         print(f"written: {path}", file=sys.stderr)
     _show(report)

@@ -26,7 +26,7 @@ from symbolic.boxes.propagation import BUDGET, Passing
 from symbolic.enclosures.rounding import Array
 from symbolic.errors import OptionError, enough_memory
 from symbolic.explanations.eva_points import Climber, corners
-from symbolic.explanations.eva_report import EvaReport
+from symbolic.explanations.eva_report import EvaReport, Evidence
 from symbolic.explanations.eva_scores import LEADS, Question, question, scores_of
 from symbolic.explanations.regions import Division
 from symbolic.explanations.targets import parsed_target
@@ -119,7 +119,7 @@ def eva(
         highs[n] = min(above(one)[0], high)
         if progress is not None:
             progress(n + 1, count)
-    low, lows, point = search(ball, balls, form)
+    low, lows, point, reached = search(ball, balls, form)
     return EvaReport(
         labels=labels,
         lower=np.maximum(_difference(np.array(low), highs), 0.0),
@@ -134,6 +134,9 @@ def eva(
         clip=ends,
         bounds=bounds,
         model_sha256=scores.sha256,
+        evidence=Evidence(
+            scores.proto, scores.random, seed, scores.output, scores.source, scores.given, reached
+        ),
     )
 
 
@@ -197,8 +200,8 @@ class _Search:
 
     def __call__(
         self, ball: Ball, parts: list[Ball], form: Form | None
-    ) -> tuple[float, Array, NDArray[np.float64] | None]:
-        """Of a ball and of parts of it, and the point of the ball with the greatest lead."""
+    ) -> tuple[float, Array, NDArray[np.float64] | None, Array]:
+        """Of a ball and of parts of it, the point of the ball with the greatest lead, and those of all."""
         starts = [ball.centre[None], corners(ball, self.points, self.rng)]
         if form is not None:
             starts.insert(1, _corner(ball, form)[None])
@@ -208,17 +211,18 @@ class _Search:
         sure = self.asked.leads(ball.points(candidates))[0].max(axis=1)
         best = candidates[np.argsort(-sure, kind="stable")[:KEPT]]
         low, point = float(sure.max()), None if ball.lost.any() else best[0]
-        lows = []
+        lows, reached = [], [best[0]]
         for part in parts:
             some = np.concatenate([best, part.centre[None]])
             found, leads = self.climber.climb(_many(part.first, some), _many(part.last, some), some)
             lead = self.asked.leads(part.points(np.concatenate([some, found])))[0].max(axis=1)
             lows.append(float(lead.max()))
+            where = np.concatenate([some, found])[int(lead.argmax())]
+            reached.append(np.clip(where, part.first, part.last))
             if lows[-1] > low:  # a point of the part is one of the ball
-                low = lows[-1]
-                where = np.concatenate([some, found])[int(lead.argmax())]
-                point = None if part.lost.any() else np.clip(where, part.first, part.last)
-        return low, np.array(lows), point
+                low, reached[0] = lows[-1], reached[-1]
+                point = None if part.lost.any() else reached[-1]
+        return low, np.array(lows), point, np.stack(reached)
 
 
 def _many(end: Array, like: Array) -> Array:

@@ -5,20 +5,52 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from symbolic.enclosures.rounding import Array
 
-__all__ = ["EvaReport", "digits"]
+__all__ = ["EvaReport", "Evidence", "digits"]
 
 SHOWN = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a second program needs to confirm a report.
+
+    Attributes
+    ----------
+    proto : onnx.ModelProto
+        The network, with the lengths of its inputs.
+    random : tuple of str
+        Tensors in place of random nodes.
+    seed : int
+    scores : str
+        The tensor of the scores.
+    source : str
+        The input that is explained.
+    inputs : dict
+        All inputs, exactly as given.
+    points : array of shape (1 + regions, *shape of the input)
+        Where the lower ends of the overlaps are reached: of the ball, and of the ball with each region held.
+    """
+
+    proto: onnx.ModelProto
+    random: tuple[str, ...]
+    seed: int
+    scores: str
+    source: str
+    inputs: Mapping[str, NDArray[Any]]
+    points: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +79,8 @@ class EvaReport:
     clip : pair of Fraction or None
     bounds : {"linear", "interval", "zonotope"}
     model_sha256 : str
+    evidence : Evidence or None
+        What `sl.save_eva` writes for `sureline check`.
     """
 
     labels: NDArray[np.int64]
@@ -62,6 +96,7 @@ class EvaReport:
     clip: tuple[Fraction, Fraction] | None
     bounds: str
     model_sha256: str
+    evidence: Evidence | None = field(default=None, repr=False)
 
     @property
     def regions(self) -> NDArray[np.int64]:

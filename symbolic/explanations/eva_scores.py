@@ -46,6 +46,10 @@ class Scores:
         That of the explained one, exactly as given.
     sha256 : str
         Of the model.
+    random : tuple of str
+        Tensors in place of random nodes.
+    given : dict
+        Values of all inputs, exactly as given.
     """
 
     proto: onnx.ModelProto
@@ -54,6 +58,8 @@ class Scores:
     inputs: Mapping[str, NDArray[Any]]
     x: NDArray[Any]
     sha256: str
+    random: tuple[str, ...]
+    given: Mapping[str, NDArray[Any]]
 
     def network(self, output: str, proto: onnx.ModelProto | None = None) -> Network:
         """The network up to a tensor."""
@@ -182,12 +188,12 @@ def scores_of(
     if exact.ndim < 2 or exact.shape[0] != 1:
         raise InputError(f"one input at a time, with its batch axis: x has the shape {exact.shape}.")
     static = static_inputs(inlined(loaded.proto), {n: a.shape for n, a in arrays.items()})
-    static, _ = freeze_random(static, seed=seed)
+    static, random = freeze_random(static, seed=seed)
     output = static.graph.output[o_idx].name
     scores = logits(list(static.graph.node), output) if head == "logit" else output
     floats = exact.astype(np.float64)
     inputs = {n: floats if n == source else as_floats(a, n) for n, a in arrays.items()}
-    return Scores(static, source, scores, inputs, exact, loaded.sha256)
+    return Scores(static, source, scores, inputs, exact, loaded.sha256, random, arrays)
 
 
 def _proto(model: bytes) -> onnx.ModelProto:

@@ -12,6 +12,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from verifier.check.claims.hypothesis import LABELS, scale_of_reference
 from verifier.check.claims.laws.law import Law
 from verifier.check.claims.line import Line, line
 from verifier.check.claims.model import compare_inputs, compare_model, parse_model
+from verifier.check.claims.overlap import NAME as OVERLAPS
+from verifier.check.claims.overlap import OverlapReport, confirm_overlaps
 from verifier.check.claims.reading import file_bytes, parse_json, parse_npy, rational
 from verifier.check.claims.sampling import LARGEST_SEED, MOST_DRAWS, sample_cells
 from verifier.check.claims.selection import compare_selection, free_inputs
@@ -36,7 +39,7 @@ from verifier.check.numbers.integers import Array
 from verifier.check.parallel import Progress, Task, confirm_all
 from verifier.check.report import CheckReport, report
 
-__all__ = ["CheckReport", "InvalidCertificate", "UnusableCertificate", "check"]
+__all__ = ["CheckReport", "InvalidCertificate", "OverlapReport", "UnusableCertificate", "check"]
 
 MOST_WORKERS = 1024
 
@@ -51,8 +54,8 @@ def check(
     progress: Progress | None = None,
     sample: int | None = None,
     seed: int | None = None,
-) -> CheckReport:
-    """Check a certificate folder.
+) -> CheckReport | OverlapReport:
+    """Check a certificate folder, of an audit or of a verified perturbation analysis.
 
     Parameters
     ----------
@@ -78,7 +81,7 @@ def check(
 
     Returns
     -------
-    CheckReport
+    CheckReport or OverlapReport
 
     Raises
     ------
@@ -93,8 +96,24 @@ def check(
     if not isinstance(model, (str, os.PathLike, onnx.ModelProto, type(None))):
         raise UnusableCertificate(f"the model is of type {type(model).__name__}; give its path")
     effort = Effort.of(workers, progress, sample, seed)
+    if (Path(path) / OVERLAPS).exists():
+        return _overlaps(path, model, input, reference is not None or sample is not None, start)
     try:
         found = _check(read_certificate(path), model, input, reference, effort)
+    except (MemoryError, RecursionError) as error:
+        raise UnusableCertificate(
+            f"the certificate cannot be checked here: {type(error).__name__}"
+        ) from error
+    return replace(found, seconds=time.perf_counter() - start)
+
+
+def _overlaps(
+    path: str | os.PathLike[str], model: Any, given: Any, further: bool, start: float
+) -> OverlapReport:
+    if further:
+        raise UnusableCertificate("an EVA certificate has no reference, and no cells to be sampled")
+    try:
+        found = confirm_overlaps(path, model, given)
     except (MemoryError, RecursionError) as error:
         raise UnusableCertificate(
             f"the certificate cannot be checked here: {type(error).__name__}"
