@@ -4,7 +4,7 @@ Where ``v = a - b`` keeps its sign on the cell, max(a, b) is the winner, copied.
 in [0, 1], ``max(a, b) = s*a + (1-s)*b + m`` with m in [0, M] and M = max((1-s)*hi, -s*lo) over lo <= v <=
 hi: the hinge max(v, 0) - s*v is convex, 0 at v = 0 and greatest at an end. Any s is sound: it is a guess, 30
 bits long. Near the chord's hi/(hi - lo) M is least; where the radii of a and b are large, 0 or 1 may leave
-a smaller one.
+a smaller one. Of forms that do not move, the bounds say more than any s.
 """
 
 from __future__ import annotations
@@ -43,6 +43,12 @@ def maximum(ar: Arithmetic, a: Form, b: Form) -> Form:
             out[k][where] = _scaled(x, s) + _scaled(y, (1 << SLOPE) - s)
         out[0][where] += gap
         out[2][where] += gap + 6  # each of the six products is less than 1 too small
+    where = np.nonzero(mixed & (a.d == 0) & (b.d == 0))
+    if where[0].size:  # nothing moves: between the larger lower and the larger upper bound
+        ends = [np.maximum(a.c + k * a.r, b.c + k * b.r)[where] for k in (-1, 1)]
+        out[0][where] = (ends[0] + ends[1]) >> 1
+        out[1][where] = 0
+        out[2][where] = (ends[1] - ends[0] + 2) >> 1
     return ar.normal(out[0], out[1], out[2], a.e, a.degree, same)
 
 
