@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         noise_outside,
         spatial_ar_noise,
     )
+    from inference.eva_certificate import save_eva
     from inference.hypothesis import Hypothesis, Selection
     from inference.label_hypotheses import ChangePoint, ClassDecision, LabelMeanDiff
     from inference.laws.estimates import Estimates
@@ -118,6 +119,7 @@ if TYPE_CHECKING:
     from symbolic.pieces.plane import PlaneRegions, linear_regions_2d
     from symbolic.pieces.plane_region import PlaneRegion
     from verifier.check import CheckReport, check
+    from verifier.check.claims.overlap import OverlapReport
     from verifier.check.errors import InvalidCertificate, UnusableCertificate
     from verifier.sweep.regions import SweptRegion, SweptRegions, swept_regions
 
@@ -189,6 +191,7 @@ __all__ = [
     "Occlusion",
     "Operator",
     "OptionError",
+    "OverlapReport",
     "PatternAttribution",
     "PatternNet",
     "Patterns",
@@ -228,6 +231,7 @@ __all__ = [
     "low_rank_noise",
     "noise_outside",
     "require_disjoint",
+    "save_eva",
     "spatial_ar_noise",
     "swept_regions",
     "thresholding",
@@ -261,6 +265,7 @@ _HOME = {
         "noise_outside",
         "spatial_ar_noise",
     ),
+    "inference.eva_certificate": ("save_eva",),
     "inference.hypothesis": ("Hypothesis", "Selection"),
     "inference.label_hypotheses": ("ChangePoint", "ClassDecision", "LabelMeanDiff"),
     "inference.laws.estimates": ("Estimates",),
@@ -356,6 +361,7 @@ _HOME = {
     "symbolic.pieces.plane_region": ("PlaneRegion",),
     "verifier.sweep.regions": ("SweptRegion", "SweptRegions", "swept_regions"),
     "verifier.check": ("CheckReport", "check"),
+    "verifier.check.claims.overlap": ("OverlapReport",),
     "verifier.check.errors": ("InvalidCertificate", "UnusableCertificate"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

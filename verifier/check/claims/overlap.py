@@ -17,23 +17,24 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from verifier.check.boxes.passing import bounds_over, value_at
+from verifier.check.claims.leads import LEADS, Given, graph_of_leads
 from verifier.check.claims.model import compare_inputs, compare_model, parse_model
 from verifier.check.claims.reading import fields, file_bytes, parse_json, parse_npy, rational, require
 from verifier.check.claims.selection import free_inputs
-from verifier.check.errors import InvalidCertificate, Undecided, UnusableCertificate
+from verifier.check.errors import InvalidCertificate, Undecided
 from verifier.check.graph.graph import CheckedGraph
 from verifier.check.numbers.integers import Array
 
 __all__ = ["NAME", "OverlapReport", "confirm_overlaps"]
 
 NAME = "eva.json"
-LEADS, AHEAD = "overlap/leads", "overlap/ahead"
 FINEST = 128
 """Ends of a box are rounded outward to so many bits behind the point."""
 MOST_REGIONS, MOST_CLASSES = 1 << 16, 1 << 16
+SHOWN = 8
+"""Classes that the report names."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,22 @@ class OverlapReport:
     Attributes
     ----------
     regions : int
+    chosen, others, classes : int, tuple of int, int
+        The explained class, those that it is compared with, and how many there are.
+    scores : str
+        The tensor of scores.
     overlap : pair of Fraction or None
         Between which the overlap of the ball lies; None where nothing is claimed.
     robust, counterexample : bool
-        Whether no other class leads anywhere in the ball; whether one leads somewhere.
+        Whether none of the others leads anywhere in the ball; whether one leads somewhere.
     model_checked, input_checked : bool
         Whether a model and an input were compared.
     """
 
     regions: int
     chosen: int
+    others: tuple[int, ...]
+    classes: int
     scores: str
     overlap: tuple[Fraction | None, Fraction | None]
     robust: bool
@@ -66,12 +73,16 @@ class OverlapReport:
         low, high = (
             ("-inf", "inf")[k] if v is None else f"{float(v):.6g}" for k, v in enumerate(self.overlap)
         )
+        who = "another class"
+        if len(self.others) + 1 < self.classes:
+            who = "class " + " or ".join(map(str, self.others[:SHOWN]))
+            who += f" or one of {len(self.others) - SHOWN} more" if len(self.others) > SHOWN else ""
         told = (
-            f"no other class leads class {self.chosen} in the ball"
+            f"nowhere in the ball {who} leads class {self.chosen}"
             if self.robust
-            else f"another class leads class {self.chosen} somewhere in the ball"
+            else f"somewhere in the ball {who} leads class {self.chosen}"
             if self.counterexample
-            else "whether another class leads in the ball is open"
+            else f"whether {who} leads class {self.chosen} in the ball is open"
         )
         lines = [
             f"valid: the overlap of the ball lies between {low} and {high} (rounded here); {told}",
@@ -96,7 +107,7 @@ def confirm_overlaps(folder: str | os.PathLike[str], model: Any, given: Any) -> 
         compare_model(claim.network, claim.document["model"], model)
     if given is not None:
         claim.compare_input(given)
-    graph = claim.graph()
+    graph, classes = claim.graph()
     overlap, held = claim.ends("overlap"), claim.pairs("held")
     for k, pair in enumerate([overlap, *held]):
         claim.confirm(graph, k - 1, pair)
@@ -104,8 +115,8 @@ def confirm_overlaps(folder: str | os.PathLike[str], model: Any, given: Any) -> 
         _confirm_importance(k, overlap, pair, importance)
     low, high = overlap
     return OverlapReport(
-        len(held), claim.chosen, claim.document["scores"], overlap, high is not None and high < 0,
-        low is not None and low > 0, model is not None, given is not None,
+        len(held), claim.chosen, tuple(claim.document["others"]), classes, claim.document["scores"], overlap,
+        high is not None and high < 0, low is not None and low > 0, model is not None, given is not None,
     )  # fmt: skip
 
 
@@ -204,56 +215,11 @@ class _Claim:
         if array.shape != x.shape or array.tolist() != x.tolist():
             raise InvalidCertificate("the certificate is about another input")
 
-    def graph(self) -> CheckedGraph:
-        """The network with the leads behind its scores; the line plays no part."""
-        whole = onnx.ModelProto()
-        whole.CopyFrom(self.network)
-        graph, scores = whole.graph, self.document["scores"]
-        made = {name for node in graph.node for name in node.output}
-        if scores not in made:
-            raise InvalidCertificate(f"the network has no tensor {scores!r}")
-        if any(name.startswith("overlap/") for name in made):
-            raise UnusableCertificate("names of the network begin with overlap/")
-        count = self._classes(whole, scores)
-        classes = [self.chosen, *self.document["others"]]
-        if max(classes) >= count:
-            raise InvalidCertificate(f"the scores have {count} elements, and a class beyond them is named")
-        matrix = np.zeros((count, len(classes) - 1))
-        matrix[classes[1:], range(len(classes) - 1)] = 1
-        matrix[classes[0]] = -1
-        stored = {"row": np.array([1, count]), "matrix": matrix, "zero": np.array(0.0)}
-        graph.initializer.extend(numpy_helper.from_array(v, f"overlap/{k}") for k, v in stored.items())
-        graph.node.extend(
-            [
-                helper.make_node("Cast", [scores], ["overlap/wide"], to=TensorProto.DOUBLE),
-                helper.make_node("Reshape", ["overlap/wide", "overlap/row"], ["overlap/scores"]),
-                helper.make_node("MatMul", ["overlap/scores", "overlap/matrix"], [LEADS]),
-                helper.make_node("Greater", [LEADS, "overlap/zero"], [AHEAD]),
-            ]
-        )
-        del graph.output[:]
-        graph.output.append(helper.make_tensor_value_info(AHEAD, TensorProto.BOOL, None))
-        return self._built(whole, AHEAD)
-
-    def _classes(self, whole: onnx.ModelProto, scores: str) -> int:
-        """How many scores there are: from a graph that compares them with 0."""
-        probe = onnx.ModelProto()
-        probe.CopyFrom(whole)
-        probe.graph.initializer.append(numpy_helper.from_array(np.array(0.0), "overlap/nothing"))
-        probe.graph.node.extend(
-            [
-                helper.make_node("Cast", [scores], ["overlap/any"], to=TensorProto.DOUBLE),
-                helper.make_node("Greater", ["overlap/any", "overlap/nothing"], ["overlap/probe"]),
-            ]
-        )
-        del probe.graph.output[:]
-        probe.graph.output.append(helper.make_tensor_value_info("overlap/probe", TensorProto.BOOL, None))
-        return math.prod(self._built(probe, "overlap/probe").shapes["overlap/probe"])
-
-    def _built(self, whole: onnx.ModelProto, output: str) -> CheckedGraph:
+    def graph(self) -> tuple[CheckedGraph, int]:
+        """The graph of the leads, and how many classes there are."""
         name, x = self.inputs[self.document["moving"]]
-        slopes = [Fraction(k + 1) for k in range(x.size)]
-        return CheckedGraph.build(whole, dict(self.inputs), name, slopes, [output])
+        given = Given(self.network, dict(self.inputs), name, x.size)
+        return graph_of_leads(given, self.document["scores"], self.chosen, self.document["others"])
 
     def confirm(self, graph: CheckedGraph, region: int, claimed: Pair) -> None:
         """The overlap of the ball (region -1), or of the ball with a region held."""
