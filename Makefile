@@ -74,7 +74,7 @@ explain-benchmark: $(VENV)-peers/.peers
 	$(VENV)-peers/bin/python benchmarks/explain/compare.py --docs benchmarks/README.md
 
 coverage: $(VENV)/.test
-	$(BIN)/python benchmarks/coverage.py --docs benchmarks/README.md --picture benchmarks/data/coverage.png
+	$(BIN)/python benchmarks/interval_coverage.py --docs benchmarks/README.md --picture benchmarks/data/coverage.png
 
 clean:
 	rm -rf $(VENV) $(VENV)-bench $(VENV)-peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
