@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import os
+import tempfile
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,25 +15,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.storage import write_folder
+from inference.storage import require_replaceable, write_folder
 from symbolic.errors import OptionError
 from symbolic.explanations.eva_report import EvaReport
+from verifier.check.claims.overlap import proved_overlaps
 
 __all__ = ["save_eva"]
 
-ROOM = Fraction(1, 64)
-"""Of the width of an overlap: so much more its upper end is in the certificate, because another arithmetic
-with other relaxations has to confirm it."""
-SHORT = 40
-"""Bits of an upper end, which is rounded up."""
+BITS = 50
+"""Of an end, which is rounded outward."""
 
 
-def save_eva(report: EvaReport, path: str | os.PathLike[str]) -> Path:
+def save_eva(
+    report: EvaReport,
+    path: str | os.PathLike[str],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
     """Write a certificate folder.
 
-    Lower ends of overlaps are those of the report, each with a point that reaches it. Upper ends are one part
-    in 64 of the width of the overlap larger, so that the checker's own bounds, which differ a little, confirm
-    them; importances follow from both.
+    It claims what the checker's own arithmetic and bounds prove of the question of the report, from the
+    points that the report found. That is usually the report to a few digits; the checker's bounds are wider
+    behind products of two tensors that move (attention, a Softmax). Writing takes as long as checking.
 
     Parameters
     ----------
@@ -39,6 +44,8 @@ def save_eva(report: EvaReport, path: str | os.PathLike[str]) -> Path:
         As `sl.eva` returned it.
     path : path
         The folder to make; an older certificate there is replaced.
+    progress : callable, optional
+        Called with how many balls are proved, and how many there are.
 
     Returns
     -------
@@ -61,8 +68,6 @@ def save_eva(report: EvaReport, path: str | os.PathLike[str]) -> Path:
     for k, (name, array) in enumerate(evidence.inputs.items()):
         files[f"input_{k}.npy"] = _npy(array)
         inputs.append({"name": name, **_file(f"input_{k}.npy", files)})
-    whole = _claimed(*report.overlap)
-    held = [_claimed(a, b) for a, b in zip(report.held_lower, report.held_upper, strict=True)]
     graph = evidence.proto.graph
     document = {
         "format": "sureline-eva",
@@ -86,27 +91,36 @@ def save_eva(report: EvaReport, path: str | os.PathLike[str]) -> Path:
         "zones": report.bounds != "interval",
         "labels": _file("labels.npy", files),
         "points": _file("points.npy", files),
-        "overlap": _texts(whole),
-        "held": [_texts(pair) for pair in held],
-        "importance": [_texts(_importance(whole, pair)) for pair in held],
+        **_claims([(None, None)] * len(evidence.points)),
     }
-    files["eva.json"] = (json.dumps(document, indent=1) + "\n").encode()
-    return write_folder(path, files)
+    require_replaceable(Path(path))  # before the work
+    with tempfile.TemporaryDirectory() as folder:
+        asked = write_folder(Path(folder) / "question", {**files, "eva.json": _json(document)})
+        document |= _claims([_rounded(*pair) for pair in proved_overlaps(asked, progress)])
+    return write_folder(path, {**files, "eva.json": _json(document)})
 
 
 Pair = tuple[Fraction | None, Fraction | None]
 """Lower and upper end; None where nothing is known."""
 
 
-def _claimed(low: float, high: float) -> Pair:
-    low, high = float(low), float(high)
-    least = Fraction(low) if np.isfinite(low) else None
-    if not np.isfinite(high):
-        return least, None
-    most = Fraction(high)
-    most += ROOM * (most - (most - 1 if least is None else least))
-    unit = Fraction(2) ** (int(np.frexp(max(abs(high), 2.0**-900))[1]) - SHORT)
-    return least, -(-most // unit) * unit
+def _claims(overlaps: list[Pair]) -> dict[str, Any]:
+    whole, *held = overlaps
+    return {
+        "overlap": _texts(whole),
+        "held": [_texts(pair) for pair in held],
+        "importance": [_texts(_importance(whole, pair)) for pair in held],
+    }
+
+
+def _rounded(low: Fraction | None, high: Fraction | None) -> Pair:
+    """A little more on both sides."""
+    return None if low is None else -_above(-low), None if high is None else _above(high)
+
+
+def _above(value: Fraction) -> Fraction:
+    unit = Fraction(2) ** (value.numerator.bit_length() - value.denominator.bit_length() - BITS)
+    return -(-value // unit) * unit
 
 
 def _importance(whole: Pair, held: Pair) -> Pair:
@@ -116,6 +130,10 @@ def _importance(whole: Pair, held: Pair) -> Pair:
 
 def _texts(pair: Pair) -> list[str | None]:
     return [None if v is None else str(v) for v in pair]
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1) + "\n").encode()
 
 
 def _npy(array: NDArray[Any]) -> bytes:

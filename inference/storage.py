@@ -20,6 +20,7 @@ _OURS = re.compile(
     r"certificate\.json|audited\.onnx|(input|original)_\d+\.npy|reference\.npy|var\.npy|eta\.json"
     r"|eva\.json|model\.onnx|labels\.npy|points\.npy"
 )
+_WHOLE = ({"certificate.json", "audited.onnx"}, {"eva.json", "model.onnx"})
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -84,7 +85,7 @@ def require_replaceable(target: Path) -> None:
         raise OptionError(f"{target} exists and is not a certificate folder; choose another place.")
     names = sorted(entry.name for entry in os.scandir(target))
     foreign = [name for name in names if not _OURS.fullmatch(name)]
-    if names and (foreign or not {"certificate.json", "audited.onnx"} <= set(names)):
+    if names and (foreign or not any(whole <= set(names) for whole in _WHOLE)):
         raise OptionError(
             f"{target} exists and holds {(foreign or names)[0]}, so it is not a certificate folder; "
             "choose another "

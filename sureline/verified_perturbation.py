@@ -88,7 +88,9 @@ def eva(
     if certificate is not None:
         from inference.eva_certificate import save_eva
 
-        print(f"written: {save_eva(report, certificate)}", file=sys.stderr)
+        with count_bar(sys.stderr, "proving", "balls") as progress:
+            folder = save_eva(report, certificate, progress=progress)
+        print(f"written: {folder}", file=sys.stderr)
     for path in _written(report, out, json, plot):
         print(f"written: {path}", file=sys.stderr)
     _show(report)

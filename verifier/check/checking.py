@@ -71,7 +71,7 @@ def check(
         How many processes may share the cells; default: one per usable core, if there is memory for them.
         Few cells are checked in this process alone. The outcome does not depend on it.
     progress : callable, optional
-        Called with the number of cells done and the number of cells to do.
+        Called with the number of cells (of an EVA certificate: of balls) done and the number to do.
     sample : int, optional
         Check the cells of this many random draws in place of all. What that shows is in `sampled` of the
         report, whose `valid` is then False. All else is checked in full.
@@ -97,7 +97,8 @@ def check(
         raise UnusableCertificate(f"the model is of type {type(model).__name__}; give its path")
     effort = Effort.of(workers, progress, sample, seed)
     if (Path(path) / OVERLAPS).exists():
-        return _overlaps(path, model, input, reference is not None or sample is not None, start)
+        further = reference is not None or sample is not None
+        return _overlaps(path, model, input, further, effort.progress, start)
     try:
         found = _check(read_certificate(path), model, input, reference, effort)
     except (MemoryError, RecursionError) as error:
@@ -108,12 +109,17 @@ def check(
 
 
 def _overlaps(
-    path: str | os.PathLike[str], model: Any, given: Any, further: bool, start: float
+    path: str | os.PathLike[str],
+    model: Any,
+    given: Any,
+    further: bool,
+    progress: Progress | None,
+    start: float,
 ) -> OverlapReport:
     if further:
         raise UnusableCertificate("an EVA certificate has no reference, and no cells to be sampled")
     try:
-        found = confirm_overlaps(path, model, given)
+        found = confirm_overlaps(path, model, given, progress)
     except (MemoryError, RecursionError) as error:
         raise UnusableCertificate(
             f"the certificate cannot be checked here: {type(error).__name__}"
