@@ -93,7 +93,10 @@ def test_a_report_is_confirmed(name: str, bounds: str, tmp_path: Path) -> None:
 
 def test_the_words_of_the_report(tmp_path: Path) -> None:
     net = Tiny(1)
-    for radius, said in (("1/1000", "nowhere in the ball does another class lead"), ("2", "somewhere in the")):
+    for radius, said in (
+        ("1/1000", "nowhere in the ball does another class lead"),
+        ("2", "somewhere in the"),
+    ):
         sl.save_eva(sl.eva(net.model, net.x, radius, regions=3), tmp_path / "c")
         text = str(sl.check(tmp_path / "c"))
         assert said in text and "not compared with a file (--model)" in text
@@ -325,6 +328,24 @@ def test_another_model_or_input(false: tuple[Path, Tiny]) -> None:
     for further in ({"reference": net.x}, {"sample": 3, "seed": 0}):
         with pytest.raises(sl.UnusableCertificate, match="no reference"):
             sl.check(folder, **further)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_scores_that_the_model_has_not(counted: bool, false: tuple[Path, Tiny]) -> None:
+    """A node behind the model's own, whose output is said to be the scores."""
+    folder, net = false
+    model = onnx.load(folder / "model.onnx")
+    model.graph.node.append(made("Neg", ["y"], "mine"))
+
+    def edit(d: Document) -> None:
+        d["scores"] = "mine"
+        d["overlap"], d["held"] = [None, None], [[None, None]] * 3
+        d["importance"] = [["0", None]] * 3
+        d["model"]["nodes"] += counted
+
+    change(folder, edit, network=model.SerializeToString())
+    with pytest.raises(sl.InvalidCertificate if counted else REFUSED, match="nodes"):
+        sl.check(folder, model=net.model)
 
 
 # ---- writing and the command line ----------------------------------------------------------------

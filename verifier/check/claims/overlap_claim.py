@@ -66,6 +66,8 @@ class OverlapClaim:
         ]
         require(document["moving"] < len(inputs), "moving names no input")
         network = parse_model(_content(folder, document["network"], "network"), "model.onnx")
+        for name, held in (("nodes", network.graph.node), ("initializers", network.graph.initializer)):
+            require(document["model"][name] == len(held), f"model.onnx has more {name} than the model")
         compare_inputs(free_inputs(network.graph), inputs)
         labels, points = (
             _array(folder, fields(document[k], k, file=str, sha256=str)) for k in ("labels", "points")
