@@ -6,6 +6,7 @@ with 2.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,7 @@ __all__ = [
     "TieError",
     "UnsupportedOperatorError",
     "enough_memory",
+    "writing",
 ]
 
 
@@ -84,6 +86,15 @@ class EngineError(SurelineError):
         super().__init__(message)
         self.found = found or {}
         self.certificates: dict[str, Any] = {}
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say that a file cannot be written as every other refusal is said."""
+    try:
+        yield
+    except OSError as error:
+        raise OptionError(f"{os.fspath(path)} cannot be written ({error.strerror or error}).") from None
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from symbolic.errors import OptionError, enough_memory
 from symbolic.explanations.eva_points import Climber, corners
 from symbolic.explanations.eva_report import EvaReport, Evidence
 from symbolic.explanations.eva_scores import LEADS, Question, question, scores_of
+from symbolic.explanations.option_checks import require_whole
 from symbolic.explanations.regions import Division
 from symbolic.explanations.targets import parsed_target
 from symbolic.reading.exact import exact_number
@@ -100,7 +101,10 @@ def eva(
     ------
     OptionError, InputError, ModelError, BudgetError
     """
-    _require(bounds, points, seed)
+    if bounds not in BOUNDS:
+        raise OptionError(f"bounds is {bounds!r}: give {', '.join(BOUNDS)}.")
+    for name, number, least in (("points", points, 1), ("seed", seed, 0), ("budget", budget, 0)):
+        require_whole(name, number, least)
     size = exact_number(radius, "radius", error=OptionError)
     if size <= 0:
         raise OptionError(f"radius is {radius}; give a positive number.")
@@ -140,16 +144,8 @@ def eva(
     )
 
 
-def _require(bounds: str, points: int, seed: int) -> None:
-    if bounds not in BOUNDS:
-        raise OptionError(f"bounds is {bounds!r}: give {', '.join(BOUNDS)}.")
-    for name, value, least in (("points", points, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise OptionError(f"{name} is {value!r}; give a whole number from {least} on.")
-
-
 def _clip(clip: tuple[Any, Any]) -> tuple[Any, Any]:
-    if isinstance(clip, (str, bytes)) or len(clip) != 2:
+    if not isinstance(clip, (tuple, list, np.ndarray)) or len(clip) != 2:
         raise OptionError(f"clip is {clip!r}: give the least and the greatest value.")
     low, high = (exact_number(v, "clip", error=OptionError) for v in clip)
     if low > high:

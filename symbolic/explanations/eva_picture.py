@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from symbolic.errors import OptionError
+from symbolic.errors import OptionError, SurelineError, writing
 
 if TYPE_CHECKING:
     from symbolic.explanations.eva_report import EvaReport
@@ -32,7 +32,13 @@ def draw(report: EvaReport, path: str | os.PathLike[str] | None) -> Any:
         ax.title.set_color(INK)
     figure.suptitle(f"class {report.chosen}; {report.verdict}", fontsize=9, color=INK)
     if path is not None:
-        figure.savefig(path, dpi=150)
+        try:
+            with writing(path):
+                figure.savefig(path, dpi=150)
+        except SurelineError:
+            raise
+        except ValueError as error:  # an ending that matplotlib does not know
+            raise OptionError(f"{path} cannot be drawn ({error}).") from None
     return figure
 
 

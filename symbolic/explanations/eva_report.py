@@ -17,6 +17,7 @@ import onnx
 from numpy.typing import NDArray
 
 from symbolic.enclosures.rounding import Array
+from symbolic.errors import writing
 
 __all__ = ["EvaReport", "Evidence", "digits"]
 
@@ -195,18 +196,21 @@ class EvaReport:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `to_json` to a file."""
-        with open(path, "w", encoding="utf-8") as file:
+        with writing(path), open(path, "w", encoding="utf-8") as file:
             json.dump(self.to_json(), file, indent=1, allow_nan=False)
             file.write("\n")
 
     @property
     def verdict(self) -> str:
         """What is known of the ball, in words."""
+        alone = len(self.others) == 1
+        over = f" class {self.others[0]}" if alone else ""
         if self.robust:
-            return f"proved: class {self.chosen} leads everywhere in the ball"
+            return f"proved: class {self.chosen} leads{over} everywhere in the ball"
         if self.counterexample:
-            return f"proved: another class leads class {self.chosen} somewhere in the ball"
-        return f"open: whether class {self.chosen} leads everywhere in the ball is not decided"
+            who = over.strip() or "another class"
+            return f"proved: {who} leads class {self.chosen} somewhere in the ball"
+        return f"open: whether class {self.chosen} leads{over} everywhere in the ball is not decided"
 
     def __repr__(self) -> str:
         return (

@@ -17,6 +17,7 @@ from symbolic.enclosures.rounding import Array
 from symbolic.enclosures.values import Affine, Const
 from symbolic.errors import InputError, ModelError, OptionError
 from symbolic.explanations.graph import Graph
+from symbolic.explanations.option_checks import require_index
 from symbolic.explanations.regions import Division, Regions
 from symbolic.explanations.targets import Target, logits
 from symbolic.network import Network
@@ -164,12 +165,8 @@ def scores_of(
         raise OptionError(f"head is {head!r}: give 'logit' or 'output'.")
     loaded = load_model(_proto(model) if isinstance(model, bytes) else model)
     ports = free_inputs(loaded.proto.graph)
-    for name, value, count in (
-        ("i_idx", i_idx, len(ports)),
-        ("o_idx", o_idx, len(loaded.proto.graph.output)),
-    ):
-        if not 0 <= value < count:
-            raise OptionError(f"{name} is {value}, but the model has {count} of them.")
+    require_index("i_idx", i_idx, len(ports), "inputs")
+    require_index("o_idx", o_idx, len(loaded.proto.graph.output), "outputs")
     source = ports[i_idx].name
     given = dict(x) if isinstance(x, Mapping) else {source: x}
     missing = [port.name for port in ports if port.name not in given]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 
 import onnx
 from onnx import TensorProto, helper
@@ -12,9 +13,11 @@ from symbolic.errors import ModelError, OptionError, enough_memory
 from symbolic.explanations.explained import Explained
 from symbolic.explanations.graph import Graph
 from symbolic.explanations.method import Method, Task
+from symbolic.explanations.option_checks import require_index, require_whole
 from symbolic.explanations.passage import Passage
 from symbolic.explanations.provenance import ATTRIBUTION, EXPLAINED_CLASS, KEY
 from symbolic.explanations.readying import readied
+from symbolic.explanations.rows import require_own_rows
 from symbolic.explanations.running import values_of
 from symbolic.explanations.targets import logits, parsed_target
 from symbolic.reading.loading import load_model
@@ -70,16 +73,20 @@ def explain(
         raise OptionError("method should be one of Sureline's, such as IntegratedGradients(steps=64).")
     if head not in ("logit", "output"):
         raise OptionError(f"head is {head!r}: give 'logit' or 'output'.")
+    if seed is not None:
+        require_whole("seed", seed, least=0)
     wish = parsed_target(target)
     loaded = load_model(model)
+    if not isinstance(shapes, Mapping | None):
+        raise OptionError(
+            f"shapes is {shapes!r}: give a mapping from inputs to lengths, as {{'x': (1, 10)}}."
+        )
     proto = static_inputs(loaded.proto, shapes) if shapes else loaded.proto
     proto, _ = freeze_random(proto, seed=seed)
     proto = readied(proto)
     ports = free_inputs(proto.graph)
-    if not 0 <= i_idx < len(ports):
-        raise OptionError(f"i_idx is {i_idx}, but the model has {len(ports)} inputs.")
-    if not 0 <= o_idx < len(proto.graph.output):
-        raise OptionError(f"o_idx is {o_idx}, but the model has {len(proto.graph.output)} outputs.")
+    require_index("i_idx", i_idx, len(ports), "inputs")
+    require_index("o_idx", o_idx, len(proto.graph.output), "outputs")
     source = ports[i_idx].name
     graph = Graph(proto)
     if graph.tensor(source).elem_type not in (TensorProto.FLOAT, TensorProto.DOUBLE):
@@ -95,9 +102,15 @@ def explain(
     scores = logits(nodes, output) if head == "logit" else output
     passage = Passage(graph, tuple(nodes), source, scores)
     weights, chosen = wish.weights(passage.y)
+    if passage.x.rank < 2:
+        raise ModelError(
+            f"the input {source!r} has the shape {passage.x.known_shape}, and its first axis is the batch: "
+            "export the network with a batch axis before those of one input."
+        )
     plain = copied(proto)
     task = Task(passage, wish, weights, lambda names, xs: values_of(plain, names, ({source: x} for x in xs)))
     graph.output(method.attribution(task), ATTRIBUTION)
+    require_own_rows(plain, source, scores)
     if chosen is not None:
         graph.output(chosen, EXPLAINED_CLASS)
     prune(proto)

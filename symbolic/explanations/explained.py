@@ -13,9 +13,10 @@ import onnx
 from numpy.typing import ArrayLike, NDArray
 from onnx import helper
 
-from symbolic.errors import InputError
+from symbolic.errors import InputError, writing
 from symbolic.explanations.provenance import ATTRIBUTION
-from symbolic.explanations.running import session, stored
+from symbolic.explanations.running import ran, session, stored
+from symbolic.reading.arrays import matches_graph_input
 from symbolic.reading.static_shapes import free_inputs
 
 __all__ = ["Explained"]
@@ -55,9 +56,8 @@ class Explained:
             raise InputError(f"the model has {len(ports)} inputs, {len(inputs)} were given.")
         feeds = {}
         for port, value in zip(ports, inputs, strict=True):
-            kind = helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type)
-            feeds[port.name] = np.asarray(value).astype(kind)
-        return [np.asarray(v) for v in self._session.run(None, feeds)]
+            feeds[port.name] = _fitted(value, port)
+        return ran(self._session, None, feeds)
 
     @property
     def names(self) -> list[str]:
@@ -70,10 +70,21 @@ class Explained:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file, in a new folder if need be; weights beyond 1.5 GB go to PATH.data beside it."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        stored(self.proto, Path(path))
+        with writing(path):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            stored(self.proto, Path(path))
 
     def __repr__(self) -> str:
         p = self.provenance
         options = ", ".join(f"{k}={v}" for k, v in p["options"].items())
         return f"{p['method']}({options}) of target {p['target']}, {len(self.proto.graph.node)} nodes"
+
+
+def _fitted(value: ArrayLike, port: onnx.ValueInfoProto) -> NDArray[Any]:
+    kind = helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type)
+    try:
+        array = np.asarray(value).astype(kind)
+    except (TypeError, ValueError):
+        raise InputError(f"the input {port.name!r} should be an array of {kind} numbers.") from None
+    matches_graph_input(array, port, f"the input {port.name!r}")
+    return array

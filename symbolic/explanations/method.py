@@ -8,13 +8,14 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from math import isfinite
 from numbers import Integral, Real
-from typing import Any, ClassVar, TypeVar, get_type_hints
+from typing import Any, ClassVar, Optional, TypeVar, Union, get_args, get_type_hints
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from symbolic.errors import OptionError
 from symbolic.explanations.graph import Graph, Tensor
+from symbolic.explanations.option_checks import as_numbers, require_whole
 from symbolic.explanations.passage import Passage
 from symbolic.explanations.targets import Target
 
@@ -98,6 +99,7 @@ class Method(ABC):
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
 
 
+ARRAYS = (ArrayLike, Union[float, ArrayLike], Optional[ArrayLike])  # noqa: UP007, UP045
 KINDS: dict[Any, tuple[type, str]] = {
     int: (Integral, "a whole number"),
     float: (Real, "a finite number"),
@@ -125,11 +127,18 @@ def _check_kinds(method: Method) -> None:
     """Options that are one number, text or flag are that."""
     hints = get_type_hints(type(method))
     for f in fields(method):  # type: ignore[arg-type]
-        kind, words = KINDS.get(hints[f.name], (object, ""))
-        value = getattr(method, f.name)
+        value, hint = getattr(method, f.name), hints[f.name]
+        if value is None and type(None) in get_args(hint):
+            continue
+        alone = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
+        kind, words = KINDS.get(alone[0], (object, "")) if len(alone) == 1 else (object, "")
         good = isinstance(value, kind) and not (isinstance(value, bool) and kind in (Integral, Real))
         if not good or kind is Real and not isfinite(value):
             raise OptionError(f"{f.name} is {value!r}; it must be {words}.")
+        if hint in ARRAYS:
+            as_numbers(f.name, value)
+        if f.name == "seed":
+            require_whole("seed", value, least=0)
 
 
 def option(value: object) -> Any:

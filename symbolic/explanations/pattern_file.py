@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from symbolic.errors import InputError, OptionError
+from symbolic.errors import InputError, OptionError, writing
 from symbolic.explanations.graph import Graph
 from symbolic.reading.array_files import DEFAULT_MAX_BYTES, open_regular
 
@@ -92,7 +92,7 @@ class Patterns:
         }
         stored: dict[str, Any] = {f"pattern_{k}": self.arrays[name] for k, name in enumerate(names)}
         stored[ABOUT] = np.array(json.dumps(about))
-        with open(path, "wb") as file:
+        with writing(path), open(path, "wb") as file:
             np.savez(file, **stored)
 
     @classmethod

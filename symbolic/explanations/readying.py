@@ -17,7 +17,13 @@ from symbolic.errors import ModelError
 from symbolic.explanations.backward import products
 from symbolic.reading.functions import inlined
 from symbolic.reading.random_nodes import is_random
-from symbolic.reading.static_shapes import copied, free_inputs, inferred, without_large_tensors
+from symbolic.reading.static_shapes import (
+    copied,
+    free_inputs,
+    inferred,
+    inferred_shapes,
+    without_large_tensors,
+)
 from symbolic.rewriting.composites import expanded
 
 __all__ = ["BATCH", "OPSET", "readied"]
@@ -113,11 +119,12 @@ def _fold(proto: onnx.ModelProto) -> None:
     """Small constants that nodes compute from constants are stored, in place."""
     graph = proto.graph
     known = {t.name: t for t in graph.initializer if np.prod(t.dims, dtype=float) <= MOST_FOLDED}
+    measured = _measured(proto)
     nodes = list(graph.node)
     del graph.node[:]
     imports = list(proto.opset_import)
     for node in nodes:
-        results = _folded(node, known, imports)
+        results = _folded(node, {**known, **measured.get(node.output[0], {})}, imports)
         if results is None:
             graph.node.append(node)
             continue
@@ -125,6 +132,17 @@ def _fold(proto: onnx.ModelProto) -> None:
             tensor = numpy_helper.from_array(value, name)
             graph.initializer.append(tensor)
             known[name] = tensor
+
+
+def _measured(proto: onnx.ModelProto) -> dict[str, dict[str, onnx.TensorProto]]:
+    """By what a Shape or a Size makes: a stand-in for the tensor that it measures, of all known lengths."""
+    asked = [n for n in proto.graph.node if n.op_type in ("Shape", "Size") and n.domain in ("", "ai.onnx")]
+    shapes = inferred_shapes(proto) if asked else {}
+    return {
+        n.output[0]: {n.input[0]: numpy_helper.from_array(np.zeros(shapes[n.input[0]], bool), n.input[0])}
+        for n in asked
+        if n.input[0] in shapes and np.prod(shapes[n.input[0]], dtype=float) <= MOST_FOLDED
+    }
 
 
 def _folded(

@@ -13,7 +13,9 @@ from onnx import helper
 from symbolic.errors import ModelError, OptionError
 from symbolic.explanations.graph import Tensor
 from symbolic.explanations.method import Task
+from symbolic.explanations.option_checks import as_numbers
 from symbolic.explanations.running import session
+from symbolic.reading.static_shapes import free_inputs
 
 __all__ = ["References", "computed"]
 
@@ -44,8 +46,20 @@ class References:
         missing = [name for name in dict.fromkeys(names) if name not in self._values]
         if not missing:
             return
-        rows = self._task.run(missing, self.inputs[:, None])
         batch = self._task.x.known_shape[0]
+        if isinstance(batch, int) and batch != 1:
+            raise ModelError(
+                f"the network fixes its batch axis to {batch}: export it with a free one for methods that "
+                "compare with references."
+            )
+        others = [port.name for port in free_inputs(self._task.graph.proto.graph)]
+        others.remove(self._task.x.name)
+        if others:
+            raise ModelError(
+                f"the network has another input, {others[0]!r}, of which nothing is known at the references: "
+                "take a method without references, or store that input as a constant."
+            )
+        rows = self._task.run(missing, self.inputs[:, None])
         for name, parts in zip(missing, zip(*rows, strict=True), strict=True):
             shape = self._task.graph.tensor(name).shape
             if not shape or shape[0] != batch or any(p.ndim == 0 or p.shape[0] != 1 for p in parts):
@@ -71,7 +85,7 @@ def _as_batch(background: ArrayLike, task: Task) -> NDArray[Any]:
     if not all(isinstance(n, int) for n in shape):
         raise ModelError("references need inputs of a fixed size: give it (shapes=, --shape).")
     kind = helper.tensor_dtype_to_np_dtype(task.x.elem_type)
-    array = np.asarray(background)
+    array = as_numbers("background", background)
     if array.ndim == 0:
         array = np.full(shape, array)  # type: ignore[arg-type]
     if array.ndim == len(shape):
@@ -80,7 +94,11 @@ def _as_batch(background: ArrayLike, task: Task) -> NDArray[Any]:
         raise OptionError(
             f"the background has the shape {array.shape}; it should be (R, {', '.join(map(str, shape))})."
         )
-    return array.astype(kind)
+    with np.errstate(over="ignore"):
+        found = array.astype(kind)
+    if not np.isfinite(found).all():
+        raise OptionError(f"the background holds numbers that {kind} has not.")
+    return found
 
 
 def computed(node: onnx.NodeProto, opset: int, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:

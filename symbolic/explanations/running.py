@@ -14,7 +14,7 @@ from onnx.reference import ReferenceEvaluator
 
 from symbolic.errors import ModelError
 
-__all__ = ["MOST_BYTES", "session", "stored", "values_of"]
+__all__ = ["MOST_BYTES", "ran", "session", "stored", "values_of"]
 
 
 MOST_BYTES = 1_500_000_000
@@ -59,6 +59,23 @@ def _started(model: bytes | Path, options: Any) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
+def ran(runs: Any, names: list[str] | None, feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    """The outputs of a session.
+
+    Raises
+    ------
+    ModelError
+        It fails at these inputs.
+    """
+    try:
+        return [np.asarray(v) for v in runs.run(names, feeds)]
+    except MemoryError:
+        raise
+    except Exception as error:  # the C++ side raises several types
+        why = " ".join(str(error).split())[:300]
+        raise ModelError(f"the model cannot be run at this input ({why}).") from None
+
+
 def values_of(
     proto: onnx.ModelProto, names: list[str], inputs: Iterable[dict[str, NDArray[Any]]]
 ) -> list[list[NDArray[Any]]]:
@@ -72,6 +89,6 @@ def values_of(
     del view
     rows = []
     for feeds in inputs:
-        found = dict(zip(wanted, runs.run(None, feeds), strict=True))
-        rows.append([np.asarray(found[name]) for name in names])
+        found = dict(zip(wanted, ran(runs, None, feeds), strict=True))
+        rows.append([found[name] for name in names])
     return rows

@@ -13,6 +13,7 @@ from symbolic.errors import OptionError
 from symbolic.explanations.backward import Gradients, Rule, Step, default_rule
 from symbolic.explanations.graph import Tensor
 from symbolic.explanations.method import Method, Task, named
+from symbolic.explanations.option_checks import as_numbers, require_whole
 from symbolic.explanations.passage import folded_batch, spread_batch
 
 __all__ = [
@@ -81,7 +82,7 @@ class SmoothGrad(Method):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require_positive("samples", self.samples)
+        require_whole("samples", self.samples)
         if not self.noise > 0:
             raise OptionError(f"noise is {self.noise}; it must be larger than 0.")
 
@@ -115,7 +116,7 @@ class IntegratedGradients(Method):
     rule: Rules = "gauss-legendre"
 
     def __post_init__(self) -> None:
-        _require_positive("steps", self.steps)
+        require_whole("steps", self.steps)
         if self.rule not in QUADRATURES:
             raise OptionError(f"rule is {self.rule!r}: give one of {', '.join(QUADRATURES)}.")
 
@@ -210,12 +211,7 @@ def as_one_input(value: float | ArrayLike, task: Task, name: str) -> NDArray[np.
     OptionError
         It has another shape, or holds what is no finite number.
     """
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        array = np.array(np.nan)
-    if not np.isfinite(array).all():
-        raise OptionError(f"the {name} should be a number, or an array of numbers in the shape of one input.")
+    array = as_numbers(name, value)
     if array.ndim == 0:
         return array
     shape = task.x.known_shape
@@ -226,8 +222,3 @@ def as_one_input(value: float | ArrayLike, task: Task, name: str) -> NDArray[np.
     ):
         raise OptionError(f"the {name} has the shape {array.shape}; one input has {tuple(shape[1:])}.")
     return array[None]
-
-
-def _require_positive(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise OptionError(f"{name} is {value!r}; it must be a whole number, 1 or larger.")

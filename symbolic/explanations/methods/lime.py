@@ -13,10 +13,9 @@ from symbolic.explanations.method import Method, Task, named
 from symbolic.explanations.methods.gradients import LINEAR
 from symbolic.explanations.methods.perturbation import (
     from_coalitions,
-    require_number,
     require_rows,
-    require_whole,
 )
+from symbolic.explanations.option_checks import require_number, require_whole
 from symbolic.explanations.regions import Division, Regions
 
 __all__ = ["Lime", "ridge"]
@@ -54,7 +53,6 @@ class Lime(Method):
 
     def __post_init__(self) -> None:
         require_whole("samples", self.samples, least=2)
-        require_whole("seed", self.seed, least=0)
         require_number("width", self.width, lambda w: w > 0, "a number larger than 0")
         require_number("alpha", self.alpha, lambda a: a >= 0, "a number, 0 or larger")
         require_rows(self.samples, "take fewer samples")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,13 @@ class _Patterned(Method):
                 "this method needs patterns of the network (patterns=, --patterns): fit them with "
                 "sl.fit_patterns or sureline fit-patterns."
             )
-        return self.patterns if isinstance(self.patterns, Patterns) else Patterns.load(self.patterns)
+        if isinstance(self.patterns, Patterns):
+            return self.patterns
+        if not isinstance(self.patterns, (str, os.PathLike)):
+            raise OptionError(
+                f"patterns is of type {type(self.patterns).__name__}; give sl.Patterns or a path."
+            )
+        return Patterns.load(self.patterns)
 
     def _rules(self, task: Task, attributes: bool) -> Callable[[Step], Rule]:
         """Gradients, where layers have patterns (or patterns times weights) in place of their weights."""

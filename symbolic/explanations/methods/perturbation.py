@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite, prod
+from math import prod
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,7 @@ from symbolic.errors import OptionError
 from symbolic.explanations.graph import Tensor
 from symbolic.explanations.method import Method, Task, named
 from symbolic.explanations.methods.gradients import LINEAR, as_one_input
+from symbolic.explanations.option_checks import require_number, require_whole
 from symbolic.explanations.passage import folded_batch, spread_batch
 from symbolic.explanations.products.matrices import matmul, times_matrix
 from symbolic.explanations.regions import Regions, as_input, spatial_axes, unflattened, upsampling
@@ -24,9 +25,7 @@ __all__ = [
     "Rise",
     "blended",
     "from_coalitions",
-    "require_number",
     "require_rows",
-    "require_whole",
     "scores_at",
 ]
 
@@ -85,19 +84,6 @@ def require_rows(rows: int, what: str) -> None:
         raise OptionError(
             f"this needs {rows:,} runs of the network per input, and {MOST_ROWS:,} are the most: {what}."
         )
-
-
-def require_whole(name: str, value: object, least: int = 1) -> None:
-    """Refuse what is no whole number, or too small."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise OptionError(f"{name} is {value!r}; it must be a whole number, {least} or larger.")
-
-
-def require_number(name: str, value: object, good: Callable[[float], bool], words: str) -> None:
-    """Refuse what is no finite number, or not a good one."""
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not number or not isfinite(value) or not good(value):  # type: ignore[arg-type]
-        raise OptionError(f"{name} is {value!r}; it must be {words}.")
 
 
 @named("occlusion", LINEAR, "Zeiler and Fergus, 2014")
@@ -208,7 +194,6 @@ class Rise(Method):
     def __post_init__(self) -> None:
         require_whole("masks", self.masks)
         require_whole("cells", self.cells)
-        require_whole("seed", self.seed, least=0)
         require_number("keep", self.keep, lambda p: 0 < p <= 1, "a probability larger than 0")
         require_rows(self.masks, "take fewer masks")
 

@@ -17,6 +17,7 @@ from symbolic.explanations.methods.relevance import RATIONAL
 from symbolic.explanations.methods.relevance_pass import RelevancePass
 from symbolic.explanations.methods.relevance_rules import LayerRule, require_stabiliser
 from symbolic.explanations.methods.relevance_words import rule_from_words
+from symbolic.explanations.option_checks import require_whole
 
 __all__ = [
     "LrpComposite",
@@ -63,8 +64,8 @@ class _ByType(Method):
     def __post_init__(self) -> None:
         require_stabiliser(self.epsilon, "epsilon")
         require_stabiliser(self.stabiliser)
-        if self.until is not None and self.until < 0:
-            raise OptionError(f"until is {self.until}; it must be 0 or larger.")
+        if self.until is not None:
+            require_whole("until", self.until, least=0)
 
     def convolution(self) -> LayerRule:
         """The rule of convolutions."""
@@ -250,6 +251,10 @@ class LrpComposite(Method):
     def _parsed(self) -> list[tuple[str, LayerRule]]:
         if isinstance(self.rules, Mapping):
             pairs = list(self.rules.items())
+            if not all(isinstance(text, str) for pair in pairs for text in pair):
+                raise OptionError("rules should map patterns of layers to rules, as {'Conv*': 'z-plus'}.")
+        elif not isinstance(self.rules, str):
+            raise OptionError(f"rules is {self.rules!r}; give a text such as 'Conv*=z-plus; *=epsilon'.")
         else:
             parts = [part.partition("=") for part in self.rules.split(";") if part.strip()]
             pairs = [(pattern, words) for pattern, _, words in parts]

@@ -12,7 +12,8 @@ from symbolic.errors import OptionError
 from symbolic.explanations.graph import Tensor
 from symbolic.explanations.method import Method, Task, named
 from symbolic.explanations.methods.gradients import LINEAR
-from symbolic.explanations.methods.perturbation import from_coalitions, require_rows, require_whole
+from symbolic.explanations.methods.perturbation import from_coalitions, require_rows
+from symbolic.explanations.option_checks import require_whole
 from symbolic.explanations.regions import Division, Regions
 
 __all__ = ["ExactShapley", "KernelShap", "all_coalitions"]
@@ -83,7 +84,6 @@ class KernelShap(Method):
 
     def __post_init__(self) -> None:
         require_whole("samples", self.samples, least=2)
-        require_whole("seed", self.seed, least=0)
 
     def attribution(self, task: Task) -> Tensor:
         regions = Regions(task.x, self.regions)

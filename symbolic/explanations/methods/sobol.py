@@ -17,12 +17,11 @@ from symbolic.explanations.method import Method, Task, named
 from symbolic.explanations.methods.gradients import as_one_input
 from symbolic.explanations.methods.perturbation import (
     blended,
-    require_number,
     require_rows,
-    require_whole,
     scores_at,
 )
 from symbolic.explanations.methods.sobol_estimators import ESTIMATORS
+from symbolic.explanations.option_checks import require_number, require_whole
 from symbolic.explanations.products.matrices import times_matrix
 from symbolic.explanations.regions import Division, Regions, spatial_axes
 
@@ -84,7 +83,6 @@ class Sobol(Method):
 
     def __post_init__(self) -> None:
         require_whole("samples", self.samples, least=2)
-        require_whole("seed", self.seed, least=0)
         require_whole("blur", self.blur)
         require_number("strength", self.strength, lambda s: s != 0, "a number other than 0")
         for name, known in (("estimator", ESTIMATORS), ("design", DESIGNS), ("perturbation", PERTURBATIONS)):
