@@ -83,7 +83,7 @@ def explain(
         )
     proto = static_inputs(loaded.proto, shapes) if shapes else loaded.proto
     proto, _ = freeze_random(proto, seed=seed)
-    proto = readied(proto)
+    proto = readied(proto, method.undivided)
     ports = free_inputs(proto.graph)
     require_index("i_idx", i_idx, len(ports), "inputs")
     require_index("o_idx", o_idx, len(proto.graph.output), "outputs")
@@ -109,8 +109,8 @@ def explain(
         )
     plain = copied(proto)
     task = Task(passage, wish, weights, lambda names, xs: values_of(plain, names, ({source: x} for x in xs)))
-    graph.output(method.attribution(task), ATTRIBUTION)
     require_own_rows(plain, source, scores)
+    graph.output(method.attribution(task), ATTRIBUTION)
     if chosen is not None:
         graph.output(chosen, EXPLAINED_CLASS)
     prune(proto)

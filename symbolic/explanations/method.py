@@ -73,8 +73,11 @@ class Method(ABC):
         One line.
     source : str
         Paper or standard.
+    undivided : frozenset of str
+        Operators without a derivative here that it has rules for: they are not replaced by their definitions.
     """
 
+    undivided: ClassVar[frozenset[str]] = frozenset()
     name: ClassVar[str]
     on_a_line: ClassVar[str]
     summary: ClassVar[str]

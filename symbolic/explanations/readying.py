@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,10 @@ MOST_FOLDED = 2**16
 """Elements of a constant that is computed here: shapes and indices, not weights."""
 
 
-def readied(proto: onnx.ModelProto) -> onnx.ModelProto:
+def readied(proto: onnx.ModelProto, undivided: Collection[str] = ()) -> onnx.ModelProto:
     """Give a copy without local functions, constant subexpressions or composites that have no derivative.
+
+    Composites that are `undivided` stay.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def readied(proto: onnx.ModelProto) -> onnx.ModelProto:
     _as_initializers(flat)
     flat = _recent(flat)
     stored = list(flat.graph.initializer)
-    opened = expanded(flat, products.keys())
+    opened = expanded(flat, products.keys() | set(undivided))
     if opened is not flat:  # large constants are inputs of what comes back
         nodes, imports = list(opened.graph.node), list(opened.opset_import)
         flat = copied(flat)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import onnx
+
 from symbolic.explanations.graph import Tensor
 
 __all__ = ["never_negative"]
@@ -9,8 +11,8 @@ __all__ = ["never_negative"]
 NONNEGATIVE = frozenset(("Abs", "Exp", "HardSigmoid", "Relu", "Sigmoid", "Softmax", "Softplus"))
 KEEP_SIGN = frozenset((
     "AveragePool", "Cast", "Concat", "DepthToSpace", "Dropout", "Expand", "Flatten", "Gather",
-    "GlobalAveragePool", "GlobalMaxPool", "Identity", "MaxPool", "ReduceMax", "ReduceMean", "Reshape",
-    "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
+    "GlobalAveragePool", "GlobalMaxPool", "Identity", "MaxPool", "ReduceMax", "ReduceMean", "ReduceSum",
+    "Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
 ))  # fmt: skip
 FIRST_ONLY = KEEP_SIGN - {"Concat"}
 """Their other inputs are shapes and places."""
@@ -33,6 +35,11 @@ def never_negative(x: Tensor) -> bool:
                 return False
         elif node.op_type in KEEP_SIGN:
             names += node.input[:1] if node.op_type in FIRST_ONLY else node.input
-        elif node.op_type not in NONNEGATIVE:
+        elif node.op_type not in NONNEGATIVE and not _is_cut_above_zero(node):
             return False
     return True
+
+
+def _is_cut_above_zero(node: onnx.NodeProto) -> bool:
+    """A ThresholdedRelu keeps what is above alpha, 1 unless it says otherwise."""
+    return node.op_type == "ThresholdedRelu" and all(a.f >= 0 for a in node.attribute if a.name == "alpha")

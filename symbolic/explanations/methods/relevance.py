@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 
 from symbolic.errors import OptionError
 from symbolic.explanations.graph import Tensor
-from symbolic.explanations.method import Method, Task, named
+from symbolic.explanations.method import Task, named
 from symbolic.explanations.methods import relevance_rules as rules
-from symbolic.explanations.methods.relevance_pass import RelevancePass
+from symbolic.explanations.methods.relevance_pass import RelevanceMethod, RelevancePass
 from symbolic.explanations.methods.relevance_rules import LayerRule, require_stabiliser
 from symbolic.explanations.methods.relevance_taylor import deep_taylor
 
@@ -35,7 +35,7 @@ BACH = "Bach, Binder, Montavon, Klauschen, Müller and Samek, 2015"
 MONTAVON = "Montavon, Lapuschkin, Binder, Samek and Müller, 2017"
 
 
-class _OneRule(Method):
+class _OneRule(RelevanceMethod):
     """The same rule at every linear layer; it begins with the score itself."""
 
     stabiliser: float
@@ -209,7 +209,7 @@ class LrpGamma(_Stabilised):
 
 
 @dataclass(frozen=True, eq=False)
-class _Boxed(Method):
+class _Boxed(RelevanceMethod):
     low: float | ArrayLike = 0.0
     high: float | ArrayLike = 1.0
     stabiliser: float = 1e-6
@@ -263,7 +263,7 @@ class ExcitationBackprop(_Stabilised):
 
 @named("deep-taylor", RATIONAL, MONTAVON)
 @dataclass(frozen=True)
-class DeepTaylor(Method):
+class DeepTaylor(RelevanceMethod):
     """Deep Taylor decomposition of a ReLU network: z-plus before a ReLU, w-square at other layers.
 
     It begins with the score where that is positive.

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 from symbolic.errors import OptionError
 from symbolic.explanations.graph import Tensor
 from symbolic.explanations.linear_layers import LAYERS, Layer
-from symbolic.explanations.method import Method, Task, named
+from symbolic.explanations.method import Task, named
 from symbolic.explanations.methods import relevance_rules as rules
 from symbolic.explanations.methods.relevance import RATIONAL
-from symbolic.explanations.methods.relevance_pass import RelevancePass
+from symbolic.explanations.methods.relevance_pass import RelevanceMethod, RelevancePass
 from symbolic.explanations.methods.relevance_rules import LayerRule, require_stabiliser
 from symbolic.explanations.methods.relevance_words import rule_from_words
 from symbolic.explanations.option_checks import require_whole
@@ -41,7 +41,7 @@ def attributed(
 
 
 @dataclass(frozen=True)
-class _ByType(Method):
+class _ByType(RelevanceMethod):
     """Epsilon at dense layers, another rule at convolutions, and the flat one near the input if wanted.
 
     Attributes
@@ -173,7 +173,7 @@ class LrpEpsilonAlpha2Beta1(_ByType):
 
 @named("lrp.epsilon-gamma-box", RATIONAL, "Montavon, Binder, Lapuschkin, Samek and Müller, 2019")
 @dataclass(frozen=True, eq=False)
-class LrpEpsilonGammaBox(Method):
+class LrpEpsilonGammaBox(RelevanceMethod):
     """Epsilon at dense layers, gamma at convolutions, z^B at the first layers.
 
     Parameters
@@ -213,7 +213,7 @@ Words = str | Mapping[str, str]
 
 @named("lrp.composite", RATIONAL, KOHLBRENNER)
 @dataclass(frozen=True, eq=False)
-class LrpComposite(Method):
+class LrpComposite(RelevanceMethod):
     """A rule of LRP for every layer, by its type, its name or its place.
 
     Parameters

@@ -2,8 +2,8 @@
 
 - Linear layers (Conv, ConvTranspose, Gemm and MatMul with constant weights), with biases and normalisation
   merged, get the rule that a method assigns.
-- Activations, LayerNormalization, and products and quotients with what does not move, pass relevance on
-  unchanged.
+- Activations, LayerNormalization, RMSNormalization, and products and quotients with what does not move, pass
+  relevance on unchanged.
 - What only moves elements (Flatten, Reshape, Transpose, Concat, Split, Gather, Pad, ...) sends it to where it
   came from, and maxima to the winner.
 - Sums of branches, averages, batch normalisation that is not merged, and linear layers whose weights are
@@ -23,16 +23,18 @@ from symbolic.explanations.backward import Gradients, Rule, Step, default_rule
 from symbolic.explanations.canonisation import merged_layers
 from symbolic.explanations.graph import Tensor
 from symbolic.explanations.linear_layers import Layer
-from symbolic.explanations.method import Task
+from symbolic.explanations.method import Method, Task
 from symbolic.explanations.methods.relevance_rules import LayerRule, divided
+from symbolic.explanations.signs import never_negative
 
-__all__ = ["ACTIVATIONS", "RelevancePass"]
+__all__ = ["ACTIVATIONS", "RelevanceMethod", "RelevancePass"]
 
 ACTIVATIONS = frozenset((
     "Cast", "Celu", "Clip", "Dropout", "Elu", "Gelu", "HardSigmoid", "HardSwish", "Identity",
-    "LayerNormalization", "LeakyRelu", "Mish", "Neg", "PRelu", "Relu", "Selu", "Sigmoid", "Softplus",
-    "Softsign", "Swish", "Tanh", "ThresholdedRelu",
+    "LeakyRelu", "Mish", "Neg", "PRelu", "Relu", "Selu", "Sigmoid", "Softplus", "Softsign", "Swish", "Tanh",
+    "ThresholdedRelu",
 ))  # fmt: skip
+NORMALISATIONS = frozenset(("LayerNormalization", "RMSNormalization"))
 MOVES = frozenset((
     "Compress", "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND",
     "GlobalMaxPool", "Max", "MaxPool", "Min", "Pad", "ReduceMax", "ReduceMin", "Reshape", "ReverseSequence",
@@ -44,12 +46,12 @@ SHARED = frozenset((
     "Mean", "Mul", "ReduceMean", "ReduceSum", "Resize", "Sub", "Sum", "Upsample",
 ))  # fmt: skip
 PRODUCTS = frozenset(("Einsum", "MatMul", "Mul"))
-NONNEGATIVE = frozenset(("HardSigmoid", "Relu", "Sigmoid", "Softplus", "ThresholdedRelu"))
-KEEP_SIGN = frozenset((
-    "AveragePool", "Cast", "Concat", "DepthToSpace", "Dropout", "Expand", "Flatten", "GlobalAveragePool",
-    "GlobalMaxPool", "Identity", "MaxPool", "ReduceMax", "ReduceMean", "ReduceSum", "Reshape", "Slice",
-    "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
-))  # fmt: skip
+
+
+class RelevanceMethod(Method):
+    """Base of the methods that pass relevance back."""
+
+    undivided = NORMALISATIONS
 
 
 class RelevancePass:
@@ -78,12 +80,8 @@ class RelevancePass:
                 moving.update(name for name in node.output if name)
         self._layers, self.merged = merged_layers(task.graph, nodes, task.passage.scores, moving)
         self._first: set[str] = set()
-        self._nonnegative: set[str] = set()
         behind: set[str] = set()
         for node in nodes:
-            signs = [name in self._nonnegative for name in node.input if name in moving]
-            if node.op_type in NONNEGATIVE or (node.op_type in KEEP_SIGN and all(signs)):
-                self._nonnegative.update(node.output)
             if not behind.isdisjoint(node.input):
                 behind.update(node.output)
             elif node.output[0] in self._layers:
@@ -113,7 +111,7 @@ class RelevancePass:
             found, layer = relevances[0], self._layers[name]
             if found is None:
                 return []
-            return [chosen[name](layer, found, layer.x.name in self._nonnegative)]
+            return [chosen[name](layer, found, never_negative(layer.x))]
 
         def rule_of(step: Step) -> Rule:
             if step.node.proto.output[0] in chosen:
@@ -127,7 +125,7 @@ class RelevancePass:
         kind = step.node.op_type
         if step.node.proto.output[0] in self.merged:
             return _unchanged
-        if kind in ACTIVATIONS or (kind in ("Div", "Mul") and step.wanted == (True, False)):
+        if kind in ACTIVATIONS | NORMALISATIONS or (kind in ("Div", "Mul") and step.wanted == (True, False)):
             return _unchanged
         if kind == "Mul" and sum(step.wanted) == 1:
             return _unchanged
