@@ -9,9 +9,11 @@ import numpy as np
 import onnx
 import pytest
 import twin
-from hypothesis import given, settings
+from box_checks import points_of
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from random_graphs import random_case
 from test_boxes import attention, deep
 
 from symbolic.boxes.ball import Ball
@@ -20,6 +22,7 @@ from symbolic.boxes.propagation import Passing
 from symbolic.network import Network
 from verifier.check.boxes.passing import bounds_over, value_at
 from verifier.check.boxes.zones import Zone, added, larger, lifted, weighted
+from verifier.check.errors import InvalidCertificate, Undecided
 from verifier.check.graph.graph import CheckedGraph
 from verifier.check.numbers.integers import Form as Cell
 
@@ -99,6 +102,40 @@ def test_a_point_is_its_value() -> None:
     assert all(
         a <= v <= b and b - a < Fraction(1, 2**60) for a, v, b in zip(lo, wanted.flat, hi, strict=True)
     )
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32 - 1), smooth=st.booleans(), exponent=st.integers(1, 14))
+def test_random_graphs_of_all_operators(seed: int, smooth: bool, exponent: int) -> None:
+    """Every tensor, at points of the ball."""
+    rng = np.random.default_rng(seed)
+    one = random_case(rng, smooth=smooth, wild=seed % 7 == 0, restless=seed % 5 == 0)
+    radius = Fraction(int(rng.integers(1, 16)), 2**exponent)
+    slopes = [Fraction(k + 1) for k in range(one.observed.size)]
+    inputs = {one.moving: one.observed, **one.other}
+    try:
+        graph = CheckedGraph.build(
+            one.model, inputs, one.moving, slopes, [v.name for v in one.model.graph.output]
+        )
+    except InvalidCertificate:  # an operator that the checker does not know
+        assume(False)
+    x = np.array([Fraction(v) for v in one.observed.reshape(-1).tolist()], dtype=object).reshape(
+        one.observed.shape
+    )
+    points = points_of(None, radius, one.observed, rng, 3)
+    exact = [twin.evaluate(one.model, {one.moving: point, **one.other}) for point in points]
+    for name in sorted(graph.moves - {one.moving}):
+        for zones in (False, True):
+            try:
+                lo, hi = bounds_over(graph, name, x - radius, x + radius, zones)
+            except (InvalidCertificate, Undecided):  # no real numbers, or none everywhere
+                continue
+            for values in exact:
+                for low, v, high in zip(lo, np.asarray(values.get(name, [])).flat, hi, strict=False):
+                    if v is twin.UNKNOWN or isinstance(v, (bool, np.bool_, str)):
+                        continue
+                    least, most = twin.bounds(v)
+                    assert low <= most and least <= high, (name, low, high, v)
 
 
 def zone(c: int, d: list[int], r: int, e: int) -> Zone:

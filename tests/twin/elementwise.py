@@ -30,6 +30,8 @@ from .exact import (
 from .narrow import NARROW, round_to
 
 ZERO, ONE = Fraction(0), Fraction(1)
+WIDEST = float.fromhex("0x1.fffffep+127")
+"""The largest float32: the default of the bounds of Clip from opset 6 to 10."""
 
 
 @operator("Identity")
@@ -135,7 +137,9 @@ def hard_swish(call: Call) -> list[Array]:
 @operator("Clip")
 def clip(call: Call) -> list[Array]:
     if call.opset < 11:
-        low, high = call.attribute("min"), call.attribute("max")
+        widest = WIDEST if call.opset >= 6 else None
+        low = call.attribute("min", None if widest is None else -widest)
+        high = call.attribute("max", widest)
     else:
         low = call[1].reshape(-1)[0] if call.has(1) else None
         high = call[2].reshape(-1)[0] if call.has(2) else None
