@@ -3,8 +3,8 @@
 A multiplier m of a tensor satisfies sum m (x - r) = f(x) - f(r) for what comes after it; every rule keeps
 that sum, by itself. Linear operators pass multipliers back as gradients. A function of single elements
 scales them by its secant. A maximum hands the difference to who won it. A product of two tensors shares it as
-Shapley values of two players do. Multipliers are (R N, ...), tensors of the network (N, ...), and references
-(R, 1, ...).
+Shapley values of two players do; where one is a function of the other, these sum to the secant of the whole.
+Multipliers are (R N, ...), tensors of the network (N, ...), and references (R, 1, ...).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from symbolic.explanations.backward import Gradients, Rule, Step, default_rule, 
 from symbolic.explanations.graph import Tensor, broadcast
 from symbolic.explanations.method import Task
 from symbolic.explanations.methods.secants import raised, secant
+from symbolic.explanations.methods.self_gates import self_gates
 from symbolic.explanations.passage import folded_batch, spread_batch
 from symbolic.explanations.products.elementwise import DERIVATIVES
 from symbolic.explanations.references import References
@@ -44,16 +45,20 @@ class Multipliers:
     def __init__(self, task: Task, references: References) -> None:
         self.task, self.references = task, references
         self.graph = task.graph
+        nodes = task.passage.between
+        self.moving = {task.passage.source}.union(name for node in nodes for name in node.output if name)
+        self.gates = self_gates(self.graph, nodes, self.moving)
         references.fetch(self._compared())
 
     def _compared(self) -> list[str]:
         """The tensors that rules compare with their references."""
-        passage, found = self.task.passage, list[str]()
-        moving = {passage.source}
-        for node in passage.between:
-            seen = [name for name in node.input if name in moving]
-            moving.update(name for name in node.output if name and seen)
-            if len(seen) > 1 and node.op_type in BILINEAR:
+        found = list[str]()
+        for node in self.task.passage.between:
+            seen = [name for name in node.input if name in self.moving]
+            gate = self.gates.get(node.output[0])
+            if gate is not None:
+                found += [gate.x, gate.y]
+            elif len(seen) > 1 and node.op_type in BILINEAR:
                 found += seen
             elif seen and node.op_type not in LINEAR | BILINEAR:
                 found += seen if node.op_type == "Relu" else [*seen, node.output[0]]
@@ -73,6 +78,8 @@ class Multipliers:
             or (name == "Div" and step.wanted == (True, False))
         ):
             return self._linear
+        if step.node.proto.output[0] in self.gates:
+            return self._gated
         if name in ("Mul", "MatMul", "Einsum") and moving == 2:
             return self._bilinear
         if name in WINDOWED:
@@ -142,6 +149,15 @@ class Multipliers:
         tangents = default_rule(step)(step, [ones])
         tangent = tangents[place] if place < len(tangents) else None
         return secant(y - self.at_reference(y), x - self.at_reference(x), tangent)
+
+    def _gated(self, step: Step, multipliers: Gradients) -> Gradients:
+        """x f(x) by the secant of the whole, handed to x; f(x) gets nothing from here."""
+        if multipliers[0] is None:
+            return []
+        gate = self.gates[step.node.proto.output[0]]
+        slope = secant(self.difference(gate.y), self.difference(gate.x), gate.tangent(self.graph))
+        whole = folded_batch(self.spread(multipliers[0]) * slope)
+        return [whole if name == gate.x else None for name in step.node.proto.input]
 
     def _bilinear(self, step: Step, multipliers: Gradients) -> Gradients:
         if multipliers[0] is None:
