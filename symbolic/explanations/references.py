@@ -86,13 +86,14 @@ def _as_batch(background: ArrayLike, task: Task) -> NDArray[Any]:
         raise ModelError("references need inputs of a fixed size: give it (shapes=, --shape).")
     kind = helper.tensor_dtype_to_np_dtype(task.x.elem_type)
     array = as_numbers("background", background)
+    given = array.shape
     if array.ndim == 0:
         array = np.full(shape, array)  # type: ignore[arg-type]
     if array.ndim == len(shape):
         array = array[None]
     if array.shape[1:] != shape or not len(array):
         raise OptionError(
-            f"the background has the shape {array.shape}; it should be (R, {', '.join(map(str, shape))})."
+            f"the background has the shape {given}; it should be (R, {', '.join(map(str, shape))})."
         )
     with np.errstate(over="ignore"):
         found = array.astype(kind)
